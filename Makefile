@@ -1,0 +1,44 @@
+# From a bare clone: `make demo` runs the loop, `make test` runs the tests. Both build .venv first when it is not there.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: setup demo test test-slow lint lock clean
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "mdsvqa needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another with: make PYTHON=python3.12 setup")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: setup
+	$(BIN)/mdsvqa demo
+
+test: setup
+	$(BIN)/python -m pytest -q
+
+test-slow: setup
+	$(BIN)/python -m pytest -q -m slow
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Known to work together: a torchvision is built for one torch.
+TESTED := torch==2.13.0 torchvision==0.28.0 transformers==5.23.0 peft==0.21.2 trl==1.16.0
+
+# Exact versions of everything, from a fresh environment; CUDA packages are left to torch's own requirements.
+lock:
+	rm -rf build/lock && $(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip install --quiet $(TESTED)
+	build/lock/bin/python -m pip install --quiet "setuptools>=77" $(TESTED) --editable '.[dev]'
+	build/lock/bin/python -m pip freeze --all --exclude-editable --exclude pip \
+		| grep -viE '^(nvidia-|triton|cuda-)' | sed 's/+cpu//' > requirements.lock
+	rm -rf build/lock
+
+clean:
+	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,12 @@
+"""Random: what every predictor has to beat."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdsvqa.config import DifficultySettings
+from mdsvqa.difficulty.base import Source, Videos
+
+
+def chance(source: Source, pool: Videos, settings: DifficultySettings, seed: int) -> NDArray[np.float64]:
+    """Uniform numbers in the order of the pool; see `DifficultyRule`."""
+    return np.random.default_rng(seed).random(len(pool))

@@ -1,0 +1,21 @@
+"""Committee spread: where models trained on other halves of the labels disagree."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdsvqa.config import DifficultySettings
+from mdsvqa.difficulty.base import Source, Videos
+from mdsvqa.errors import InputError
+
+
+def committee(source: Source, pool: Videos, settings: DifficultySettings, seed: int) -> NDArray[np.float64]:
+    """Standard deviation over refitted models; see `DifficultyRule`.
+
+    Raises:
+        InputError: f cannot be refitted, so there is no committee.
+
+    Source: Seung et al. (1992).
+    """
+    if not pool.spread.any():
+        raise InputError("rule committee: needs an f that can be refitted (a saved statistical model, --model FILE).")
+    return pool.spread

@@ -1,0 +1,19 @@
+"""The mean rank under the few inputs, the forest and the second opinion: each errs elsewhere."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from mdsvqa.config import DifficultySettings
+from mdsvqa.difficulty.base import Source, Videos
+from mdsvqa.difficulty.forest import forest
+from mdsvqa.difficulty.ranker import few_inputs
+from mdsvqa.difficulty.second_opinion import second_opinion
+
+
+def rank_average(source: Source, pool: Videos, settings: DifficultySettings, seed: int) -> NDArray[np.float64]:
+    """Mean rank within the pool, in (0, 1]; see `DifficultyRule`."""
+    members = (few_inputs, forest, second_opinion)
+    ranks = [rankdata(member(source, pool, settings, seed)) / len(pool) for member in members]
+    mean: NDArray[np.float64] = np.mean(ranks, axis=0)
+    return mean

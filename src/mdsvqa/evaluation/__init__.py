@@ -1,0 +1,1 @@
+"""How well a model's scores agree with MOS, and how sure that is."""

@@ -1,0 +1,45 @@
+"""An estimate and how sure it is."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate and the interval that it lies in with the stated confidence."""
+
+    value: float
+    low: float
+    high: float
+
+    def __format__(self, spec: str) -> str:
+        spec = spec or ".3f"
+        return f"{self.value:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
+
+    @property
+    def excludes_zero(self) -> bool:
+        return self.low > 0 or self.high < 0
+
+
+def percentile_interval(value: float, draws: Floats, confidence: float = 0.95) -> Interval:
+    """The central `confidence` share of bootstrap draws around an estimate.
+
+    Args:
+        value: the estimate on the whole sample.
+        draws: bootstrap replicates, shape (draws,); NaN ones (a constant resample) are left out.
+
+    Source: Efron and Tibshirani (1993), section 13.3.
+
+    >>> percentile_interval(50.0, np.arange(101.0), confidence=0.5)
+    Interval(value=50.0, low=25.0, high=75.0)
+    """
+    kept = draws[np.isfinite(draws)]
+    if len(kept) == 0:
+        return Interval(value, float("nan"), float("nan"))
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(kept, [tail, 1 - tail])
+    return Interval(float(value), float(low), float(high))

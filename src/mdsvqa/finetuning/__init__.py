@@ -1,0 +1,1 @@
+"""f': the quality model after the selected videos were labeled."""

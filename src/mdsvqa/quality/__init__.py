@@ -1,0 +1,1 @@
+"""f: models that predict a video's Mean Opinion Score (MOS)."""

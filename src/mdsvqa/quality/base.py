@@ -1,0 +1,45 @@
+"""What every quality model f is: something that scores clips."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from mdsvqa.videos.clip import Clip
+
+ScoreStatus = Literal["ok", "out_of_range", "unparsable", "undecodable", "failed"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """One model's reading of one video.
+
+    Attributes:
+        id: of the video.
+        score: predicted MOS on the 1-5 scale, None when there is none.
+        status: "ok", or why there is no score.
+        text: what a language model wrote, or the reason for a missing score.
+        spread: standard deviation over repeated readings, None for a single one.
+        expected: mean of all answers that a language model could have given, None for other models.
+    """
+
+    id: str
+    score: float | None
+    status: ScoreStatus = "ok"
+    text: str | None = None
+    spread: float | None = None
+    expected: float | None = None
+
+
+class QualityModel(Protocol):
+    """The whole contract of f. Any class with this method joins a study by its dotted path."""
+
+    def score(self, clips: Sequence[Clip]) -> list[Score]:
+        """Scores clips.
+
+        Args:
+            clips: any number of videos.
+
+        Returns:
+            One `Score` a clip, in the order of the clips.
+        """
+        ...

@@ -1,0 +1,158 @@
+"""Ranking by pairs: what difficulty/ and finetuning/ both learn with."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.stats import rankdata
+from torch import Tensor
+
+
+def thurstone_probability(x: Tensor, y: Tensor, variance: Tensor | float = 1.0) -> Tensor:
+    """Probability that x ranks above y when both are read with Gaussian noise.
+
+    Args:
+        x, y: scores, any broadcastable shapes.
+        variance: of each reading; a scalar or a shape that broadcasts with x and y. Where the two differ, their mean.
+
+    Returns:
+        Values in [0, 1] of the broadcast shape.
+
+    Source: Thurstone (1927), case V; as used for f in Zou et al. (2026), section 3.
+
+    >>> thurstone_probability(torch.tensor(3.0), torch.tensor(3.0)).item()
+    0.5
+    """
+    return torch.special.ndtr((x - y) / torch.sqrt(torch.as_tensor(2.0 * variance, dtype=x.dtype)))
+
+
+def preference(x: Tensor, y: Tensor) -> Tensor:
+    """What the truth says of a pair: 1 where x is above y, 0.5 where they are equal, 0 where x is below.
+
+    >>> preference(torch.tensor([4.0, 2.0, 1.0]), torch.tensor([2.0, 2.0, 2.0])).tolist()
+    [1.0, 0.5, 0.0]
+    """
+    return (torch.sign(x - y) + 1) / 2
+
+
+def fidelity_loss(predicted: Tensor, target: Tensor) -> Tensor:
+    """How far a predicted preference lies from the true one, pair by pair.
+
+    Args:
+        predicted: probability that the first of a pair ranks higher, in [0, 1].
+        target: the true preference, in [0, 1], the same shape.
+
+    Returns:
+        1 - sqrt(p p_hat) - sqrt((1 - p)(1 - p_hat)) of each pair, in [0, 1]; 0 when they agree.
+
+    Source: Tsai et al. (2007), FRank; equation 4 of Zhang et al. (2021), UNIQUE.
+
+    >>> fidelity_loss(torch.tensor([1.0, 0.0]), torch.tensor([1.0, 1.0])).tolist()
+    [0.0, 1.0]
+    """
+    # sqrt(p) * sqrt(p_hat), not sqrt(p * p_hat): where p is 0 the latter's gradient is 0 * infinity. The clamp keeps
+    # the gradient finite where p_hat has rounded to 0 or 1.
+    tiny = torch.finfo(predicted.dtype).tiny
+    agree = torch.sqrt(target) * torch.sqrt(predicted.clamp_min(tiny))
+    disagree = torch.sqrt(1 - target) * torch.sqrt((1 - predicted).clamp_min(tiny))
+    return (1 - agree - disagree).clamp_min(0)
+
+
+def pairs_within(groups: Tensor, most: int | None = None, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """All pairs of items that share a group: labels of two data sets are never compared.
+
+    Args:
+        groups: integer group of each item, shape (n,).
+        most: of each group at most this many pairs, drawn uniformly without replacement.
+        seed: of that draw.
+
+    Returns:
+        First and second index of each pair, two int64 tensors of one shape (pairs,), the first the smaller.
+
+    >>> first, second = pairs_within(torch.tensor([0, 1, 0, 1]))
+    >>> list(zip(first.tolist(), second.tolist()))
+    [(0, 2), (1, 3)]
+    """
+    generator = torch.Generator().manual_seed(seed)
+    firsts, seconds = [], []
+    for group in torch.unique(groups):
+        members = torch.nonzero(groups == group).flatten()
+        first, second = torch.triu_indices(len(members), len(members), offset=1)
+        if most is not None and len(first) > most:
+            kept = torch.randperm(len(first), generator=generator)[:most]
+            first, second = first[kept], second[kept]
+        firsts.append(members[first])
+        seconds.append(members[second])
+    return torch.cat(firsts), torch.cat(seconds)
+
+
+def group_weights(groups: Tensor) -> Tensor:
+    """Weights that sum to 1, every group the same in all, so that a large data set does not drown a small one.
+
+    Args:
+        groups: integer group of each item, shape (n,), n >= 1.
+
+    Returns:
+        Shape (n,), float64.
+
+    >>> group_weights(torch.tensor([0, 0, 1])).tolist()
+    [0.25, 0.25, 0.5]
+    """
+    _, code, count = torch.unique(groups, return_inverse=True, return_counts=True)
+    return 1.0 / (count[code].double() * len(count))
+
+
+def minimise(objective: Callable[[Tensor], Tensor], size: int, steps: int) -> NDArray[np.float64]:
+    """Parameters at which a smooth objective is small, by L-BFGS from zero.
+
+    Args:
+        objective: from parameters (size,), float64, to a scalar that can be differentiated.
+        size: number of parameters.
+        steps: at most this many iterations.
+
+    Returns:
+        Shape (size,).
+
+    >>> minimise(lambda x: ((x - 2) ** 2).sum(), size=2, steps=20).round(6).tolist()
+    [2.0, 2.0]
+    """
+
+    def value_and_gradient(at: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        parameters = torch.tensor(at, requires_grad=True)
+        value = objective(parameters)
+        (gradient,) = torch.autograd.grad(value, parameters)
+        return float(value.detach()), gradient.numpy()
+
+    found = minimize(value_and_gradient, np.zeros(size), jac=True, method="L-BFGS-B", options={"maxiter": steps})
+    return found.x
+
+
+def rank_correlation(predicted: NDArray[np.float64], truth: NDArray[np.float64]) -> float:
+    """SRCC of two arrays of shape (n,); NaN where one of them is constant or there are fewer than two.
+
+    >>> round(rank_correlation(np.array([1.0, 2.0, 4.0]), np.array([0.1, 0.3, 0.2])), 3)
+    0.5
+    """
+    if len(predicted) < 2 or np.ptp(predicted) == 0 or np.ptp(truth) == 0:
+        return float("nan")
+    return float(np.corrcoef(rankdata(predicted), rankdata(truth))[0, 1])
+
+
+def rank_correlation_within(
+    predicted: NDArray[np.float64], truth: NDArray[np.float64], groups: NDArray[np.int64]
+) -> float:
+    """Mean SRCC within groups, by their sizes; groups of which none can be said do not count. NaN where all are such.
+
+    >>> x, y = np.array([1.0, 2.0, 9.0, 8.0]), np.array([1.0, 2.0, 3.0, 4.0])
+    >>> rank_correlation_within(x, y, np.array([0, 0, 1, 1]))
+    0.0
+    """
+    total, weight = 0.0, 0
+    for group in np.unique(groups):
+        members = groups == group
+        found = rank_correlation(predicted[members], truth[members])
+        if not np.isnan(found):
+            total, weight = total + found * int(members.sum()), weight + int(members.sum())
+    return total / weight if weight else float("nan")

@@ -1,0 +1,318 @@
+"""What a study found, from where its run ended: figures with intervals, sentences, the page."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+
+from mdsvqa.config import StudyConfig
+from mdsvqa.evaluation.intervals import Interval
+from mdsvqa.evaluation.metrics import METRICS
+from mdsvqa.evaluation.rules import RuleSummary, summarise_rules
+from mdsvqa.external import is_external
+from mdsvqa.loop import BASE, EVERYTHING
+from mdsvqa.material import Material
+from mdsvqa.report.data import PoolPoint, Reading, ReportData, RoundResult, RuleResult, ScatterPoint, Undecoded
+from mdsvqa.report.page import render_page
+from mdsvqa.report.thumbnails import thumbnail
+from mdsvqa.study import Outcome
+from mdsvqa.tables import json_text, write_atomically
+from mdsvqa.videos.clip import Clip
+from mdsvqa.videos.decoding import Sampling, decode_video
+
+Floats = NDArray[np.float64]
+# Fewer videos than this say nothing about a rank correlation.
+FEWEST = 5
+LABELS = {
+    BASE: "base, no new labels",
+    "random": "random",
+    "mds": "MDS",
+    "difficulty": "difficulty only",
+    "core-set": "core-set",
+    "k-means": "k-means",
+    EVERYTHING: "whole pool labeled",
+}
+THUMBNAILS = 60
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Every figure of a study with its interval.
+
+    Attributes:
+        target, source: the model before ("base") and after each round ("round 1", ...) on the two test sets; empty
+            where a test set has fewer than 5 videos.
+        rules: each rule of the comparison on the target's and the source's test set (None where that is too small),
+            the base model first; empty without a comparison.
+    """
+
+    target: Mapping[str, RuleSummary]
+    source: Mapping[str, RuleSummary]
+    rules: Mapping[str, tuple[RuleSummary, RuleSummary | None]]
+
+
+def measure(config: StudyConfig, outcome: Outcome) -> Figures:
+    """Computes all figures of a study."""
+    material = outcome.material
+    target, source = (
+        _rounds(outcome, role, config.seed) if len(role) >= FEWEST else {}
+        for role in (material.target_test, material.source_test)
+    )
+    return Figures(target, source, _rules(outcome, config.seed))
+
+
+def _rounds(outcome: Outcome, role: NDArray[np.int64], seed: int) -> dict[str, RuleSummary]:
+    names = [BASE, *(f"round {turn}" for turn in range(1, len(outcome.scores)))]
+    scores = {name: score[role][None, :] for name, score in zip(names, outcome.scores, strict=True)}
+    return summarise_rules(scores, outcome.material.mos(role), outcome.material.dataset[role], seed=seed)
+
+
+def _rules(outcome: Outcome, seed: int) -> dict[str, tuple[RuleSummary, RuleSummary | None]]:
+    if not outcome.trials:
+        return {}
+    material = outcome.material
+    rules = list(dict.fromkeys(trial.rule for trial in outcome.trials))
+    sides: list[dict[str, RuleSummary]] = []
+    for role, side in ((material.target_test, "target_scores"), (material.source_test, "source_scores")):
+        scores = {BASE: outcome.scores[0][role][None, :]}
+        for rule in rules:
+            scores[rule] = np.stack([getattr(trial, side) for trial in outcome.trials if trial.rule == rule])
+        enough = len(role) >= FEWEST
+        sides.append(summarise_rules(scores, material.mos(role), material.dataset[role], seed=seed) if enough else {})
+    target, source = sides
+    return {rule: (target[rule], source.get(rule)) for rule in target}
+
+
+def summarise(config: StudyConfig, outcome: Outcome, figures: Figures) -> dict[str, Any]:
+    """The figures of a study, JSON-able; intervals as {value, low, high}.
+
+    Returns:
+        `target` and `source`: the model before and after each round; `rules`: every rule compared; `selected`: ids in
+        the order of their choice; `waiting_for`: what is to be done, or null.
+    """
+    material = outcome.material
+    return {
+        "simulated": config.simulated,
+        "videos": len(material.videos) + len(material.failures),
+        "undecodable": len(material.failures),
+        "pool": len(material.pool),
+        "selected": [row["id"] for row in outcome.selected],
+        "waiting_for": outcome.waiting_for or None,
+        "target": {name: _summary_json(value) for name, value in figures.target.items()},
+        "source": {name: _summary_json(value) for name, value in figures.source.items()},
+        "rules": {
+            rule: {
+                "target": _summary_json(target),
+                "source": None if source is None else _summary_json(source),
+            }
+            for rule, (target, source) in figures.rules.items()
+        },
+    }
+
+
+def _summary_json(summary: RuleSummary) -> dict[str, Any]:
+    return {
+        **{name: asdict(summary.metrics[name]) for name in METRICS},
+        "gain_over_base": None if summary.over_base is None else asdict(summary.over_base),
+        "gain_over_random": None if summary.over_random is None else asdict(summary.over_random),
+        "seeds": summary.seeds,
+    }
+
+
+def findings(config: StudyConfig, outcome: Outcome, figures: Figures) -> list[str]:
+    """What was found, in plain sentences, the verdict first."""
+    sentences = []
+    material = outcome.material
+    chosen = f"{len(outcome.selected)} of {len(material.pool)} pool videos chosen by {LABELS[config.selection.rule]}"
+    if outcome.waiting_for:
+        sentences.append(f"Label next: {chosen}.")
+        sentences.append(outcome.waiting_for)
+    if len(figures.target) > 1:
+        sentences.append(_verdict(chosen, list(figures.target.values())[-1].over_base))
+    by_rule = {rule: target for rule, (target, _) in figures.rules.items()}
+    compared = {rule: s for rule, s in by_rule.items() if rule not in (BASE, EVERYTHING)}
+    if len(compared) > 1:
+        best = max(compared, key=lambda rule: compared[rule].metrics["srcc"].value)
+        sentences.append(_best(best, compared[best]))
+        if "mds" in compared and best != "mds":
+            sentences.append(_against_random("mds", compared["mds"].over_random))
+    return sentences
+
+
+def _verdict(chosen: str, gain: Interval | None) -> str:
+    if gain is None:
+        return f"Labeled: {chosen}."
+    if not gain.excludes_zero:
+        what = "cannot be told from no change"
+    elif gain.value > 0:
+        what = "helped"
+    else:
+        what = "hurt"
+    return f"Labeling {chosen} {what}: target SRCC {gain:+.3f} against the base model."
+
+
+def _best(rule: str, summary: RuleSummary) -> str:
+    gain = summary.over_random
+    if gain is None or gain.low <= 0:
+        return f"No rule is better than random selection beyond doubt here; the highest mean is {LABELS[rule]}'s."
+    return f"Best rule here: {LABELS[rule]}, {gain:+.3f} SRCC against random selection."
+
+
+def _against_random(rule: str, gain: Interval | None) -> str:
+    if gain is None or not gain.excludes_zero:
+        return f"{LABELS[rule]} cannot be told from random selection" + (f": {gain:+.3f} SRCC." if gain else ".")
+    return f"{LABELS[rule]} is {'better' if gain.value > 0 else 'worse'} than random selection: {gain:+.3f} SRCC."
+
+
+def rule_results(config: StudyConfig, outcome: Outcome, figures: Figures) -> list[RuleResult]:
+    """The comparison as the page shows it."""
+    material, results = outcome.material, []
+    everything = round(config.comparison.pool_share * len(material.pool))
+    labels = {BASE: 0, EVERYTHING: everything}
+    for rule, (target, source) in figures.rules.items():
+        results.append(
+            RuleResult(
+                "all" if rule == EVERYTHING else rule,
+                LABELS[rule],
+                target.metrics,
+                None if source is None else source.metrics["srcc"],
+                target.over_random,
+                target.over_base,
+                target.seeds,
+                labels.get(rule, len(outcome.selected)),
+            )
+        )
+    return results
+
+
+def report_data(config: StudyConfig, outcome: Outcome, figures: Figures, commands: Sequence[str] = ()) -> ReportData:
+    """Everything that the page of a study shows."""
+    material = outcome.material
+    test = material.target_test
+    before, after = outcome.scores[0], outcome.scores[-1]
+    panels = list(figures.target.values())
+    points = [
+        ScatterPoint(material.videos[int(i)].id, float(material.videos[int(i)].mos or 0), before[i], after[i])
+        for i in test
+        if len(outcome.scores) > 1
+    ]
+    budget = len(outcome.selected)
+    return ReportData(
+        title=config.title,
+        simulated=config.simulated,
+        headline=findings(config, outcome, figures),
+        facts=_facts(config, material),
+        rules=rule_results(config, outcome, figures),
+        pool=pool_points(config, outcome),
+        scatter=points,
+        scatter_before=panels[0].metrics if points else {},
+        scatter_after=panels[-1].metrics if points else {},
+        readings=readings_of(config, outcome),
+        failures=[Undecoded(video, reason) for video, reason in material.failures.items()],
+        settings=config.model_dump(mode="json", exclude={"videos", "out", "title", "workers", "labels"}),
+        notes=[*_notes(config), *outcome.notes],
+        rounds=[
+            RoundResult(turn, round(budget * turn / max(1, len(panels) - 1)), panel.metrics["srcc"])
+            for turn, panel in enumerate(panels)
+        ],
+        commands=commands,
+    )
+
+
+def _facts(config: StudyConfig, material: Material) -> dict[str, str]:
+    facts = {
+        "Source videos with labels": f"{len(material.source)}",
+        "Pool": f"{len(material.pool)} videos",
+        "Budget": f"{config.selection.budget}",
+        "Quality model": config.quality.model if is_external(config.quality.model) else "statistical (embedded)",
+        "Target test videos": f"{len(material.target_test)}",
+        "Source test videos": f"{len(material.source_test)}",
+    }
+    if config.comparison.rules:
+        facts["Seeds of the comparison"] = f"{config.comparison.seeds}"
+    return facts
+
+
+def _notes(config: StudyConfig) -> list[str]:
+    notes = []
+    if config.comparison.rules:
+        notes.append(
+            f"Comparison: each seed offers every rule the same random {config.comparison.pool_share:.0%} of the pool. "
+            "Intervals resample the seeds and the test videos together, 95%."
+        )
+    if config.simulated:
+        notes.append("The videos are made up and their MOS simulated; the figures say nothing about real content.")
+    return notes
+
+
+def pool_points(config: StudyConfig, outcome: Outcome) -> list[PoolPoint]:
+    """The pool's videos on a map of their content (its first two principal components)."""
+    material = outcome.material
+    means = material.content.take(material.pool).means()
+    place = np.zeros((len(means), 2))
+    if len(means) > 2 and means.shape[1] > 1:
+        place = PCA(2, random_state=0).fit_transform(means)
+    chosen = {row["id"]: row for row in outcome.selected}
+    pictures = {i: picture_of(material, i) for i in list(chosen)[:THUMBNAILS]}
+    points = []
+    for row, index in enumerate(material.pool):
+        video = material.videos[int(index)]
+        pick = chosen.get(video.id)
+        diversity = None if pick is None or pick["diversity"] is None else config.selection.lambda_ * pick["diversity"]
+        points.append(
+            PoolPoint(
+                video.id,
+                float(place[row, 0]),
+                float(place[row, 1]),
+                float(outcome.difficulty[row]),
+                None if pick is None else pick["rank"],
+                pictures.get(video.id),
+                float(outcome.scores[0][index]),
+                video.mos,
+                diversity if config.selection.rule == "mds" else None,
+            )
+        )
+    return points
+
+
+def readings_of(config: StudyConfig, outcome: Outcome) -> list[Reading]:
+    """How the ways to read the base model's score agree with MOS, each on the test videos that it has a score of."""
+    material, found = outcome.material, []
+    for name, scores in outcome.readings.items():
+        given = [role[np.isfinite(scores[role])] for role in (material.target_test, material.source_test)]
+        both = np.concatenate(given)
+        sides = [
+            summarise_rules({BASE: scores[role][None]}, material.mos(role), material.dataset[role], seed=config.seed)
+            if len(role) >= FEWEST
+            else {}
+            for role in given
+        ]
+        target, source = (side[BASE].metrics["srcc"] if side else None for side in sides)
+        found.append(Reading(name, target, source, len(both), len(np.unique(scores[both]))))
+    return found
+
+
+def picture_of(material: Material, video: str) -> str | None:
+    """A thumbnail of a video's middle frame, None where there is no file."""
+    found = next(v for v in material.videos if v.id == video)
+    clip = decode_video(found, Sampling(frames=1, longest_side=320))
+    return thumbnail(clip.frames) if isinstance(clip, Clip) else None
+
+
+def write_results(
+    config: StudyConfig, outcome: Outcome, figures: Figures, commands: Sequence[str] = ()
+) -> tuple[dict[str, Any], Path]:
+    """Writes `summary.json` and `report.html` into the study's folder.
+
+    Returns:
+        The summary and the path of the page.
+    """
+    summary = summarise(config, outcome, figures)
+    write_atomically(config.out / "summary.json", (json_text(summary, indent=2) + "\n").encode())
+    page = config.out / "report.html"
+    write_atomically(page, render_page(report_data(config, outcome, figures, commands)).encode())
+    return summary, page

@@ -1,0 +1,31 @@
+"""Core-set selection: no video of the pool far from a chosen one."""
+
+import numpy as np
+
+from mdsvqa.config import SelectionSettings
+from mdsvqa.selection.base import Pick, Pool
+
+
+def core_set(pool: Pool, budget: int, settings: SelectionSettings, seed: int) -> list[Pick]:
+    """k-center greedy: adds the candidate that is farthest from its nearest chosen video.
+
+    Starts from what earlier rounds chose, or from a random candidate. Ties go to the first in the pool's order.
+
+    Source: Sener and Savarese (2018), algorithm 1; greedy k-center by Gonzalez (1985).
+    """
+    open_ = np.zeros(len(pool), bool)
+    open_[pool.candidates()] = True
+    nearest = np.full(len(pool), np.inf)
+    for index in pool.chosen:
+        nearest = np.minimum(nearest, pool.content.distances_from(pool.content.of(index)))
+    picks: list[Pick] = []
+    while len(picks) < budget and open_.any():
+        if np.isinf(nearest).all():
+            best, gap = int(np.random.default_rng(seed).choice(np.flatnonzero(open_))), None
+        else:
+            best = int(np.argmax(np.where(open_, nearest, -np.inf)))
+            gap = float(nearest[best])
+        picks.append(Pick(best, float(pool.difficulty[best]), gap, gap))
+        open_[best] = False
+        nearest = np.minimum(nearest, pool.content.distances_from(pool.content.of(best)))
+    return picks

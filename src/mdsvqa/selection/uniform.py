@@ -1,0 +1,12 @@
+"""Random selection: what every rule has to beat."""
+
+import numpy as np
+
+from mdsvqa.config import SelectionSettings
+from mdsvqa.selection.base import Pick, Pool
+
+
+def uniform(pool: Pool, budget: int, settings: SelectionSettings, seed: int) -> list[Pick]:
+    """Draws candidates uniformly without replacement."""
+    order = np.random.default_rng(seed).permutation(pool.candidates())
+    return [Pick(int(index), float(pool.difficulty[index])) for index in order[:budget]]

@@ -1,0 +1,240 @@
+"""The whole method on one page: from a manifest of videos to a better quality model and the proof of it.
+
+    material    features and content of every video                       -> features/, content/
+    score       the base model f on every video                           -> scores/
+    then, for each round:
+    difficulty  g predicts where f will be wrong                          -> round-1/difficulty/
+    select      the most difficult videos that differ from each other     -> round-1/selection/
+    label       what goes out to raters, and the MOS that come back       -> round-1/to_label.csv
+    finetune    f learns to rank the newly labeled videos                 -> round-1/model.safetensors, round-1/scores/
+    and last:
+    evaluate    did it help, on videos that nobody chose or trained on    -> summary.json
+    compare     the same loop under other rules, where all MOS are known  -> comparison/
+    report      everything on one page                                    -> report.html
+
+Every table is safe on disk as soon as it is made. A second run reads what is there and goes on behind it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from mdsvqa.comparison import check_comparison, compare
+from mdsvqa.config import ConfigError, StudyConfig, budget_count
+from mdsvqa.difficulty.prediction import Prediction, difficulty_rows, write_choice
+from mdsvqa.labeling.labels import Labels, known_labels, read_labels, write_label_request
+from mdsvqa.loop import (
+    Pool,
+    State,
+    Trial,
+    budget_by_round,
+    choose,
+    learn,
+    rate_difficulty,
+)
+from mdsvqa.material import Material, gather, parse_scale
+from mdsvqa.progress import Show
+from mdsvqa.quality.statistical import KernelModel, fit_statistical
+from mdsvqa.selection.rules import selection_rows
+from mdsvqa.tables import DIFFICULTY, SCORES, SELECTION, Maker, computed, fingerprint
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What every step needs: the settings, where results go, how to speak."""
+
+    config: StudyConfig
+    show: Show
+    overwrite: bool = False
+
+    def table(self, name: str, schema: pa.Schema, maker: Maker, rows: Any) -> pa.Table:
+        """A result that is written at once; says so when it was there."""
+        folder = self.config.out / name
+        table, reused = computed(folder, schema, maker, rows, overwrite=self.overwrite)
+        self.show.note(f"{name}: reused" if reused else f"{name}: {table.num_rows} rows")
+        return table
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Where a run ended.
+
+    Attributes:
+        material: videos and arrays.
+        selected: rows of the selection tables, in the order of their choice.
+        scores: f before (first) and after each round so far: scores of all of the material's videos.
+        difficulty: of the pool's videos in the first round.
+        waiting_for: what people have to do before the loop can go on; empty when it is done.
+        notes: limits of this run that its reader must know.
+        trials: of the comparison; empty without one.
+        readings: other ways to read the base model's score, of all of the material's videos, by name; NaN where there
+            is none.
+    """
+
+    material: Material
+    selected: Sequence[dict[str, Any]]
+    scores: Sequence[Floats]
+    difficulty: Floats
+    waiting_for: str = ""
+    notes: Sequence[str] = ()
+    trials: Sequence[Trial] = ()
+    readings: Mapping[str, Floats] = field(default_factory=dict)
+
+
+def run_study(config: StudyConfig, show: Show, *, overwrite: bool = False) -> Outcome:
+    """Runs the loop, or goes on with it.
+
+    Args:
+        config: the study.
+        show: how it speaks.
+        overwrite: make anew what other settings made, instead of refusing.
+
+    Returns:
+        Everything that evaluation and report need.
+
+    Raises:
+        ConfigError, ManifestError, ColumnError, TableError: something handed in cannot be used; the message says what.
+    """
+    run = Run(config, show, overwrite)
+    if config.quality.model != "statistical":
+        KernelModel.load(Path(config.quality.model))  # not only after hours of decoding
+    material = gather(config, show, overwrite=overwrite)
+    check_comparison(config, material)
+    pool, labels = material.pool_arrays(), gather_labels(run, material)
+    # Each result names what made it, and that names what made its inputs.
+    base, maker = base_model(run, material)
+    scores = [score_all(run, "scores", base, maker, material)]
+    state = start = State(base, base, material.labeled_source())
+    budget = budget_count(config.selection.budget, len(pool))
+    selected: list[dict[str, Any]] = []
+    first = np.empty(0)
+    for turn, part in enumerate(budget_by_round(budget, config.rounds), 1):
+        run.show.note(f"Round {turn} of {config.rounds}: {part} videos to choose from {len(pool) - len(selected)}")
+        difficulty, maker = difficulty_table(run, turn, maker, material, partial(rate_difficulty, state, pool, config))
+        first = difficulty if turn == 1 else first
+        picks, maker = selection_table(
+            run, turn, maker, material, partial(choose, state, pool, difficulty, config, part)
+        )
+        selected += [{**row, "round": turn, "rank": len(selected) + row["rank"]} for row in picks]
+        unrated = [row["id"] for row in picks if row["id"] not in labels.mos.keys() | labels.unratable]
+        if unrated:
+            return Outcome(material, selected, scores, first, ask_for_labels(run, turn, unrated, material))
+        rated = [row["id"] for row in picks if row["id"] in labels.mos]
+        state, maker = learn_from(run, state, pool, rated, labels, maker)
+        # Those that could not be rated are not chosen again either.
+        state = replace(state, chosen=tuple(row["id"] for row in selected))
+        scores.append(score_all(run, f"round-{turn}/scores", state.model, maker, material))
+        state.model.save(config.out / f"round-{turn}" / "model.safetensors")
+    return Outcome(
+        material, selected, scores, first, trials=compare(config, material, start, budget, show, overwrite=overwrite)
+    )
+
+
+def base_model(run: Run, material: Material) -> tuple[KernelModel, Maker]:
+    """f before any new label: trained on the source, or loaded from a file that an earlier study saved."""
+    config = run.config
+    if config.quality.model != "statistical":
+        path = Path(config.quality.model)
+        return KernelModel.load(path), {"step": "scores", "model": fingerprint(path.read_bytes().hex())}
+    maker = {"step": "scores", "model": "statistical", "training": material.labels_fingerprint(), "seed": config.seed}
+    maker |= {"features": material.maker["features"]}
+    saved = run.config.out / "scores" / f"base-{fingerprint(maker)}.safetensors"
+    if not saved.exists():
+        with run.show.working(f"Training the base model on {len(material.source)} source videos"):
+            fit_statistical(material.labeled_source(), seed=config.seed).save(saved)
+    return KernelModel.load(saved), maker
+
+
+def score_all(run: Run, name: str, model: KernelModel, maker: Maker, material: Material) -> Floats:
+    """f on every usable video, limited to the 1-5 scale."""
+
+    def rows() -> list[dict[str, Any]]:
+        scores = np.clip(model.predict(material.features), 1, 5)
+        return [
+            *({"id": v.id, "score": s, "status": "ok"} for v, s in zip(material.videos, scores.tolist(), strict=True)),
+            *({"id": i, "status": "undecodable", "text": why} for i, why in material.failures.items()),
+        ]
+
+    everyone = {"videos": fingerprint([video.id for video in material.videos])}
+    table = run.table(name, SCORES, {**maker, **everyone}, rows)
+    return table["score"].to_numpy()[: len(material.videos)]
+
+
+def difficulty_table(run: Run, turn: int, before: Maker, material: Material, rate: Any) -> tuple[Floats, Maker]:
+    """g on every video of the pool. It was trained to rank the cross-fitted errors of f on all labels so far."""
+    config = run.config
+    maker = {"step": "difficulty", "round": turn, "model": fingerprint(before), "material": material.maker}
+    maker |= {"settings": config.difficulty.model_dump(), "seed": config.seed}
+    # Its rows are read by their place, so they must be these videos and no others.
+    maker |= {"pool": fingerprint(material.ids(material.pool)), "source": material.labels_fingerprint()}
+
+    def rows() -> list[dict[str, Any]]:
+        with run.show.working(f"Round {turn}: training the failure predictor"):
+            found: Prediction = rate(config.seed)
+        run.show.note(str(found))
+        write_choice(config.out / f"round-{turn}/difficulty", found)
+        return difficulty_rows(material.ids(material.pool), found)
+
+    return run.table(f"round-{turn}/difficulty", DIFFICULTY, maker, rows)["difficulty"].to_numpy(), maker
+
+
+def selection_table(
+    run: Run, turn: int, before: Maker, material: Material, choose_with: Any
+) -> tuple[list[dict[str, Any]], Maker]:
+    """D, as rows of a selection table: the first is to be labeled first."""
+    config = run.config
+    maker = {"step": "selection", "round": turn, "difficulty": fingerprint(before), "material": material.maker}
+    maker |= {"settings": config.selection.model_dump(mode="json"), "seed": config.seed, "rounds": config.rounds}
+
+    def rows() -> list[dict[str, Any]]:
+        return selection_rows(material.ids(material.pool), choose_with(config.seed + turn - 1), config.selection.rule)
+
+    return run.table(f"round-{turn}/selection", SELECTION, maker, rows).to_pylist(), maker
+
+
+def gather_labels(run: Run, material: Material) -> Labels:
+    """All MOS of pool videos that anyone knows: the manifest's, and the file of labels."""
+    config = run.config
+    pool = [material.videos[int(index)] for index in material.pool]
+    if config.labels is None or not config.labels.exists():
+        return known_labels(pool, None)
+    found = read_labels(config.labels, parse_scale(config.labels_scale))
+    strange = sorted(found.mos.keys() - {video.id for video in pool})
+    if strange:
+        run.show.note(f"{config.labels}: {len(strange)} of its ids are not in the usable pool, such as {strange[0]!r}")
+    return known_labels(pool, found)
+
+
+def ask_for_labels(run: Run, turn: int, unrated: Sequence[str], material: Material) -> str:
+    """Writes which videos need raters next, and says what to do with the list."""
+    path = run.config.out / f"round-{turn}" / "to_label.csv"
+    known = {video.id: video for video in material.videos}
+    write_label_request(path, [known[video] for video in unrated])
+    answer = run.config.labels or "a CSV that `labels:` in the study file names"
+    return (
+        f"{len(unrated)} videos need labels; they are listed in {path}, the most useful first. Put their MOS into "
+        f"{answer} (columns id, mos; an empty mos says that a video could not be rated) and run again."
+    )
+
+
+def learn_from(
+    run: Run, state: State, pool: Pool, rated: Sequence[str], labels: Labels, before: Maker
+) -> tuple[State, Maker]:
+    """f': fine-tuned on the source and all labels so far."""
+    if not rated:
+        raise ConfigError(f"{run.config.labels}: not one of the selected videos could be rated. Raise the budget.")
+    maker = {"step": "finetune", "selection": fingerprint(before), "settings": run.config.finetuning.model_dump()}
+    maker |= {"labels": fingerprint([(video, labels.mos[video]) for video in rated])}
+    position = {video: index for index, video in enumerate(pool.ids)}
+    indices = np.array([position[video] for video in rated], np.int64)
+    mos = np.array([labels.mos[video] for video in rated])
+    with run.show.working(f"Fine-tuning on {len(state.labeled)} labels and {len(rated)} new ones"):
+        return learn(state, pool, indices, mos, run.config, run.config.seed), maker

@@ -1,0 +1,1 @@
+"""Which videos there are, what is known of them, and how a file becomes frames."""

@@ -1,0 +1,25 @@
+"""A video as every model sees it: sampled frames in memory, with the time of each."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Frames sampled from one video.
+
+    Attributes:
+        id: of the video, unique in its manifest.
+        frames: uint8 RGB, shape (T, 3, H, W), T >= 1.
+        timestamps: seconds from the start of the video, shape (T,), ascending.
+        fps: mean frame rate of the file in Hz, None when the file does not say.
+        duration: of the file in seconds, None when the file does not say.
+    """
+
+    id: str
+    frames: NDArray[np.uint8]
+    timestamps: NDArray[np.float64]
+    fps: float | None = None
+    duration: float | None = None

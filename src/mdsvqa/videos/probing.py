@@ -1,0 +1,189 @@
+"""Opening a video file, what its header says, and why it cannot be used."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.error import FFmpegError, InvalidDataError
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+# What the first four bytes of an MP4 or MOV file may be preceded by a length and be.
+_MP4_ATOMS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
+# What a damaged file can raise. PyAV raises some errors of its own as ValueError or OSError, an IndexError at the end
+# of a file in which streams appear on the way; a damaged size asks for more memory than there is.
+DECODING_ERRORS = (FFmpegError, OSError, ValueError, IndexError, MemoryError)
+
+
+class Undecodable(Exception):
+    """A video that gives no frames.
+
+    Attributes:
+        path: of the file, or the id of a video without one.
+        reason: why, in a few words.
+    """
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What the header of a video file and its first frame say.
+
+    Attributes:
+        width, height: of the picture in pixels as stored, after rotation. Pixels that are not square stay as
+            they are.
+        fps: mean frame rate in Hz, None when the file does not say.
+        duration: in seconds, None when the file does not say.
+        frames: how many there are, None when the header does not say.
+        codec: name of the codec, as FFmpeg calls it.
+        pix_fmt: name of the pixel format, as FFmpeg calls it.
+        rotation: 0, 90, 180 or 270 degrees by which players turn the stored picture counterclockwise.
+    """
+
+    width: int
+    height: int
+    fps: float | None
+    duration: float | None
+    frames: int | None
+    codec: str
+    pix_fmt: str | None
+    rotation: int
+
+
+def probe(path: Path) -> VideoInfo:
+    """What a video file says of itself; decodes one frame, because only frames carry the rotation.
+
+    Raises:
+        Undecodable: the file is no video, or its first frame cannot be decoded.
+    """
+    with open_video(path) as (container, stream):
+        frame = _first_frame(container, stream)
+        if frame is None:
+            raise Undecodable(path, f"no frame could be decoded (codec {stream.codec_context.name})")
+        rotation = display_rotation(frame)
+        turned = rotation in (90, 270)
+        rate = stream.average_rate or stream.guessed_rate
+        return VideoInfo(
+            width=frame.height if turned else frame.width,
+            height=frame.width if turned else frame.height,
+            fps=float(rate) if rate else None,
+            duration=stated_duration(container, stream),
+            frames=stream.frames or None,
+            codec=stream.codec_context.name,
+            pix_fmt=frame.format.name,
+            rotation=rotation,
+        )
+
+
+@contextmanager
+def open_video(path: Path, threads: int = 1) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """Opens a file and its main video stream.
+
+    Args:
+        path: of a local file.
+        threads: for decoding, 0 for one a core.
+
+    Yields:
+        The container and the stream that FFmpeg holds for the best video stream, pictures attached to audio
+        excluded.
+
+    Raises:
+        Undecodable: the file is no video. FFmpeg errors in the body of the with statement become Undecodable.
+    """
+    _check_file(path)
+    try:
+        # An absolute path cannot be taken for a protocol, and a playlist called .mp4 must not reach the network.
+        opened = av.open(str(path.absolute()), options={"protocol_whitelist": "file"}, metadata_errors="replace")
+    except DECODING_ERRORS as error:
+        raise Undecodable(path, _why_not_opened(path, error)) from error
+    with opened as container:
+        stream = _video_stream(path, container)
+        stream.codec_context.thread_count = threads
+        stream.codec_context.thread_type = "SLICE" if threads == 1 else "AUTO"
+        try:
+            yield container, stream
+        except DECODING_ERRORS as error:
+            raise Undecodable(path, f"damaged: {_words(error)}") from error
+
+
+def display_rotation(frame: VideoFrame) -> int:
+    """Counterclockwise turn of the stored picture on display, rounded to 0, 90, 180 or 270 degrees."""
+    return round(frame.rotation / 90) % 4 * 90
+
+
+def stated_duration(container: InputContainer, stream: VideoStream) -> float | None:
+    """Seconds of video that the header promises, the shorter where stream and container disagree; None if silent."""
+    stated = []
+    if stream.duration and stream.time_base:
+        stated.append(float(stream.duration * stream.time_base))
+    if container.duration:
+        stated.append(container.duration / av.time_base)
+    return min(stated, default=None)
+
+
+def _first_frame(container: InputContainer, stream: VideoStream) -> VideoFrame | None:
+    for packet in container.demux(stream):
+        try:
+            frames = packet.decode()
+        except InvalidDataError:
+            continue  # recordings may start in the middle of a group of pictures
+        if frames:
+            return frames[0]
+    return None
+
+
+def _check_file(path: Path) -> None:
+    if path.is_dir():
+        raise Undecodable(path, "a folder, not a file")
+    if not path.exists():
+        raise Undecodable(path, "file not found")
+    if not path.is_file():
+        raise Undecodable(path, "not a regular file")
+    try:
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise Undecodable(path, "empty file (0 bytes)")
+    except OSError as error:
+        raise Undecodable(path, f"cannot be read: {_words(error)}") from error
+
+
+def _video_stream(path: Path, container: InputContainer) -> VideoStream:
+    kinds = sorted({stream.type for stream in container.streams})
+    if not kinds:
+        raise Undecodable(path, "truncated: the header names no stream")
+    stream = container.streams.best("video")
+    if not isinstance(stream, VideoStream) or stream.disposition & Disposition.attached_pic:
+        pictures = " and a cover picture" if "video" in kinds else ""
+        found = " and ".join(kind for kind in kinds if kind != "video")
+        raise Undecodable(path, f"no video stream ({found} only{pictures})")
+    if stream.codec_context is None:
+        raise Undecodable(path, "no decoder for the codec of the video stream")
+    # The _pipe formats are single pictures (png_pipe, jpeg_pipe).
+    if container.format.name.endswith("_pipe") or container.format.name.startswith("image2"):
+        raise Undecodable(path, f"not a video: a still picture ({stream.codec_context.name})")
+    return stream
+
+
+def _why_not_opened(path: Path, error: Exception) -> str:
+    with path.open("rb") as file:
+        head = file.read(12)
+    if head[4:8] in _MP4_ATOMS:
+        return "truncated: the MP4 index (moov) is missing or cut"
+    if head.startswith((b"\x1aE\xdf\xa3", b"RIFF", b"FLV")):
+        return "damaged: the header cannot be read"
+    return f"not a video: no known container format ({_words(error)})"
+
+
+def _words(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error or type(error).__name__)

@@ -1,0 +1,155 @@
+"""Which frames of a video a model sees, and how large. Pure functions on timestamps and sizes."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Containers such as WebM and FLV round timestamps to 1 ms: the frame of 66.67 ms says 67.
+_TIMESTAMP_ROUNDING = 1e-3
+# What a seek costs besides the packets it spares, in packets.
+_SEEK_COST = 8
+_LIMITS_OF_SIZE = ("longest_side", "shortest_side", "most_pixels")
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Frames to take from a video; exactly one of frames and rate, at most one limit of size.
+
+    Attributes:
+        frames: how many, at the centres of as many equal parts of the duration.
+        rate: per second of video, at 0, 1/rate, 2/rate, ... seconds.
+        at_least, at_most: frames that a rate may give; where it would give fewer or more, that many are taken as by
+            `frames`.
+        longest_side, shortest_side: in pixels; larger pictures are reduced to it, smaller ones stay.
+        most_pixels: width times height; larger pictures are reduced until they do not exceed it.
+    """
+
+    frames: int | None = None
+    rate: float | None = None
+    at_least: int | None = None
+    at_most: int | None = None
+    longest_side: int | None = None
+    shortest_side: int | None = None
+    most_pixels: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.frames is None) == (self.rate is None):
+            raise ValueError(
+                f"found a sampling of {self.frames} frames and {self.rate} frames a second; expected one of both."
+            )
+        for name in ("at_least", "at_most"):
+            if getattr(self, name) is not None and self.rate is None:
+                raise ValueError(f"found {name} {getattr(self, name)} beside frames; expected it beside a rate only.")
+        limits = [name for name in _LIMITS_OF_SIZE if getattr(self, name) is not None]
+        if len(limits) > 1:
+            raise ValueError(f"found a {' and a '.join(limits)}; expected one of them at most.")
+        for name in ("frames", "rate", "at_least", "at_most", *_LIMITS_OF_SIZE):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < np.inf:
+                raise ValueError(f"found {name} {value}; expected a number above 0.")
+
+
+def pick_frames(times: NDArray[np.float64], duration: float, sampling: Sampling) -> NDArray[np.intp]:
+    """Indices of the frames on screen at the wanted times: the last frame that starts at or before each.
+
+    A frame that starts up to 1 ms late counts as on time. A frame on screen at several wanted times is taken once,
+    so a video with fewer frames than wanted gives fewer.
+
+    Args:
+        times: start of each frame in seconds from the first, shape (N,), ascending, N >= 1.
+        duration: from the start of the first to the end of the last frame, in seconds.
+
+    Returns:
+        Ascending unique indices into times, at least one.
+
+    >>> times = np.array([0.0, 0.1, 0.2, 0.9])
+    >>> pick_frames(times, 1.0, Sampling(frames=4)).tolist()
+    [1, 2]
+    >>> pick_frames(times, 1.0, Sampling(rate=2)).tolist()
+    [0, 2]
+    >>> pick_frames(np.arange(100) / 10, 10.0, Sampling(rate=2, at_most=4)).tolist()
+    [12, 37, 62, 87]
+    >>> pick_frames(np.arange(10) / 10, 1.0, Sampling(rate=2, at_least=4)).tolist()
+    [1, 3, 6, 8]
+    """
+    if sampling.frames is not None:
+        return _at_centres(times, duration, sampling.frames)
+    assert sampling.rate is not None
+    # By frame, not by wanted time: a damaged timestamp can make a video of hours out of seconds.
+    starts = times - _TIMESTAMP_ROUNDING
+    ends = np.append(starts[1:], duration - _TIMESTAMP_ROUNDING)
+    first_wanted = np.maximum(0, np.ceil(starts * sampling.rate))
+    picks = np.flatnonzero(first_wanted < ends * sampling.rate)
+    if sampling.at_most is not None and len(picks) > sampling.at_most:
+        return _at_centres(times, duration, sampling.at_most)
+    if sampling.at_least is not None and len(picks) < sampling.at_least:
+        return _at_centres(times, duration, sampling.at_least)
+    return picks if len(picks) else np.array([0])
+
+
+def _at_centres(times: NDArray[np.float64], duration: float, parts: int) -> NDArray[np.intp]:
+    """Indices of the frames on screen at the centres of equal parts of the duration, each once."""
+    wanted = (np.arange(parts) + 0.5) * (duration / parts)
+    on_screen = np.searchsorted(times, wanted + _TIMESTAMP_ROUNDING, side="right") - 1
+    return np.unique(np.clip(on_screen, 0, len(times) - 1))
+
+
+def reduced_size(width: int, height: int, sampling: Sampling) -> tuple[int, int]:
+    """Width and height of a picture after sampling, in the same proportion, never larger.
+
+    >>> reduced_size(1920, 1080, Sampling(frames=1, longest_side=512))
+    (512, 288)
+    >>> reduced_size(320, 240, Sampling(frames=1, shortest_side=512))
+    (320, 240)
+    >>> reduced_size(1920, 1080, Sampling(rate=2, most_pixels=602_112))  # 600,754
+    (1034, 581)
+    """
+    if sampling.most_pixels is not None:
+        if width * height <= sampling.most_pixels:
+            return width, height
+        scale = math.sqrt(sampling.most_pixels / (width * height))
+        # Rounded down, and no line thinner than a pixel: then nothing can exceed the limit.
+        height = min(max(1, int(height * scale)), sampling.most_pixels)
+        return min(max(1, int(width * scale)), sampling.most_pixels // height), height
+    scale = 1.0
+    if sampling.longest_side is not None:
+        scale = min(1.0, sampling.longest_side / max(width, height))
+    if sampling.shortest_side is not None:
+        scale = min(1.0, sampling.shortest_side / min(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def decode_runs(
+    pts: NDArray[np.int64], keyframe: NDArray[np.bool_], wanted: Sequence[int]
+) -> list[tuple[int, list[int]]]:
+    """Cuts the packets of a video into the runs that must be decoded, where seeking in between spares packets.
+
+    Args:
+        pts: presentation time of each packet in ticks, in decoding order, unique, shape (N,).
+        keyframe: whether decoding can start at the packet, shape (N,).
+        wanted: presentation times to reach, ascending, each in pts.
+
+    Returns:
+        For each run the packet to start at, 0 or a keyframe, and the wanted times to reach in it.
+
+    >>> pts, keyframe = np.arange(100), np.arange(100) % 10 == 0
+    >>> decode_runs(pts, keyframe, [3, 12, 55])
+    [(0, [3, 12]), (50, [55])]
+    """
+    keyframes = np.flatnonzero(keyframe)
+    packet_of = {int(time): packet for packet, time in enumerate(pts)}
+    runs: list[tuple[int, list[int]]] = [(0, [])]
+    reached = 0
+    for time in wanted:
+        packet = packet_of[time]
+        # A keyframe that is shown later than the wanted frame is of no use: frames before it need older ones.
+        usable = keyframes[(keyframes <= packet) & (pts[keyframes] <= time)]
+        start = int(usable[-1]) if len(usable) else 0
+        if start - reached > _SEEK_COST:
+            runs.append((start, []))
+        runs[-1][1].append(time)
+        reached = packet
+    return [run for run in runs if run[1]]

@@ -1,0 +1,30 @@
+"""A video as a manifest knows it: what it is called, where it is, how people rated it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Split = Literal["", "train", "test", "pool"]
+
+
+@dataclass(frozen=True)
+class Video:
+    """One stimulus.
+
+    Attributes:
+        id: unique in its manifest, kept as it was written.
+        path: of the file, None where only scores or features of the video exist.
+        dataset: the study that its MOS comes from; MOS of different datasets are never compared.
+        split: what the video is for, "" when nobody said.
+        mos: mean opinion score, on the scale of the manifest unless that was converted.
+        mos_std: standard deviation of the ratings behind mos, on the same scale.
+        ratings: how many ratings are behind mos.
+    """
+
+    id: str
+    path: Path | None
+    dataset: str = "default"
+    split: Split = ""
+    mos: float | None = None
+    mos_std: float | None = None
+    ratings: int | None = None

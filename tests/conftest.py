@@ -1,0 +1,62 @@
+"""A small simulated corpus and a study of it, made once for all tests that need real files."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from hypothesis import settings
+from threadpoolctl import threadpool_limits
+
+from mdsvqa.videos.corpus import make_corpus
+
+# The problems here are small: more threads wait for each other, ten times as long on a busy machine.
+threadpool_limits(1)
+torch.set_num_threads(1)
+settings.register_profile("busy machine", deadline=None)
+settings.load_profile("busy machine")
+
+
+@pytest.fixture(scope="session")
+def small_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Manifest of 40 source, 24 pool and 12 test videos of half a second."""
+    folder = tmp_path_factory.mktemp("corpus")
+    return make_corpus(folder, source=40, pool=24, test=12, seconds=(0.5, 0.7), workers=2)
+
+
+@pytest.fixture
+def write_study(tmp_path: Path, small_corpus: Path):
+    """Writes a study of the small corpus into this test's folder; keywords replace or add settings."""
+
+    def write(name: str = "study.yaml", **settings: object) -> Path:
+        study: Mapping[str, object] = {
+            "title": "Small",
+            "videos": str(small_corpus),
+            "out": "results",
+            "simulated": True,
+            "workers": 2,
+            "selection": {"budget": 4},
+            **settings,
+        }
+        path = tmp_path / name
+        path.write_text(yaml.safe_dump(study))
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def tiny_vlm(tmp_path_factory: pytest.TempPathFactory, small_corpus: Path) -> Path:
+    """A checkpoint of the real classes with small frames, taught to answer in the asked form and hardly more."""
+    pytest.importorskip("transformers")
+    from mdsvqa.progress import Silent
+    from mdsvqa.quality.tiny_making import make_tiny_vlm
+    from mdsvqa.quality.tiny_training import TinyTraining
+    from mdsvqa.videos.manifest import load_videos
+
+    folder = tmp_path_factory.mktemp("tiny-vlm")
+    train = [video for video in load_videos(small_corpus) if video.split == "train"]
+    training = TinyTraining(steps=100, batch=8, learning_rate=4e-3)
+    make_tiny_vlm(folder, train, train[:4], training, 0, Silent(), pixels=8 * 28 * 28)
+    return folder
