@@ -35,6 +35,7 @@ from mdsvqa.cli_options import (
 )
 from mdsvqa.columns import read_columns
 from mdsvqa.config import (
+    HANDCRAFTED,
     ContentSettings,
     RuleName,
     SelectionSettings,
@@ -76,6 +77,8 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 unusable input, 2 wrong usage, 3 labels needed, 4 undecodable videos (--strict).",
 )
 LOOP, STEPS, HELP = "The loop", "Each step alone", "Models and machines"
+
+CHECKPOINT = "Encoders that are checkpoints"
 
 StudyFile = Annotated[Path, typer.Argument(help="The study, as `mdsvqa init` writes it.")]
 
@@ -184,15 +187,40 @@ app.command(rich_help_panel=STEPS)(cli_score.score)
 def content(
     videos: Videos,
     out: Out,
+    encoder: Annotated[
+        str,
+        typer.Option(
+            "--encoder",
+            "-e",
+            help="handcrafted (embedded), or a CLIP, SigLIP, SigLIP 2 or DINOv2 checkpoint: a folder or a Hub name "
+            "such as openai/clip-vit-large-patch14, google/siglip2-base-patch16-224, facebook/dinov2-base.",
+        ),
+    ] = HANDCRAFTED,
     frames: Annotated[int, typer.Option(min=1, help="Sampled from each video.")] = ContentSettings().frames,
     workers: Workers = 0,
     overwrite: Overwrite = False,
     strict: Strict = False,
     as_json: AsJson = False,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Frames a pass; 256 on a GPU, 32 on a CPU.", rich_help_panel=CHECKPOINT)
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.", rich_help_panel=CHECKPOINT)] = "auto",
+    dtype: Annotated[
+        str,
+        typer.Option(
+            help="auto (float16 on a GPU, float32 on a CPU), bfloat16, float16, float32.", rich_help_panel=CHECKPOINT
+        ),
+    ] = "auto",
 ) -> None:
-    """Encode what videos show, for diversity."""
+    """Encode what videos show, for diversity.
+
+    The embedded encoder tells scenes apart, not meanings. For real pools name a checkpoint, for example:
+
+    mdsvqa content FOLDER --encoder google/siglip2-base-patch16-224 --out content/
+    """
     listed = load_videos(videos)
-    settings = ContentSettings(frames=frames)
+    options = {"encoder": encoder, "frames": frames, "batch": batch, "device": device, "dtype": dtype}
+    settings = checked(ContentSettings, options)
     with terminal.progress() as show:
         table = encode_content(listed, out, settings, cores(workers), show, overwrite=overwrite)
     finish_table("encoded", rows_of(listed, table), out, strict, as_json)

@@ -12,6 +12,7 @@ RuleName = Literal["mds", "random", "difficulty", "core-set", "k-means"]
 ErrorName = Literal["raw", "calibrated", "rank"]
 PredictorName = Literal["auto", "few-inputs", "linear", "forest", "second-opinion", "rank-average"]
 
+HANDCRAFTED = "handcrafted"
 # The largest that every library here takes, with room for the rounds that count up from it.
 MOST_SEED = 2**31 - 1
 
@@ -292,11 +293,33 @@ class DifficultySettings(Settings):
 
 
 class ContentSettings(Settings):
-    """F, the content features."""
+    """F, the content features.
 
-    encoder: Literal["handcrafted"] = "handcrafted"
+    Attributes:
+        encoder: "handcrafted" (embedded), or a CLIP, SigLIP, SigLIP 2 or DINOv2 checkpoint: a folder or a Hub name.
+        frames: of each video, at equal distances.
+        batch: frames a pass of a checkpoint; a batch that does not fit the device is halved.
+        device: of a checkpoint; "auto" takes a GPU if there is one.
+        dtype: of a checkpoint; "auto" is float16 on a GPU, float32 on a CPU.
+    """
+
+    encoder: str = HANDCRAFTED
     # A scene of the length of a typical test clip (2 to 20 s) shows little more in more frames.
     frames: int = Field(8, ge=1)
+    # None: 256 on a GPU; on a CPU 32, what its caches like.
+    batch: int | None = Field(None, ge=1, exclude=True)
+    device: str = Field("auto", exclude=True)
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+
+    @field_validator("encoder")
+    @classmethod
+    def _is_encoder(cls, encoder: str) -> str:
+        if encoder == HANDCRAFTED or "/" in encoder or Path(encoder).is_dir():
+            return encoder
+        raise ValueError(
+            f"{encoder!r} is neither {HANDCRAFTED} nor a checkpoint: a Hub name such as "
+            "openai/clip-vit-large-patch14, or a folder such as ./checkpoint."
+        )
 
 
 class SelectionSettings(Settings):
@@ -461,8 +484,9 @@ def _from_folder(config: StudyConfig, folder: Path) -> StudyConfig:
     # A checkpoint is a folder beside the study, or a name on the Hub.
     checkpoints = [
         str(folder / Path(name).expanduser()) if name and (folder / Path(name).expanduser()).is_dir() else name
-        for name in (model, adapter)
+        for name in (model, adapter, config.content.encoder)
     ]
+    encoder = HANDCRAFTED if config.content.encoder == HANDCRAFTED else checkpoints[2]
     vlm = config.quality.vlm.model_copy(update={"adapter": checkpoints[1]})
     quality = config.quality.model_copy(update={**paths, "model": checkpoints[0], "vlm": vlm})
     return config.model_copy(
@@ -471,5 +495,6 @@ def _from_folder(config: StudyConfig, folder: Path) -> StudyConfig:
             "out": folder / config.out.expanduser(),
             "labels": absolute(config.labels),
             "quality": quality,
+            "content": config.content.model_copy(update={"encoder": encoder}),
         }
     )

@@ -1,11 +1,13 @@
 """The classes of transformers that see, importable beside a CPU build of PyTorch. Import them from here only.
 
 torchvision's wheels are built for CUDA. Beside a CPU torch their operators do not load, and the import fails because
-`nms` and `qnms` are then unknown. Declaring the two is enough for the transforms that the Qwen processors use; calling
+`nms` and `qnms` are then unknown. Declaring the two is enough for the transforms that the processors here use; calling
 them would still fail, and nothing here does.
 """
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -27,14 +29,24 @@ def _declare() -> "torch.library.Library | None":
 _LIBRARY = _declare()
 
 from transformers import (  # noqa: E402
+    AutoConfig,
+    AutoImageProcessor,
     AutoProcessor,
+    CLIPImageProcessor,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+    Dinov2Model,
+    Dinov2WithRegistersModel,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
     Qwen2_5_VLProcessor,
     Qwen2Tokenizer,
     Qwen2VLImageProcessor,
     Qwen2VLVideoProcessor,
+    Siglip2VisionModel,
+    SiglipVisionModel,
 )
+from transformers.image_processing_backends import TorchvisionBackend  # noqa: E402
 from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX  # noqa: E402
 from transformers.utils import logging  # noqa: E402
 
@@ -43,13 +55,36 @@ warnings.filterwarnings("ignore", r"`(is_)?gradient_checkpointing", FutureWarnin
 # It draws one for every file, beside ours.
 logging.disable_progress_bar()
 
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No warnings of transformers as long as the block runs: for what is checked here and not by a reader."""
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+
+
 __all__ = [
     "PRETOKENIZE_REGEX",
+    "AutoConfig",
+    "AutoImageProcessor",
     "AutoProcessor",
+    "CLIPImageProcessor",
+    "CLIPVisionConfig",
+    "CLIPVisionModelWithProjection",
+    "Dinov2Model",
+    "Dinov2WithRegistersModel",
     "Qwen2Tokenizer",
     "Qwen2VLImageProcessor",
     "Qwen2VLVideoProcessor",
     "Qwen2_5_VLConfig",
     "Qwen2_5_VLForConditionalGeneration",
     "Qwen2_5_VLProcessor",
+    "Siglip2VisionModel",
+    "SiglipVisionModel",
+    "TorchvisionBackend",
+    "quiet",
 ]

@@ -39,12 +39,13 @@ class Checkpoint:
     maker: dict[str, str]
 
 
-def find_checkpoint(name: str, *, remote_code: bool = False) -> Path:
+def find_checkpoint(name: str, *, remote_code: bool = False, what: str = "model") -> Path:
     """The folder of a checkpoint, downloaded if it is a Hub name that is not here yet.
 
     Args:
         name: a folder, or owner/name on the Hugging Face Hub, with @revision if wanted.
         remote_code: also fetch Python files.
+        what: the checkpoint is, in messages.
 
     Raises:
         ModelError: there is no such folder and it cannot be fetched; the message says from where, and what to do.
@@ -52,26 +53,27 @@ def find_checkpoint(name: str, *, remote_code: bool = False) -> Path:
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
-        raise ModelError(f"model {name!r}: there is no such folder, and it is no Hub name (owner/name) either.")
     repository, _, revision = name.partition("@")
+    if repository.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise ModelError(f"{what} {name!r}: there is no such folder, and it is no Hub name (owner/name) either.")
     patterns = [*_FILES, "*.py"] if remote_code else list(_FILES)
     try:
         return Path(snapshot_download(repository, revision=revision or None, allow_patterns=patterns))
     except (RepositoryNotFoundError, GatedRepoError) as error:
         reason = "it is gated" if isinstance(error, GatedRepoError) else "there is none of that name, or it is private"
         raise ModelError(
-            f"model {name!r}: {constants.ENDPOINT} does not hand it out: {reason}. `hf auth login` says who you are."
+            f"{what} {name!r}: {constants.ENDPOINT} does not hand it out: {reason}. `hf auth login` says who you are."
         ) from None
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise ModelError(
-            f"model {name!r} could not be fetched from {constants.ENDPOINT} and is not in the cache of this machine "
-            f"({_short(error)}). Where there is a network, run `hf download {repository} --local-dir FOLDER`, bring "
-            "the folder here, and name it in place of the Hub name."
+            f"{what} {name!r} could not be fetched from {constants.ENDPOINT} and is not in the cache of this machine "
+            f"({short_reason(error)}). Where there is a network, run `hf download {repository} --local-dir FOLDER`, "
+            "bring the folder here, and name it in place of the Hub name."
         ) from None
 
 
-def _short(error: BaseException) -> str:
+def short_reason(error: BaseException) -> str:
+    """Where an error began, in one line."""
     cause: BaseException = error
     while (deeper := cause.__cause__ or cause.__context__) is not None:
         cause = deeper
@@ -104,7 +106,7 @@ def load_checkpoint(settings: VlmSettings, model: str, adapter: str | None = Non
         loaded: Any = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, **arguments)
         processor = AutoProcessor.from_pretrained(folder, trust_remote_code=settings.trust_remote_code)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise ModelError(f"model {model!r}: {folder} cannot be loaded: {_short(error)}") from error
+        raise ModelError(f"model {model!r}: {folder} cannot be loaded: {short_reason(error)}") from error
     if settings.quantise is None:
         loaded = loaded.to(device)
     maker = {"model": model, "weights": weights_fingerprint(folder)}
@@ -132,7 +134,7 @@ def with_adapter(model: Any, adapter: str, *, merge: bool) -> tuple[Any, Path]:
     try:
         adapted = PeftModel.from_pretrained(model, str(folder))
     except (ValueError, RuntimeError, KeyError, OSError) as error:
-        raise ModelError(f"adapter {adapter!r}: does not fit this model: {_short(error)}") from error
+        raise ModelError(f"adapter {adapter!r}: does not fit this model: {short_reason(error)}") from error
     return (adapted.merge_and_unload() if merge else adapted), folder
 
 
@@ -156,7 +158,10 @@ def pick_device(wanted: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if wanted.startswith("cuda") and not torch.cuda.is_available():
         raise ModelError(f"device {wanted!r}: PyTorch {torch.__version__} sees no GPU here; use auto or cpu.")
-    return torch.device(wanted)
+    try:
+        return torch.device(wanted)
+    except RuntimeError as error:
+        raise ModelError(f"device {wanted!r}: {short_reason(error)}") from None
 
 
 def pick_dtype(wanted: str, device: torch.device) -> torch.dtype:
