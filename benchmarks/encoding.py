@@ -1,6 +1,9 @@
 """Frames a second of a vision encoder: batches, against one frame a call.
 
-    python benchmarks/encoding.py                     # a tiny CLIP with random weights, on the CPU
+    python benchmarks/encoding.py                     # two small CLIPs with random weights, on the CPU
+
+"tiny" is the model of the tests (hidden 32, 2 layers, 32 x 32 pixels in patches of 8); "224" reads as many pixels as
+real checkpoints do (hidden 64, 2 layers, 224 x 224 pixels in patches of 32).
 
 One frame a call is what a script does: the image processor on one frame, the model on one frame, the next; its frames
 have their channels last, as OpenCV and PyAV give them. Batches are what `mdsvqa content` does: the frames of a video
@@ -14,7 +17,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, partial
 from itertools import islice
 from pathlib import Path
@@ -39,6 +42,10 @@ from mdsvqa.videos.ahead import map_ahead
 from mdsvqa.videos.sweep import SHARD
 
 FRAMES = ContentSettings().frames
+MODELS = {
+    "tiny": {"hidden_size": 32, "intermediate_size": 48, "image_size": 32, "patch_size": 8},
+    "224": {"hidden_size": 64, "intermediate_size": 256, "image_size": 224, "patch_size": 32},
+}
 
 
 @cache
@@ -77,13 +84,15 @@ def in_batches(encoder: VisionEncoder, videos: Iterable[Pixels]) -> NDArray[np.f
     return np.concatenate(features)
 
 
-def make_checkpoint(folder: Path, hidden: int, layers: int) -> None:
-    """A tiny CLIP vision model with random weights, for pictures of 224 x 224 in patches of 32 x 32."""
+def make_checkpoint(folder: Path, model: Mapping[str, int]) -> None:
+    """A CLIP vision model with random weights."""
     torch.manual_seed(0)
-    sizes: dict[str, Any] = {"hidden_size": hidden, "intermediate_size": 4 * hidden, "num_hidden_layers": layers}
-    config = CLIPVisionConfig(**sizes, num_attention_heads=4, patch_size=32, image_size=224, projection_dim=64)
-    CLIPVisionModelWithProjection(config).save_pretrained(folder)
-    CLIPImageProcessor().save_pretrained(folder)
+    sizes: dict[str, Any] = {**model, "num_attention_heads": 4, "num_hidden_layers": 2, "projection_dim": 64}
+    CLIPVisionModelWithProjection(CLIPVisionConfig(**sizes)).save_pretrained(folder)
+    pixels = model["image_size"]
+    CLIPImageProcessor(size={"shortest_edge": pixels}, crop_size={"height": pixels, "width": pixels}).save_pretrained(
+        folder
+    )
 
 
 def ways_of(folder: Path, videos: int, size: tuple[int, int], workers: int) -> dict[str, Callable[[], NDArray[Any]]]:
@@ -151,39 +160,41 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--workers", type=int, default=cores(0), help="processes that prepare frames")
     parser.add_argument("--threads", type=int, default=1, help="of PyTorch in this process, in every way")
-    parser.add_argument("--height", type=int, default=360)
-    parser.add_argument("--width", type=int, default=640)
-    parser.add_argument("--hidden", type=int, default=64)
-    parser.add_argument("--layers", type=int, default=2)
+    parser.add_argument("--height", type=int, default=240)
+    parser.add_argument("--width", type=int, default=320)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     cv2.setNumThreads(1)
-    with tempfile.TemporaryDirectory() as folder:
-        make_checkpoint(Path(folder), arguments.hidden, arguments.layers)
-        size = (arguments.height, arguments.width)
-        ways = ways_of(Path(folder), arguments.videos, size, arguments.workers)
-        seconds, difference = measure(ways, arguments.repeats)
-        shares = parts(Path(folder), size, 4 * arguments.repeats)
+    size = (arguments.height, arguments.width)
+    record: dict[str, Any] = {"workers": arguments.workers, "frame": f"{size[1]}x{size[0]}"}
+    for name, model in MODELS.items():
+        print(f"{name}: {model}")
+        suffix = "" if name == "tiny" else f"_{name}"
+        with tempfile.TemporaryDirectory() as folder:
+            make_checkpoint(Path(folder), model)
+            ways = ways_of(Path(folder), arguments.videos, size, arguments.workers)
+            seconds, difference = measure(ways, arguments.repeats)
+            shares = parts(Path(folder), size, 4 * arguments.repeats)
+        ratios = told(seconds, difference, shares, arguments.videos)
+        record[f"encode_over_single{suffix}"] = round(ratios["one process"], 2)
+        record[f"with_workers_over_single{suffix}"] = round(ratios["with workers"], 2)
+    print(json.dumps(record))
+
+
+def told(
+    seconds: Mapping[str, list[float]], difference: float, shares: Mapping[str, float], videos: int
+) -> dict[str, float]:
+    """Prints what was measured of one model; the median ratio of each way."""
     ratios = {}
     for name, times in seconds.items():
         turns = [single / other for single, other in zip(seconds["single"], times, strict=True)]
         ratios[name] = statistics.median(turns)
-        rate = arguments.videos * FRAMES / statistics.median(times)
+        rate = videos * FRAMES / statistics.median(times)
         print(f"{name:<13} {rate:8.0f} frames/s   {ratios[name]:5.2f} x single   {min(turns):.2f} to {max(turns):.2f}")
     print(f"largest difference between features: {difference:.1e}")
     for name, share in shares.items():
         print(f"{name:<13} {share:.2f} of the time of a single frame")
-    print(
-        json.dumps(
-            {
-                "encode_over_single": round(ratios["one process"], 2),
-                "with_workers_over_single": round(ratios["with workers"], 2),
-                "workers": arguments.workers,
-                "frame": f"{arguments.width}x{arguments.height}",
-                "difference": float(f"{difference:.1e}"),
-            }
-        )
-    )
+    return ratios
 
 
 if __name__ == "__main__":

@@ -291,3 +291,53 @@ def test_a_vision_language_model_is_scored_once_and_the_page_shows_both_readings
     assert "expected score" in text
     again = run_external(config, Silent())
     assert np.array_equal(again.scores[0], outcome.scores[0])
+
+
+def test_an_audit_is_measured_on_and_not_learned_from(write_study: WriteStudy, tmp_path: Path) -> None:
+    known = read_study(write_study()).videos
+    rows = manifest_rows(known)
+    for place, row in enumerate(rows):
+        row["uploader"] = f"up{place % 3}"
+    manifest = write_rows(tmp_path / "grouped.csv", rows, known)
+    limits = {"group": "uploader", "most_per_group": 5}
+    study = write_study(videos=str(manifest), selection={"budget": 12, "audit": 0.5, **limits}, rounds=2)
+    config = read_study(study)
+    outcome = run_study(config, Silent())
+    audit = [row["id"] for row in outcome.selected if row["rule"] == "audit"]
+    assert len(outcome.selected) == 12
+    # All of it in the first round.
+    assert audit == [row["id"] for row in outcome.selected[:6]] == list(outcome.audit)
+    uploader = {row["id"]: row["uploader"] for row in rows}
+    taken = [uploader[row["id"]] for row in outcome.selected]
+    assert max(taken.count(name) for name in set(taken)) <= 5
+    figures = measure(config, outcome)
+    assert list(figures.audit) == ["base", "round 1", "round 2"]
+    summary, page = write_results(config, outcome, figures)
+    assert "On the audit, 6 pool videos drawn at random that nothing learned from: SRCC" in page.read_text()
+    assert summary["audit"]["round 2"]["srcc"]["value"] == figures.audit["round 2"].metrics["srcc"].value
+    # Other MOS of the audit change what is measured, and not the model.
+    for row in rows:
+        row["mos"] = "3.0" if row["id"] == audit[0] else row["mos"]
+    other = write_rows(tmp_path / "other.csv", rows, known)
+    again = read_study(
+        write_study(
+            videos=str(other), selection={"budget": 12, "audit": 0.5, **limits}, rounds=2, out=str(tmp_path / "again")
+        )
+    )
+    outcome = run_study(again, Silent())
+    models = [c.out / "round-2" / "model.safetensors" for c in (config, again)]
+    assert models[0].read_bytes() == models[1].read_bytes()
+
+
+def test_the_committee_chooses_by_its_spread(write_study: WriteStudy) -> None:
+    config = read_study(
+        write_study(selection={"rule": "committee", "budget": 4}, comparison={"rules": ["committee"], "seeds": 2})
+    )
+    outcome = run_study(config, Silent())
+    rows = read_table(config.out / "round-1" / "difficulty").to_pylist()
+    rows.sort(key=lambda row: -row["difficulty"])
+    assert [row["id"] for row in outcome.selected] == [row["id"] for row in rows[:4]]
+    assert (
+        json.loads((config.out / "round-1" / "difficulty" / "predictor.json").read_text())["predictor"] == "committee"
+    )
+    assert {trial.rule for trial in outcome.trials} == {"random", "committee", "everything"}

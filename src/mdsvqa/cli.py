@@ -16,7 +16,7 @@ from rich.console import Console
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 import mdsvqa
-from mdsvqa import cli_finetune, cli_score, steps, terminal
+from mdsvqa import cli_finetune, cli_score, cli_select, terminal
 from mdsvqa.cli_difficulty import app as difficulty_app
 from mdsvqa.cli_options import (
     UNDECODABLE,
@@ -37,8 +37,6 @@ from mdsvqa.columns import read_columns
 from mdsvqa.config import (
     HANDCRAFTED,
     ContentSettings,
-    RuleName,
-    SelectionSettings,
     StudyConfig,
     read_study,
 )
@@ -63,7 +61,6 @@ VLM_QUALITY = """\
     # generate: the model thinks and answers; expected: one pass, no ties.
     reading: generate
 """
-LAMBDA = SelectionSettings().lambda_
 
 app = typer.Typer(
     name="mdsvqa",
@@ -229,37 +226,7 @@ def content(
 app.add_typer(difficulty_app, name="difficulty", rich_help_panel=STEPS)
 
 
-@app.command(rich_help_panel=STEPS)
-def select(
-    difficulty: Annotated[Path, typer.Argument(help="Difficulty table, or any CSV with an id (or name) column.")],
-    budget: Annotated[str, typer.Option("--budget", "-k", help="Videos to choose: 64, or 5%.")] = "5%",
-    rule: Annotated[str, typer.Option(help=f"One of {', '.join(RuleName.__args__)}.")] = "mds",
-    content: Annotated[Path | None, typer.Option(help="Content table; random and difficulty need none.")] = None,
-    column: Annotated[str, typer.Option(help="Column of the difficulties; higher is harder.")] = "difficulty",
-    lambda_: Annotated[
-        float, typer.Option("--lambda", min=0, help="Weight of diversity.")
-    ] = SelectionSettings().lambda_,
-    scale: Annotated[str, typer.Option(help="standard, or raw as in the paper.")] = "standard",
-    ties: Annotated[str, typer.Option(help="Who wins among equals: id (the smallest) or random.")] = "id",
-    exclude: Annotated[
-        Path | None, typer.Option(help="Table whose ids are never chosen: those labeled already.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the selection table.")] = None,
-    seed: Seed = 0,
-    overwrite: Overwrite = False,
-    as_json: AsJson = False,
-) -> None:
-    """Choose the videos to label next."""
-    options = {"rule": rule, "budget": budget, "lambda": lambda_, "scale": scale, "ties": ties}
-    settings = checked(SelectionSettings, options)
-    excluded = [] if exclude is None else read_columns(exclude).ids()
-    rows = steps.choose(difficulty, column, content, settings, out, exclude=excluded, seed=seed, overwrite=overwrite)
-    if as_json:
-        print_json({"rule": rule, "selected": [row["id"] for row in rows], "out": out and str(out)})
-    else:
-        terminal.print_selection(rows, out)
-
-
+app.command(rich_help_panel=STEPS)(cli_select.select)
 app.command(rich_help_panel=STEPS)(cli_finetune.finetune)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mdsvqa.config import ConfigError, StudyConfig
-from mdsvqa.loop import EVERYTHING, Setting, State, Trial, run_trials
+from mdsvqa.loop import EVERYTHING, Pool, Setting, State, Trial, run_trials
 from mdsvqa.material import Material, cores
 from mdsvqa.progress import Show
 from mdsvqa.tables import TRIALS, ResultTable, fingerprint, read_table
@@ -27,13 +27,21 @@ def check_comparison(config: StudyConfig, material: Material) -> None:
 
 
 def compare(
-    config: StudyConfig, material: Material, start: State, budget: int, show: Show, *, overwrite: bool = False
+    config: StudyConfig,
+    material: Material,
+    pool: Pool,
+    start: State,
+    budget: int,
+    show: Show,
+    *,
+    overwrite: bool = False,
 ) -> list[Trial]:
     """Runs the trials of a study's comparison that are not in its table yet.
 
     Args:
         config: of the study.
         material: its videos; the MOS of the whole pool are known.
+        pool: of the material, with the limits of one round.
         start: before any new label.
         budget: videos to label in each trial.
         show: how it speaks.
@@ -42,7 +50,6 @@ def compare(
     Returns:
         One trial a rule and seed, "random" first and "everything" last; none without rules to compare.
     """
-    pool = material.pool_arrays()
     if not config.comparison.rules:
         return []
     rules = [*dict.fromkeys(("random", *config.comparison.rules)), EVERYTHING]

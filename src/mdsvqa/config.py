@@ -1,5 +1,6 @@
 """What a study.yaml may say. Every default that is worth arguing about stands here with its source."""
 
+import re
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -8,7 +9,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from mdsvqa.errors import InputError
 
-RuleName = Literal["mds", "random", "difficulty", "core-set", "k-means"]
+RuleName = Literal[
+    "mds",
+    "random",
+    "difficulty",
+    "core-set",
+    "k-means",
+    "facility-location",
+    "difficulty-facility",
+    "typiclust",
+    "freesel",
+    "committee",
+]
 ErrorName = Literal["raw", "calibrated", "rank"]
 PredictorName = Literal["auto", "few-inputs", "linear", "forest", "second-opinion", "rank-average"]
 
@@ -327,11 +339,24 @@ class SelectionSettings(Settings):
 
     Attributes:
         rule: by which the videos are chosen that go out to raters.
-        budget: videos to label over all rounds: a count (64) or a share of the pool ("5%").
+        budget: videos to label over all rounds: a count (64), a share of the pool ("5%"), or the time that one rater
+            needs to watch them ("90 min", "2 h").
+        audit: share of the budget that goes, in the first round, to videos drawn at random from the whole pool. Nothing
+            learns from them: they show how good the model is on the target, before and after.
         lambda_: weight of diversity against difficulty, at least 0.
         scale: "standard" puts difficulty on z-scores and divides distances by the pool's mean distance; "raw" takes
-            both as they are (the paper's, for g on a 1-5 scale: lambda 0.25 with CLIP, 0.075 with SigLIP 2 features).
+            both as they are (the paper's, for g on a 1-5 scale: lambda 0.25 with CLIP, 0.075 with SigLIP 2 features);
+            "rank" is "standard" for the ranks of difficulty.
         ties: who wins among equals: the smallest id, or chance.
+        about: table with an id column and what a choice goes by: the column `group`, and `seconds` of each video; None
+            takes the manifest, and reads how long a video is from its file.
+        group: column of it, such as uploader.
+        most_per_group, least_per_group: videos of each group. A video without one is bound by neither.
+        apart: no two videos nearer than this Chamfer distance: 0.1 removes near-duplicates where features are of unit
+            norm, as those of all encoders here.
+        exclude: table whose ids are never chosen.
+        device, threads, memory: that the rule mds computes distances with; they change the time it takes and nothing
+            else. "auto" takes a GPU if there is one; None leaves the number of threads as it is; bytes.
     """
 
     rule: RuleName = "mds"
@@ -339,14 +364,34 @@ class SelectionSettings(Settings):
     # Raw lambdas do not transfer between feature spaces. On z-scores and mean distance 1, about 3 did best for the
     # paper's rule on YouTube-UGC and KoNViD-1k.
     lambda_: float = Field(3.0, ge=0, alias="lambda")
-    scale: Literal["standard", "raw"] = "standard"
+    scale: Literal["standard", "raw", "rank"] = "standard"
     ties: Literal["id", "random"] = "id"
+    audit: float = Field(0.0, ge=0, lt=1)
+    about: Path | None = None
+    group: str | None = None
+    most_per_group: int | None = Field(None, ge=1)
+    least_per_group: int = Field(0, ge=0)
+    apart: float = Field(0.0, ge=0)
+    exclude: Path | None = None
+    device: str = Field("auto", exclude=True)
+    threads: int | None = Field(None, ge=1, exclude=True)
+    # The centers of half a million videos of 512 numbers fit in half of it in single precision.
+    memory: int = Field(2 << 30, ge=1 << 20, exclude=True)
 
     @field_validator("budget", mode="before")
     @classmethod
     def _is_budget(cls, budget: Any) -> Any:
-        budget_count(budget, 1000)
+        if budget_seconds(budget) is None:
+            budget_count(budget, 1000)
         return budget
+
+    @model_validator(mode="after")
+    def _groups_have_a_column(self) -> Self:
+        if (self.most_per_group is not None or self.least_per_group) and self.group is None:
+            raise ValueError("`most_per_group` and `least_per_group` need `group`, the column that names the groups.")
+        if self.most_per_group is not None and self.most_per_group < self.least_per_group:
+            raise ValueError("`most_per_group` is below `least_per_group`.")
+        return self
 
 
 class FinetuningSettings(Settings):
@@ -442,8 +487,19 @@ def budget_count(budget: int | str, pool: int) -> int:
     except ValueError:
         raise ValueError(
             f"budget {budget!r} is neither a positive number of videos, such as 64, nor a share of the pool, "
-            "such as 5%."
+            "such as 5%, nor a time to watch, such as 90 min or 2 h."
         ) from None
+
+
+def budget_seconds(budget: int | str) -> float | None:
+    """The time to watch that a budget states, in seconds; None where it states none.
+
+    >>> budget_seconds("1.5 h"), budget_seconds("90 min"), budget_seconds("5%")
+    (5400.0, 5400.0, None)
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) *(s|min|h)", str(budget).strip())
+    seconds = float(found[1]) * {"s": 1, "min": 60, "h": 3600}[found[2]] if found else 0.0
+    return seconds if seconds > 0 else None
 
 
 def read_study(path: Path) -> StudyConfig:
@@ -496,5 +552,8 @@ def _from_folder(config: StudyConfig, folder: Path) -> StudyConfig:
             "labels": absolute(config.labels),
             "quality": quality,
             "content": config.content.model_copy(update={"encoder": encoder}),
+            "selection": config.selection.model_copy(
+                update={name: absolute(getattr(config.selection, name)) for name in ("about", "exclude")}
+            ),
         }
     )

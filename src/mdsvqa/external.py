@@ -15,21 +15,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdsvqa.columns import ColumnError, read_columns
-from mdsvqa.config import ConfigError, StudyConfig, budget_count
+from mdsvqa.config import ConfigError, StudyConfig
 from mdsvqa.difficulty.base import Videos
 from mdsvqa.difficulty.held_out import Labeled, external_source
 from mdsvqa.difficulty.prediction import Prediction, predict_difficulty
 from mdsvqa.labeling.labels import Labels, write_training_set
-from mdsvqa.loop import Pool
+from mdsvqa.loop import COMMITTEE, Pool
 from mdsvqa.material import Material, cores, gather
 from mdsvqa.progress import Show
 from mdsvqa.quality.base import QualityModel, Score
 from mdsvqa.quality.precomputed import read_predictions
 from mdsvqa.quality.scoring import ModelError, load_class, score_videos
 from mdsvqa.quality.vlm import is_vlm, score_with_vlm
+from mdsvqa.selection.audit import AUDIT, Budget, budget_of
 from mdsvqa.selection.base import Pick
 from mdsvqa.selection.rules import select
-from mdsvqa.study import Outcome, Run, ask_for_labels, difficulty_table, gather_labels, selection_table
+from mdsvqa.study import (
+    Outcome,
+    Run,
+    ask_for_labels,
+    audit_labels,
+    difficulty_table,
+    gather_labels,
+    selection_table,
+)
 from mdsvqa.tables import SCORES, Maker, fingerprint, read_meta
 from mdsvqa.videos.video import Video
 
@@ -42,6 +51,8 @@ def run_external(config: StudyConfig, show: Show, *, overwrite: bool = False) ->
         raise ConfigError(
             "rounds and comparison need a model that can be fine-tuned here; `model: statistical` is one."
         )
+    if config.selection.rule == COMMITTEE:
+        raise ConfigError("selection: rule committee needs a model that can be refitted; `model: statistical` is one.")
     run = Run(config, show, overwrite)
     # Before hours of decoding: what is wrong with them is to be said now.
     own_class = config.quality.predictions is None and not is_vlm(config.quality.model)
@@ -55,7 +66,7 @@ def run_external(config: StudyConfig, show: Show, *, overwrite: bool = False) ->
     before, spread, expected = before[given], spread[given], expected[given]
     both = config.quality.vlm.reading == "generate" and np.isfinite(expected).any()
     readings = {"parsed answer": before, "expected score": expected} if both else {}
-    pool, labels = material.pool_arrays(), gather_labels(run, material)
+    pool, labels = material.pool_arrays(config), gather_labels(run, material)
     everyone = Videos.of(material.features, before, readings=spread)
     learned, errors, held_out = external_source(
         labeled_part(everyone, material, material.source),
@@ -73,8 +84,10 @@ def run_external(config: StudyConfig, show: Show, *, overwrite: bool = False) ->
         labeled = material.source_test if held_out else material.source
         rate = partial(rate_by_adapter, run, material, before, labeled)
     difficulty, maker = difficulty_table(run, 1, maker, material, rate)
-    budget = budget_count(config.selection.budget, len(pool))
-    picks, maker = selection_table(run, 1, maker, material, partial(choose_external, pool, difficulty, config, budget))
+    budget = budget_of(config.selection, len(pool), pool.limits)
+    picks, maker = selection_table(
+        run, 1, maker, material, pool, partial(choose_external, pool, difficulty, config, budget)
+    )
     selected = [{**row, "round": 1} for row in picks]
     notes = [errors]
     show.note(errors)
@@ -84,23 +97,25 @@ def run_external(config: StudyConfig, show: Show, *, overwrite: bool = False) ->
         return Outcome(material, selected, [before], difficulty, request, notes, readings=readings)
     training = config.out / "training_set.csv"
     source = [material.videos[int(i)] for i in material.source]
-    chosen = {row["id"] for row in picks}
+    audit = audit_labels(picks, labels)
+    chosen = {row["id"] for row in picks if row["rule"] != AUDIT}
     new = [video for i in material.pool if (video := material.videos[int(i)]).id in chosen & labels.mos.keys()]
     write_training_set(training, source, new, labels)
     if config.quality.scores_after is None and config.quality.predictions is None and model is None:
         after, verdict = fine_tuned_scores(run, material, before, source, rated_videos(new, labels))
-        return Outcome(material, selected, [before, after], difficulty, "", [*notes, *verdict], readings=readings)
+        notes += verdict
+        return Outcome(material, selected, [before, after], difficulty, "", notes, readings=readings, audit=audit)
     if config.quality.scores_after is None:
         request = (
             f"Fine-tune your model on {training} (compare MOS within a dataset only), score all videos again, name "
             "that CSV as `quality: {scores_after: ...}` in the study file, and run again."
         )
-        return Outcome(material, selected, [before], difficulty, request, notes, readings=readings)
+        return Outcome(material, selected, [before], difficulty, request, notes, readings=readings, audit=audit)
     ids = [video.id for video in material.videos]
     after = as_array(read_predictions(config.quality.scores_after, ids))
     if not np.isfinite(after[material.target_test]).all():
         raise ColumnError(f"{config.quality.scores_after}: has no score for some test videos.")
-    return Outcome(material, selected, [before, after], difficulty, "", notes, readings=readings)
+    return Outcome(material, selected, [before, after], difficulty, "", notes, readings=readings, audit=audit)
 
 
 def base_scores(run: Run, material: Material, model: QualityModel | None) -> tuple[Floats, Floats, Floats, Maker]:
@@ -211,9 +226,12 @@ def labeled_part(everyone: Videos, material: Material, role: NDArray[np.int64]) 
     return Labeled(everyone.take(role), material.mos(role), np.array([codes[name] for name in names], np.int64))
 
 
-def choose_external(pool: Pool, difficulty: Floats, config: StudyConfig, budget: int, seed: int) -> list[Pick]:
+def choose_external(pool: Pool, difficulty: Floats, config: StudyConfig, budget: Budget, seed: int) -> list[Pick]:
     """D, in the order of the arguments that `selection_table` wants."""
-    return select(pool.ids, difficulty, pool.content, budget, config.selection, seed=seed)
+    limits, audit = budget.limits, budget.audit
+    return select(
+        pool.ids, difficulty, pool.content, budget.videos, config.selection, limits=limits, audit=audit, seed=seed
+    )
 
 
 def is_external(model: str) -> bool:

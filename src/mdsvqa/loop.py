@@ -15,13 +15,14 @@ from mdsvqa.content.chamfer import Content
 from mdsvqa.difficulty.prediction import Prediction, predict_difficulty, refitted_source, usual_predictor
 from mdsvqa.finetuning.statistical import finetune, train
 from mdsvqa.quality.statistical import KernelModel, LabeledFeatures
-from mdsvqa.selection.base import Pick
-from mdsvqa.selection.rules import select
+from mdsvqa.selection.base import Limits, Pick
+from mdsvqa.selection.rules import FREE, select
 
 Floats = NDArray[np.float64]
 # The comparison's own names: no new labels, and every video of the pool labeled.
 BASE, EVERYTHING = "base", "everything"
-NEED_DIFFICULTY = ("mds", "difficulty")
+NEED_DIFFICULTY = ("mds", "difficulty", "difficulty-facility", "committee")
+COMMITTEE = "committee"
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Pool:
         content: frame features.
         mos: where somebody knows them, NaN elsewhere, shape (n,).
         dataset: integer code of the study that will rate each video, 1 and above, shape (n,).
+        limits: that the choice of each round must keep to.
     """
 
     ids: Sequence[str]
@@ -41,6 +43,7 @@ class Pool:
     content: Content
     mos: Floats
     dataset: NDArray[np.int64]
+    limits: Limits = FREE
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -52,6 +55,7 @@ class Pool:
             self.content.take(chosen),
             self.mos[chosen],
             self.dataset[chosen],
+            self.limits.take(chosen),
         )
 
     def labeled(self, chosen: NDArray[np.int64], mos: Floats) -> LabeledFeatures:
@@ -77,12 +81,15 @@ class State:
 
 
 def rate_difficulty(state: State, pool: Pool, config: StudyConfig, seed: int) -> Prediction:
-    """g: how wrong f is expected to be on each video of the pool; only the order means anything."""
+    """g: how wrong f is expected to be on each video of the pool; only the order means anything.
+
+    For the rule "committee" it is the committee's spread.
+    """
     refit = partial(_refit, state=state, config=config, seed=seed)
     settings = usual_predictor(config.difficulty, refitted=True)
     score = state.model.predict(pool.features)
     source, videos = refitted_source(state.labeled, pool.features, score, refit, settings, seed)
-    return predict_difficulty(source, videos, settings, seed)
+    return predict_difficulty(source, videos, settings, seed, COMMITTEE if config.selection.rule == COMMITTEE else None)
 
 
 def _refit(data: LabeledFeatures, state: State, config: StudyConfig, seed: int) -> "partial[Floats]":
@@ -90,9 +97,22 @@ def _refit(data: LabeledFeatures, state: State, config: StudyConfig, seed: int) 
     return partial(model.predict)
 
 
-def choose(state: State, pool: Pool, difficulty: Floats, config: StudyConfig, budget: int, seed: int) -> list[Pick]:
-    """D: the videos to label next, by the rule of the configuration."""
-    return select(pool.ids, difficulty, pool.content, budget, config.selection, chosen=state.chosen, seed=seed)
+def choose(
+    state: State, pool: Pool, difficulty: Floats, config: StudyConfig, budget: int, seed: int, audit: float = 0.0
+) -> list[Pick]:
+    """D: the videos to label next, by the rule of the configuration; `audit` as in `select`."""
+    chosen, limits = state.chosen, pool.limits
+    return select(
+        pool.ids,
+        difficulty,
+        pool.content,
+        budget,
+        config.selection,
+        chosen=chosen,
+        limits=limits,
+        audit=audit,
+        seed=seed,
+    )
 
 
 def learn(state: State, pool: Pool, rated: NDArray[np.int64], mos: Floats, config: StudyConfig, seed: int) -> State:
@@ -194,16 +214,22 @@ def run_trials(setting: Setting, rules: Sequence[str], seed: int) -> list[Trial]
     share = max(setting.budget, round(config.comparison.pool_share * len(setting.pool)))
     part = setting.pool.take(np.sort(rng.permutation(len(setting.pool))[:share]))
     needed = any(rule in NEED_DIFFICULTY for rule in rules)
-    first = rate_difficulty(setting.start, part, config, seed).difficulty if needed else np.zeros(len(part))
+    first = (
+        rate_difficulty(setting.start, part, _ruled(config, "mds"), seed).difficulty if needed else np.zeros(len(part))
+    )
     trials = []
     for rule in rules:
         if rule == EVERYTHING:
             everyone = np.arange(len(part))
             state = learn(setting.start, part, everyone, part.mos, config, seed)
         else:
-            selection = config.selection.model_copy(update={"rule": rule})
-            ruled = config.model_copy(update={"selection": selection})
-            state = simulate(setting.start, part, ruled, setting.budget, seed, first)
+            ruled = _ruled(config, rule)
+            own = rate_difficulty(setting.start, part, ruled, seed).difficulty if rule == COMMITTEE else first
+            state = simulate(setting.start, part, ruled, setting.budget, seed, own)
         target, source = (state.model.predict(x) for x in (setting.target_test, setting.source_test))
         trials.append(Trial(rule, seed, state.chosen, target, source))
     return trials
+
+
+def _ruled(config: StudyConfig, rule: str) -> StudyConfig:
+    return config.model_copy(update={"selection": config.selection.model_copy(update={"rule": rule})})

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from mdsvqa.columns import read_columns
 from mdsvqa.config import ConfigError, StudyConfig
 from mdsvqa.content.chamfer import Content
 from mdsvqa.content.encoding import encode_content
@@ -18,6 +19,7 @@ from mdsvqa.quality.extraction import extract_features
 from mdsvqa.quality.precomputed import read_features
 from mdsvqa.quality.standardise import Standardiser
 from mdsvqa.quality.statistical import LabeledFeatures
+from mdsvqa.selection.limits import read_limits
 from mdsvqa.tables import fingerprint, frame_matrices, read_meta
 from mdsvqa.videos.manifest import MosScale, Video, load_videos
 
@@ -64,14 +66,18 @@ class Material:
         """The source with its labels."""
         return LabeledFeatures(self.features[self.source], self.mos(self.source), self.dataset[self.source])
 
-    def pool_arrays(self) -> Pool:
-        """The pool."""
+    def pool_arrays(self, config: StudyConfig) -> Pool:
+        """The pool, with what the choice must keep to."""
+        ids = self.ids(self.pool)
+        paths = {self.videos[int(index)].id: self.videos[int(index)].path for index in self.pool}
+        limits = read_limits(config.selection, ids, paths, config.videos)
         return Pool(
-            self.ids(self.pool),
+            ids,
             self.features[self.pool],
             self.content.take(self.pool),
             self.mos(self.pool),
             self.dataset[self.pool],
+            limits,
         )
 
     def only(self, kept: NDArray[np.bool_], reason: str) -> "Material":
@@ -149,6 +155,8 @@ def gather(config: StudyConfig, show: Show, *, overwrite: bool = False) -> Mater
         ConfigError, ManifestError, ColumnError, TableError: something handed in cannot be used.
     """
     videos = [_with_role(video) for video in read_videos(config.videos, config.mos_scale)]
+    excluded = set() if config.selection.exclude is None else set(read_columns(config.selection.exclude).ids())
+    videos = [video for video in videos if video.split != "pool" or video.id not in excluded]
     failures: dict[str, str] = {}
     workers = cores(config.workers)
     if config.quality.features is not None:

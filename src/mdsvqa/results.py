@@ -34,6 +34,11 @@ LABELS = {
     "difficulty": "difficulty only",
     "core-set": "core-set",
     "k-means": "k-means",
+    "facility-location": "facility location",
+    "difficulty-facility": "difficulty + facility location",
+    "typiclust": "typical clustering",
+    "freesel": "FreeSel",
+    "committee": "committee",
     EVERYTHING: "whole pool labeled",
 }
 THUMBNAILS = 60
@@ -46,12 +51,15 @@ class Figures:
     Attributes:
         target, source: the model before ("base") and after each round ("round 1", ...) on the two test sets; empty
             where a test set has fewer than 5 videos.
+        audit: the same on the pool's videos that were drawn at random to be measured on; empty where there are fewer
+            than 5.
         rules: each rule of the comparison on the target's and the source's test set (None where that is too small),
             the base model first; empty without a comparison.
     """
 
     target: Mapping[str, RuleSummary]
     source: Mapping[str, RuleSummary]
+    audit: Mapping[str, RuleSummary]
     rules: Mapping[str, tuple[RuleSummary, RuleSummary | None]]
 
 
@@ -59,16 +67,19 @@ def measure(config: StudyConfig, outcome: Outcome) -> Figures:
     """Computes all figures of a study."""
     material = outcome.material
     target, source = (
-        _rounds(outcome, role, config.seed) if len(role) >= FEWEST else {}
+        _rounds(outcome, role, material.mos(role), config.seed) if len(role) >= FEWEST else {}
         for role in (material.target_test, material.source_test)
     )
-    return Figures(target, source, _rules(outcome, config.seed))
+    drawn = np.array([index for index in material.pool if material.videos[int(index)].id in outcome.audit], np.int64)
+    mos = np.array([outcome.audit[video] for video in material.ids(drawn)])
+    audit = _rounds(outcome, drawn, mos, config.seed) if len(drawn) >= FEWEST else {}
+    return Figures(target, source, audit, _rules(outcome, config.seed))
 
 
-def _rounds(outcome: Outcome, role: NDArray[np.int64], seed: int) -> dict[str, RuleSummary]:
+def _rounds(outcome: Outcome, role: NDArray[np.int64], mos: Floats, seed: int) -> dict[str, RuleSummary]:
     names = [BASE, *(f"round {turn}" for turn in range(1, len(outcome.scores)))]
     scores = {name: score[role][None, :] for name, score in zip(names, outcome.scores, strict=True)}
-    return summarise_rules(scores, outcome.material.mos(role), outcome.material.dataset[role], seed=seed)
+    return summarise_rules(scores, mos, outcome.material.dataset[role], seed=seed)
 
 
 def _rules(outcome: Outcome, seed: int) -> dict[str, tuple[RuleSummary, RuleSummary | None]]:
@@ -91,8 +102,8 @@ def summarise(config: StudyConfig, outcome: Outcome, figures: Figures) -> dict[s
     """The figures of a study, JSON-able; intervals as {value, low, high}.
 
     Returns:
-        `target` and `source`: the model before and after each round; `rules`: every rule compared; `selected`: ids in
-        the order of their choice; `waiting_for`: what is to be done, or null.
+        `target`, `source` and `audit`: the model before and after each round; `rules`: every rule compared;
+        `selected`: ids in the order of their choice; `waiting_for`: what is to be done, or null.
     """
     material = outcome.material
     return {
@@ -104,6 +115,7 @@ def summarise(config: StudyConfig, outcome: Outcome, figures: Figures) -> dict[s
         "waiting_for": outcome.waiting_for or None,
         "target": {name: _summary_json(value) for name, value in figures.target.items()},
         "source": {name: _summary_json(value) for name, value in figures.source.items()},
+        "audit": {name: _summary_json(value) for name, value in figures.audit.items()},
         "rules": {
             rule: {
                 "target": _summary_json(target),
@@ -133,6 +145,8 @@ def findings(config: StudyConfig, outcome: Outcome, figures: Figures) -> list[st
         sentences.append(outcome.waiting_for)
     if len(figures.target) > 1:
         sentences.append(_verdict(chosen, list(figures.target.values())[-1].over_base))
+    if figures.audit:
+        sentences.append(_audit(outcome, list(figures.audit.values())))
     by_rule = {rule: target for rule, (target, _) in figures.rules.items()}
     compared = {rule: s for rule, s in by_rule.items() if rule not in (BASE, EVERYTHING)}
     if len(compared) > 1:
@@ -141,6 +155,14 @@ def findings(config: StudyConfig, outcome: Outcome, figures: Figures) -> list[st
         if "mds" in compared and best != "mds":
             sentences.append(_against_random("mds", compared["mds"].over_random))
     return sentences
+
+
+def _audit(outcome: Outcome, summaries: Sequence[RuleSummary]) -> str:
+    before, after = summaries[0], summaries[-1]
+    measured = f"SRCC {before.metrics['srcc']:.3f}"
+    if after.over_base is not None:
+        measured += f" before and {after.metrics['srcc']:.3f} after, a change of {after.over_base:+.3f}"
+    return f"On the audit, {len(outcome.audit)} pool videos drawn at random that nothing learned from: {measured}."
 
 
 def _verdict(chosen: str, gain: Interval | None) -> str:

@@ -9,9 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mdsvqa.columns import read_columns
-from mdsvqa.config import DifficultySettings, FinetuningSettings, SelectionSettings, budget_count
-from mdsvqa.content.chamfer import Content
+from mdsvqa.config import DifficultySettings, FinetuningSettings
 from mdsvqa.difficulty.base import Videos
 from mdsvqa.difficulty.cross_fitting import Predict
 from mdsvqa.difficulty.held_out import Labeled, external_source
@@ -29,15 +27,12 @@ from mdsvqa.progress import Show
 from mdsvqa.quality.extraction import extract_features
 from mdsvqa.quality.scoring import load_class, score_videos
 from mdsvqa.quality.statistical import KernelModel, LabeledFeatures, fit_statistical
-from mdsvqa.selection.rules import select, selection_rows
 from mdsvqa.tables import (
     DIFFICULTY,
     SCORES,
-    SELECTION,
     ResultTable,
     computed,
     fingerprint,
-    frame_matrices,
     read_meta,
     read_table,
 )
@@ -202,53 +197,6 @@ def _seen(videos: Sequence[Video], scores: pa.Table, features: pa.Table) -> Vide
 
 def _refit(data: LabeledFeatures, model: KernelModel, seed: int) -> Predict:
     return train(data, model.cost, model.gamma, FinetuningSettings(), seed).predict
-
-
-def choose(
-    difficulty_table: Path,
-    column: str,
-    content: Path | None,
-    settings: SelectionSettings,
-    out: Path | None,
-    *,
-    exclude: Sequence[str] = (),
-    seed: int,
-    overwrite: bool,
-) -> list[dict[str, Any]]:
-    """D: rows of a selection table, best first.
-
-    Args:
-        difficulty_table: result folder or any table with ids and a column of difficulties; rows without one are left
-            out.
-        column: of the difficulties.
-        content: result folder of content features, None for rules that need none.
-        settings: rule, budget and the rest.
-        out: folder for the selection table, None to write nothing.
-        exclude: ids never to choose, such as those labeled already.
-    """
-    table = read_columns(difficulty_table)
-    values = dict(zip(table.ids(), table.numbers(column), strict=True))
-    ids = [video for video, value in values.items() if np.isfinite(value) and video not in set(exclude)]
-    frames: dict[str, NDArray[np.float32]] = {}
-    if content is not None:
-        stored = read_table(content)
-        frames = dict(zip(stored["id"].to_pylist(), frame_matrices(stored), strict=True))
-        ids = [video for video in ids if len(frames.get(video, ()))]
-    if not ids:
-        raise InputError(f"{difficulty_table}: no video has both a difficulty and, where they are needed, frames.")
-    rated = np.array([values[video] for video in ids])
-    stacked = None if content is None else Content.stack([frames[video] for video in ids])
-    budget = budget_count(settings.budget, len(ids))
-
-    def rows() -> list[dict[str, Any]]:
-        return selection_rows(ids, select(ids, rated, stacked, budget, settings, seed=seed), settings.rule)
-
-    if out is None:
-        return rows()
-    maker = {"step": "selection", "settings": settings.model_dump(mode="json"), "seed": seed}
-    maker |= {"difficulty": fingerprint([ids, rated.tolist()])}
-    maker |= {"content": None if content is None else fingerprint(read_meta(content)["maker"])}
-    return computed(out, SELECTION, maker, rows, overwrite=overwrite)[0].to_pylist()
 
 
 def fine_tune(

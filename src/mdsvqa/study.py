@@ -26,21 +26,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mdsvqa.comparison import check_comparison, compare
-from mdsvqa.config import ConfigError, StudyConfig, budget_count
+from mdsvqa.config import ConfigError, StudyConfig
 from mdsvqa.difficulty.prediction import Prediction, difficulty_rows, write_choice
 from mdsvqa.labeling.labels import Labels, known_labels, read_labels, write_label_request
-from mdsvqa.loop import (
-    Pool,
-    State,
-    Trial,
-    budget_by_round,
-    choose,
-    learn,
-    rate_difficulty,
-)
+from mdsvqa.loop import COMMITTEE, Pool, State, Trial, budget_by_round, choose, learn, rate_difficulty
 from mdsvqa.material import Material, gather, parse_scale
 from mdsvqa.progress import Show
 from mdsvqa.quality.statistical import KernelModel, fit_statistical
+from mdsvqa.selection.audit import AUDIT, budget_of, mean_budget
 from mdsvqa.selection.rules import selection_rows
 from mdsvqa.tables import DIFFICULTY, SCORES, SELECTION, Maker, computed, fingerprint
 
@@ -75,6 +68,7 @@ class Outcome:
         waiting_for: what people have to do before the loop can go on; empty when it is done.
         notes: limits of this run that its reader must know.
         trials: of the comparison; empty without one.
+        audit: MOS of the videos that were drawn at random to be measured on, by id.
         readings: other ways to read the base model's score, of all of the material's videos, by name; NaN where there
             is none.
     """
@@ -87,6 +81,7 @@ class Outcome:
     notes: Sequence[str] = ()
     trials: Sequence[Trial] = ()
     readings: Mapping[str, Floats] = field(default_factory=dict)
+    audit: Mapping[str, float] = field(default_factory=dict)
 
 
 def run_study(config: StudyConfig, show: Show, *, overwrite: bool = False) -> Outcome:
@@ -108,34 +103,37 @@ def run_study(config: StudyConfig, show: Show, *, overwrite: bool = False) -> Ou
         KernelModel.load(Path(config.quality.model))  # not only after hours of decoding
     material = gather(config, show, overwrite=overwrite)
     check_comparison(config, material)
-    pool, labels = material.pool_arrays(), gather_labels(run, material)
+    pool, labels = material.pool_arrays(config), gather_labels(run, material)
     # Each result names what made it, and that names what made its inputs.
     base, maker = base_model(run, material)
     scores = [score_all(run, "scores", base, maker, material)]
     state = start = State(base, base, material.labeled_source())
-    budget = budget_count(config.selection.budget, len(pool))
+    budget = budget_of(config.selection, len(pool), pool.limits)
+    pool = replace(pool, limits=budget.spread(config.rounds).limits)
     selected: list[dict[str, Any]] = []
     first = np.empty(0)
-    for turn, part in enumerate(budget_by_round(budget, config.rounds), 1):
-        run.show.note(f"Round {turn} of {config.rounds}: {part} videos to choose from {len(pool) - len(selected)}")
+    audit: dict[str, float] = {}
+    for turn, part in enumerate(budget_by_round(budget.videos, config.rounds), 1):
+        run.show.note(f"Round {turn} of {config.rounds}: choosing from {len(pool) - len(selected)} videos")
         difficulty, maker = difficulty_table(run, turn, maker, material, partial(rate_difficulty, state, pool, config))
         first = difficulty if turn == 1 else first
-        picks, maker = selection_table(
-            run, turn, maker, material, partial(choose, state, pool, difficulty, config, part)
-        )
+        # Drawn once, while the pool is whole.
+        drawn = budget.audit if turn == 1 else 0.0
+        choose_with = partial(choose, state, pool, difficulty, config, part, audit=drawn)
+        picks, maker = selection_table(run, turn, maker, material, pool, choose_with)
         selected += [{**row, "round": turn, "rank": len(selected) + row["rank"]} for row in picks]
         unrated = [row["id"] for row in picks if row["id"] not in labels.mos.keys() | labels.unratable]
         if unrated:
             return Outcome(material, selected, scores, first, ask_for_labels(run, turn, unrated, material))
-        rated = [row["id"] for row in picks if row["id"] in labels.mos]
+        audit |= audit_labels(picks, labels)
+        rated = [row["id"] for row in picks if row["id"] in labels.mos and row["rule"] != AUDIT]
         state, maker = learn_from(run, state, pool, rated, labels, maker)
         # Those that could not be rated are not chosen again either.
         state = replace(state, chosen=tuple(row["id"] for row in selected))
         scores.append(score_all(run, f"round-{turn}/scores", state.model, maker, material))
         state.model.save(config.out / f"round-{turn}" / "model.safetensors")
-    return Outcome(
-        material, selected, scores, first, trials=compare(config, material, start, budget, show, overwrite=overwrite)
-    )
+    trials = compare(config, material, pool, start, mean_budget(budget), show, overwrite=overwrite)
+    return Outcome(material, selected, scores, first, trials=trials, audit=audit)
 
 
 def base_model(run: Run, material: Material) -> tuple[KernelModel, Maker]:
@@ -173,6 +171,7 @@ def difficulty_table(run: Run, turn: int, before: Maker, material: Material, rat
     config = run.config
     maker = {"step": "difficulty", "round": turn, "model": fingerprint(before), "material": material.maker}
     maker |= {"settings": config.difficulty.model_dump(), "seed": config.seed}
+    maker |= {"rule": COMMITTEE} if config.selection.rule == COMMITTEE else {}
     # Its rows are read by their place, so they must be these videos and no others.
     maker |= {"pool": fingerprint(material.ids(material.pool)), "source": material.labels_fingerprint()}
 
@@ -187,15 +186,17 @@ def difficulty_table(run: Run, turn: int, before: Maker, material: Material, rat
 
 
 def selection_table(
-    run: Run, turn: int, before: Maker, material: Material, choose_with: Any
+    run: Run, turn: int, before: Maker, material: Material, pool: Pool, choose_with: Any
 ) -> tuple[list[dict[str, Any]], Maker]:
     """D, as rows of a selection table: the first is to be labeled first."""
     config = run.config
     maker = {"step": "selection", "round": turn, "difficulty": fingerprint(before), "material": material.maker}
-    maker |= {"settings": config.selection.model_dump(mode="json"), "seed": config.seed, "rounds": config.rounds}
+    settings = config.selection.model_dump(mode="json", exclude={"about", "exclude"})
+    maker |= {"settings": settings, "seed": config.seed, "rounds": config.rounds}
+    maker |= {"limits": fingerprint(pool.limits.record())}
 
     def rows() -> list[dict[str, Any]]:
-        return selection_rows(material.ids(material.pool), choose_with(config.seed + turn - 1), config.selection.rule)
+        return selection_rows(pool.ids, choose_with(config.seed + turn - 1), config.selection.rule)
 
     return run.table(f"round-{turn}/selection", SELECTION, maker, rows).to_pylist(), maker
 
@@ -211,6 +212,11 @@ def gather_labels(run: Run, material: Material) -> Labels:
     if strange:
         run.show.note(f"{config.labels}: {len(strange)} of its ids are not in the usable pool, such as {strange[0]!r}")
     return known_labels(pool, found)
+
+
+def audit_labels(picks: Sequence[dict[str, Any]], labels: Labels) -> dict[str, float]:
+    """MOS of the audit's videos among some picks."""
+    return {row["id"]: labels.mos[row["id"]] for row in picks if row["rule"] == AUDIT and row["id"] in labels.mos}
 
 
 def ask_for_labels(run: Run, turn: int, unrated: Sequence[str], material: Material) -> str:

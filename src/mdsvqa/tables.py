@@ -305,6 +305,17 @@ def read_table(folder: Path) -> pa.Table:
     return pa.concat_tables([_read_shard(shard) for shard in shards]).combine_chunks()
 
 
+def read_parts(folder: Path, columns: list[str]) -> Iterator[pa.Table]:
+    """Some columns of a result folder, shard by shard: for results larger than memory.
+
+    Raises:
+        TableError: as `read_table`.
+    """
+    read_meta(folder)
+    for shard in _shards(folder):
+        yield _read_shard(shard, columns)
+
+
 def computed(
     folder: Path,
     schema: pa.Schema,

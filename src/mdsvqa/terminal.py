@@ -17,10 +17,13 @@ from mdsvqa.evaluation.metrics import METRICS, Evaluation
 from mdsvqa.loop import BASE
 from mdsvqa.progress import terminal as progress
 from mdsvqa.results import LABELS, Figures, findings
+from mdsvqa.selection.audit import AUDIT
+from mdsvqa.selection.explain import Explanation
 from mdsvqa.study import Outcome
 
 __all__ = [
     "print_evaluation",
+    "print_explanation",
     "print_failure",
     "print_failures",
     "print_findings",
@@ -100,12 +103,44 @@ def print_selection(rows: Sequence[Mapping[str, Any]], out: Path | None) -> None
     table = Table(box=box.SIMPLE_HEAD)
     for heading in ("rank", "id", "difficulty", "diversity", "utility"):
         table.add_column(heading, justify="left" if heading == "id" else "right", overflow="fold")
+    audited = any(row["rule"] == AUDIT for row in rows)
+    if audited:
+        table.add_column("")
     for row in rows:
         numbers = ("" if row[name] is None else f"{row[name]:.3f}" for name in ("difficulty", "diversity", "utility"))
-        table.add_row(str(row["rank"]), row["id"], *numbers)
+        mark = [AUDIT if row["rule"] == AUDIT else ""] if audited else []
+        table.add_row(str(row["rank"]), escape(row["id"]), *numbers, *mark)
     Console().print(table)
+    if audited:
+        Console().print("audit: drawn at random. Measure the model on these, and train it on the others.")
     if out is not None:
         Console().print(str(out), soft_wrap=True, highlight=False, markup=False)
+
+
+def print_explanation(found: Explanation) -> None:
+    """Why a video was chosen, or was not."""
+    console = Console(highlight=False)
+    console.print(f"{found.id}: {found.reason}", markup=False, soft_wrap=True)
+    console.print(f"Difficulty {found.difficulty:.3f}, the {_ordinal(found.difficulty_rank)} of {found.of}.")
+    if found.neighbours:
+        near = ", ".join(f"{name} at {distance:.3f}" for name, distance in found.neighbours)
+        console.print(f"Nearest of those chosen before it: {near}.", markup=False, soft_wrap=True)
+    if found.steps:
+        table = Table(box=box.SIMPLE_HEAD)
+        for heading in ("step", "utility", "best utility", "rank", "of"):
+            table.add_column(heading, justify="right")
+        for step in found.steps:
+            table.add_row(str(step.step), f"{step.utility:.3f}", f"{step.best:.3f}", str(step.rank), str(step.rivals))
+        console.print(table)
+
+
+def _ordinal(number: int) -> str:
+    """
+    >>> [_ordinal(n) for n in (1, 2, 3, 4, 11, 112, 23)]
+    ['1st', '2nd', '3rd', '4th', '11th', '112th', '23rd']
+    """
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{'th' if number % 100 in (11, 12, 13) else ending}"
 
 
 def print_evaluation(score: str, result: Evaluation, left_out: int) -> None:

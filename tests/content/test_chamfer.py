@@ -67,7 +67,25 @@ def test_stack_take_and_means(videos: list[Floats], random) -> None:
         np.testing.assert_array_equal(taken.of(place), videos[i])
 
 
-def test_half_precision_is_read_as_double() -> None:
-    content = Content.stack([np.array([[0.5, 0.25]], np.float16)])
-    assert content.frames.dtype == np.float64
-    assert content.of(0).tolist() == [[0.5, 0.25]]
+def test_half_precision_stays_and_is_computed_in_single() -> None:
+    videos = [np.random.default_rng(i).normal(size=(3, 40)).astype(np.float16) for i in range(4)]
+    content = Content.stack(videos)
+    assert content.frames.dtype == np.float16
+    expected = [chamfer_distance(videos[0].astype(float), video.astype(float)) for video in videos]
+    np.testing.assert_allclose(content.distances_from(videos[0]), expected, rtol=1e-5, atol=5e-3)
+
+
+def test_taken_videos_are_not_copied() -> None:
+    content = Content.stack([np.full((t, 2), float(t)) for t in (1, 2, 3)])
+    some = content.take(np.array([2, 0]))
+    assert some.frames is content.frames
+    assert [len(some.of(0)), len(some.of(1))] == [3, 1]
+    assert some.gathered(np.array([0, 1]))[:, 0].tolist() == [3, 3, 3, 1]
+    assert some.means().tolist() == [[3, 3], [1, 1]]
+
+
+def test_blocks_cover_all_videos_once() -> None:
+    content = Content.stack([np.zeros((t, 1)) for t in (4, 1, 1, 9, 2)])
+    parts = list(content.blocks(5))
+    # As many as fit in 5 frames; the fourth alone has 9.
+    assert [(part.start, part.stop) for part in parts] == [(0, 2), (2, 3), (3, 4), (4, 5)]

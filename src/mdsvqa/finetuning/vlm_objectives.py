@@ -20,7 +20,8 @@ Ints = NDArray[np.int64]
 class FidelityAndText:
     """`Fidelity`, plus cross-entropy on what the base model wrote about some of the videos.
 
-    In the answer any digit is as good as the one that was written, which is the old score: what is kept is its form.
+    In the answer any digit is as good as another: what is kept is its form. Its digits are read as those of the score
+    that f' gives now, because what follows a digit that the base model hardly wrote is to be learned too.
 
     Args:
         ranking: the first part.
@@ -38,6 +39,7 @@ class FidelityAndText:
         longest = max((len(tokens) for tokens, _ in self._replies.values()), default=0)
         self.overhead = max(ranking.overhead, writer.prompt.tokens + longest)
         self._read: set[int] = set()
+        self._scores: dict[int, float] = {}
 
     def observe(self, clips: Sequence[SeenClip]) -> Observed:
         """See `Objective`."""
@@ -50,6 +52,7 @@ class FidelityAndText:
         # Batches are sorted by data set: every so many of them is a part of each.
         every = max(1, round(1 / self._share))
         self._read = set(written[::every])
+        self._scores = dict(zip(batch.tolist(), values.detach().tolist(), strict=True))
         return coefficients, figures
 
     def pull(self, clips: Sequence[SeenClip], part: Ints, observed: Observed, coefficients: Tensor) -> Tensor:
@@ -58,10 +61,20 @@ class FidelityAndText:
         reading = [(clip, int(index)) for clip, index in zip(clips, part, strict=True) if int(index) in self._read]
         if not reading or not self._weight:
             return ranking
-        tokens, any_digit = zip(*(self._replies[index] for _, index in reading), strict=True)
+        tokens, any_digit = zip(*(self._rewritten(index) for _, index in reading), strict=True)
         found = token_log_probabilities(self._writer, [clip for clip, _ in reading], tokens, any_digit)
         lengths = torch.tensor([len(reply) for reply in tokens], device=found.device)
         return ranking - self._weight * (found.sum(1) / lengths).sum() / len(self._read)
+
+    def _rewritten(self, index: int) -> tuple[list[int], list[bool]]:
+        """The base model's reply with the present score in its answer."""
+        tokens, any_digit = self._replies[index]
+        if self._writer.answer is None:
+            return tokens, any_digit
+        digits = f"{min(max(self._scores[index], 1.0), 5.0):.2f}".replace(".", "")
+        places = [place for place, free in enumerate(any_digit) if free]
+        changed = dict(zip(places, (self._writer.answer.digits[int(digit)] for digit in digits), strict=False))
+        return [changed.get(place, token) for place, token in enumerate(tokens)], any_digit
 
 
 def reply_tokens(writer: QwenModel, text: str) -> tuple[list[int], list[bool]]:

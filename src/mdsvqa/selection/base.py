@@ -1,8 +1,8 @@
 """What every selection rule gets and gives."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,38 @@ from mdsvqa.config import SelectionSettings
 from mdsvqa.content.chamfer import Content
 
 Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a choice must keep to beside its number of videos; everything may be left out.
+
+    Attributes:
+        group: code of each video's group, such as its uploader, shape (n,); negative for a video of none.
+        most: videos of one group, earlier rounds included; None for any number.
+        least: videos of each group, as far as it has them, earlier rounds included.
+        apart: no two videos nearer than this Chamfer distance, those of earlier rounds included.
+        seconds: that a rater needs for each video, shape (n,).
+        most_seconds: over all videos that are chosen now; goes with `seconds`.
+    """
+
+    group: Indices | None = None
+    most: int | None = None
+    least: int = 0
+    apart: float = 0.0
+    seconds: Floats | None = None
+    most_seconds: float | None = None
+
+    def take(self, videos: Indices) -> "Limits":
+        """The limits of some of the videos, in this order."""
+        group = None if self.group is None else self.group[videos]
+        return replace(self, group=group, seconds=None if self.seconds is None else self.seconds[videos])
+
+    def record(self) -> dict[str, Any]:
+        """The limits, JSON-able."""
+        group = None if self.group is None else self.group.tolist()
+        return {**vars(self), "group": group, "seconds": None if self.seconds is None else self.seconds.tolist()}
 
 
 @dataclass(frozen=True)
@@ -22,17 +54,19 @@ class Pool:
         difficulty: predicted, shape (n,), finite; higher is harder. Any scale.
         content: frame features of the same n videos.
         chosen: indices that earlier rounds chose; no rule chooses them again.
+        limits: that a choice must keep to.
     """
 
     ids: Sequence[str]
     difficulty: Floats
     content: Content
     chosen: Sequence[int] = field(default_factory=tuple)
+    limits: Limits = Limits()
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def candidates(self) -> NDArray[np.int64]:
+    def candidates(self) -> Indices:
         """The indices that may still be chosen, ascending."""
         return np.setdiff1d(np.arange(len(self)), np.asarray(self.chosen, np.int64))
 
@@ -46,17 +80,19 @@ class Pick:
         difficulty: of the video, as the rule used it.
         diversity: its mean distance to what was chosen before it, as the rule used it; None where the rule has none.
         utility: what the rule maximised at this step; None where the rule has none.
+        rule: by which it was chosen, where that is not the one that was asked for: "audit".
     """
 
     index: int
     difficulty: float
     diversity: float | None = None
     utility: float | None = None
+    rule: str = ""
 
 
 class SelectionRule(Protocol):
     """The contract of a rule: a pure function of the pool, the budget, the settings and a seed."""
 
     def __call__(self, pool: Pool, budget: int, settings: SelectionSettings, seed: int) -> list[Pick]:
-        """Chooses min(budget, candidates) different videos, the first chosen first."""
+        """Chooses different videos, the first chosen first, until an `Opening` of the pool and the budget is closed."""
         ...

@@ -4,6 +4,7 @@ import numpy as np
 
 from mdsvqa.config import SelectionSettings
 from mdsvqa.selection.base import Pick, Pool
+from mdsvqa.selection.opening import Opening
 
 
 def core_set(pool: Pool, budget: int, settings: SelectionSettings, seed: int) -> list[Pick]:
@@ -13,19 +14,18 @@ def core_set(pool: Pool, budget: int, settings: SelectionSettings, seed: int) ->
 
     Source: Sener and Savarese (2018), algorithm 1; greedy k-center by Gonzalez (1985).
     """
-    open_ = np.zeros(len(pool), bool)
-    open_[pool.candidates()] = True
+    opening = Opening(pool, budget)
     nearest = np.full(len(pool), np.inf)
     for index in pool.chosen:
         nearest = np.minimum(nearest, pool.content.distances_from(pool.content.of(index)))
     picks: list[Pick] = []
-    while len(picks) < budget and open_.any():
+    while (mask := opening.mask).any():
         if np.isinf(nearest).all():
-            best, gap = int(np.random.default_rng(seed).choice(np.flatnonzero(open_))), None
+            best, gap = int(np.random.default_rng(seed).choice(np.flatnonzero(mask))), None
         else:
-            best = int(np.argmax(np.where(open_, nearest, -np.inf)))
+            best = int(np.argmax(np.where(mask, nearest, -np.inf)))
             gap = float(nearest[best])
-        picks.append(Pick(best, float(pool.difficulty[best]), gap, gap))
-        open_[best] = False
-        nearest = np.minimum(nearest, pool.content.distances_from(pool.content.of(best)))
+        if opening.take(best):
+            picks.append(Pick(best, float(pool.difficulty[best]), gap, gap))
+            nearest = np.minimum(nearest, pool.content.distances_from(pool.content.of(best)))
     return picks

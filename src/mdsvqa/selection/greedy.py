@@ -1,42 +1,73 @@
 """MDS: difficult for the model, and unlike what is chosen already."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
+import torch
+from scipy.stats import rankdata
 
 from mdsvqa.config import SelectionSettings
 from mdsvqa.content.chamfer import Content
-from mdsvqa.selection.base import Floats, Pick, Pool
+from mdsvqa.selection.base import Floats, Indices, Pick, Pool
+from mdsvqa.selection.lazy_sums import LazySums
+from mdsvqa.selection.opening import Opening
 
-# Videos whose rows of distances estimate the mean distance of a pool.
-SCALE_SAMPLE = 64
+# Videos whose rows of distances estimate the mean distance of a pool, and those at the other end.
+SCALE_SAMPLE, SCALE_OTHERS = 64, 4096
 
 
 def greedy(pool: Pool, budget: int, settings: SelectionSettings, seed: int) -> list[Pick]:
     """Starts with the most difficult video, then adds argmax of g(x) + (lambda / |D|) sum over y in D of d(x, y).
 
-    Where `settings.scale` is "standard", g is the z-score over the pool and d is divided by the pool's mean distance;
-    where it is "raw", both are taken as they are. Ties go to the first in the pool's order. `seed` is not used.
+    `settings.scale` says on which scale g and d are added; see `scaled`. Utilities within 1e-10 of the best count as
+    equal to it, and ties go to the first in the pool's order. `seed` is not used. Most distances are never computed;
+    the choice is that of the plain rule in double precision (see `lazy_sums`).
 
     Source: Zou et al. (2026), section 3, equation of the greedy rule.
     """
-    standard = settings.scale == "standard"
-    difficulty = z_scores(pool.difficulty) if standard else pool.difficulty
-    unit = mean_distance(pool.content) if standard else 1.0
-    total = np.zeros(len(pool))
-    for index in pool.chosen:
-        total += pool.content.distances_from(pool.content.of(index)) / unit
-    open_ = np.zeros(len(pool), bool)
-    open_[pool.candidates()] = True
-    members = len(pool.chosen)
+    return greedy_counted(pool, budget, settings)[0]
+
+
+def greedy_counted(pool: Pool, budget: int, settings: SelectionSettings) -> tuple[list[Pick], int]:
+    """`greedy`, and how many distances it computed."""
+    opening = Opening(pool, budget)
+    difficulty, unit = scaled(pool, settings)
+    weight = settings.lambda_ / unit
     picks: list[Pick] = []
-    while len(picks) < budget and open_.any():
-        diversity = total / max(members, 1)
-        utility = np.where(open_, difficulty + settings.lambda_ * diversity, -np.inf)
-        best = int(np.argmax(utility))
-        picks.append(Pick(best, float(difficulty[best]), float(diversity[best]), float(utility[best])))
-        open_[best] = False
-        total += pool.content.distances_from(pool.content.of(best)) / unit
-        members += 1
-    return picks
+    with _threads(settings.threads):
+        sums = LazySums(pool.content, difficulty, settings.device, settings.memory)
+        for index in pool.chosen:
+            sums.add(int(index))
+        while (mask := opening.mask).any():
+            best, mean, utility = sums.best(mask, weight)
+            if opening.take(best):
+                picks.append(Pick(best, float(difficulty[best]), mean / unit, utility))
+                sums.add(best)
+    return picks, sums.computed
+
+
+def scaled(pool: Pool, settings: SelectionSettings) -> tuple[Floats, float]:
+    """Difficulty, and what distances are divided by, on one scale.
+
+    "standard": z-scores over the pool, and the pool's mean distance. "rank": the same of the ranks of difficulty, so
+    that a few very difficult videos do not outweigh all else. "raw": both as they are.
+    """
+    if settings.scale == "raw":
+        return pool.difficulty, 1.0
+    values = rankdata(pool.difficulty) if settings.scale == "rank" else pool.difficulty
+    return z_scores(values), mean_distance(pool.content)
+
+
+@contextmanager
+def _threads(number: int | None) -> Iterator[None]:
+    """PyTorch's threads for a while; None leaves them as they are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def z_scores(values: Floats) -> Floats:
@@ -49,12 +80,22 @@ def z_scores(values: Floats) -> Floats:
     return (values - values.mean()) / spread if spread > 0 else np.zeros_like(values)
 
 
+def evenly(n: int, most: int) -> Indices:
+    """At most `most` of n indices, at equal distances."""
+    return np.unique(np.linspace(0, n - 1, min(n, most)).astype(np.int64))
+
+
 def mean_distance(content: Content) -> float:
-    """The mean Chamfer distance of a pool, from the rows of at most 64 evenly spaced videos; 1 where all coincide."""
+    """The mean Chamfer distance of a pool; 1 where all coincide.
+
+    From at most 64 videos to at most 4,096, both evenly spaced.
+    """
     n = len(content)
     if n < 2:
         return 1.0
-    rows = np.unique(np.linspace(0, n - 1, min(n, SCALE_SAMPLE)).astype(int))
-    sums = sum(float(content.distances_from(content.of(int(row))).sum()) for row in rows)
-    mean = sums / (len(rows) * (n - 1))
+    rows, others = evenly(n, SCALE_SAMPLE), evenly(n, SCALE_OTHERS)
+    there = content.take(others)
+    total = sum(float(there.distances_from(content.of(int(row))).sum()) for row in rows)
+    # A video's distance to itself is not counted.
+    mean = total / (len(rows) * len(others) - len(np.intersect1d(rows, others)))
     return mean if mean > 0 else 1.0

@@ -4,13 +4,13 @@ import numpy as np
 
 from mdsvqa.config import SelectionSettings
 from mdsvqa.selection.base import Pick, Pool
+from mdsvqa.selection.opening import Opening, in_order
 
 
 def hardest(pool: Pool, budget: int, settings: SelectionSettings, seed: int) -> list[Pick]:
     """Takes the candidates of highest difficulty; ties go to the first in the pool's order. `seed` is not used."""
-    candidates = pool.candidates()
-    order = candidates[np.argsort(-pool.difficulty[candidates], kind="stable")]
+    order = np.argsort(-pool.difficulty, kind="stable")
     return [
-        Pick(int(index), float(pool.difficulty[index]), utility=float(pool.difficulty[index]))
-        for index in order[:budget]
+        Pick(index, float(pool.difficulty[index]), utility=float(pool.difficulty[index]))
+        for index in in_order(Opening(pool, budget), order)
     ]

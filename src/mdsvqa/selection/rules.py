@@ -1,6 +1,7 @@
 """The rules by name, and the one function that applies one of them to a pool."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,11 +9,17 @@ import numpy as np
 from mdsvqa.config import SelectionSettings
 from mdsvqa.content.chamfer import Content
 from mdsvqa.errors import InputError
-from mdsvqa.selection.base import Floats, Pick, Pool, SelectionRule
+from mdsvqa.selection.audit import audit_sample
+from mdsvqa.selection.base import Floats, Limits, Pick, Pool, SelectionRule
+from mdsvqa.selection.committee import committee
 from mdsvqa.selection.core_set import core_set
+from mdsvqa.selection.difficulty_facility import difficulty_facility
+from mdsvqa.selection.facility_location import facility_location
+from mdsvqa.selection.freesel import freesel
 from mdsvqa.selection.greedy import greedy
 from mdsvqa.selection.hardest import hardest
 from mdsvqa.selection.k_means import k_means
+from mdsvqa.selection.typiclust import typiclust
 from mdsvqa.selection.uniform import uniform
 
 RULES: dict[str, SelectionRule] = {
@@ -21,9 +28,15 @@ RULES: dict[str, SelectionRule] = {
     "difficulty": hardest,
     "core-set": core_set,
     "k-means": k_means,
+    "facility-location": facility_location,
+    "difficulty-facility": difficulty_facility,
+    "typiclust": typiclust,
+    "freesel": freesel,
+    "committee": committee,
 }
+FREE = Limits()
 # Rules that need no content features, so that a table of difficulties is enough.
-WITHOUT_CONTENT = ("random", "difficulty")
+WITHOUT_CONTENT = ("random", "difficulty", "committee")
 
 
 def select(
@@ -34,6 +47,8 @@ def select(
     settings: SelectionSettings,
     *,
     chosen: Sequence[str] = (),
+    limits: Limits = FREE,
+    audit: float = 0.0,
     seed: int = 0,
 ) -> list[Pick]:
     """Chooses videos by `settings.rule`.
@@ -41,26 +56,31 @@ def select(
     Args:
         ids: of the pool's videos, unique.
         difficulty: predicted for each, shape (n,), finite.
-        content: frame features of each; None is allowed for the rules `random` and `difficulty`.
-        budget: how many videos to choose.
-        settings: rule, lambda, scale and how ties are broken: by the smallest id, or at random.
+        content: frame features of each; None is allowed for the rules that do not look at them.
+        budget: how many videos to choose at most.
+        settings: rule, lambda, scale, and how ties are broken: by the smallest id, or at random.
         chosen: ids that earlier rounds chose.
-        seed: of the rule, and of random ties.
+        limits: that the choice must keep to, in the order of `ids`.
+        audit: videos to draw at random first, beside the budget; seconds, where the limits are in time. Uniform as long
+            as nothing is chosen yet.
+        seed: of the rule, of random ties, and of the audit.
 
     Returns:
-        One `Pick` a chosen video, the first chosen first; `Pick.index` counts in `ids`.
+        One `Pick` a chosen video, the first chosen first, the audit's before all; `Pick.index` counts in `ids`.
 
     Raises:
-        InputError: the rule needs content features and there are none, or a difficulty is not finite.
+        InputError: the rule or a limit needs content features and there are none, a difficulty is not finite, or the
+            budget cannot pay the fewest videos of each group.
     """
     if not np.isfinite(difficulty).all():
         worst = ids[int(np.flatnonzero(~np.isfinite(difficulty))[0])]
         raise InputError(f"video {worst!r} has no finite difficulty; leave it out of the pool or score it first.")
     if content is None:
-        if settings.rule not in WITHOUT_CONTENT:
+        if settings.rule not in WITHOUT_CONTENT or limits.apart:
+            what = f"rule {settings.rule!r}" if settings.rule not in WITHOUT_CONTENT else "a least distance (apart)"
             raise InputError(
-                f"rule {settings.rule!r} needs content features: run `mdsvqa content` first, or choose one of "
-                f"{', '.join(WITHOUT_CONTENT)}."
+                f"{what} needs content features: run `mdsvqa content` first (--content FOLDER); without them go the "
+                f"rules {', '.join(WITHOUT_CONTENT)}."
             )
         content = Content.stack([np.zeros((1, 1))] * len(ids))
     order = np.array(sorted(range(len(ids)), key=lambda i: ids[i]), np.int64)
@@ -73,9 +93,16 @@ def select(
         difficulty[order],
         content.take(order),
         tuple(position[video] for video in chosen if video in position),
+        limits.take(order),
     )
-    picks = RULES[settings.rule](pool, budget, settings, seed)
-    return [Pick(int(order[pick.index]), pick.difficulty, pick.diversity, pick.utility) for pick in picks]
+    picks: list[Pick] = []
+    if audit > 0:
+        by_id = np.array(sorted(pool.candidates().tolist(), key=lambda place: pool.ids[place]), np.int64)
+        timed = pool.limits.most_seconds is not None
+        picks = audit_sample(pool.difficulty, by_id, audit, pool.limits.seconds if timed else None, seed)
+        pool = replace(pool, chosen=(*pool.chosen, *(pick.index for pick in picks)))
+    picks = [*picks, *RULES[settings.rule](pool, budget, settings, seed)]
+    return [replace(pick, index=int(order[pick.index])) for pick in picks]
 
 
 def selection_rows(ids: Sequence[str], picks: Sequence[Pick], rule: str) -> list[dict[str, Any]]:
@@ -87,7 +114,7 @@ def selection_rows(ids: Sequence[str], picks: Sequence[Pick], rule: str) -> list
             "difficulty": pick.difficulty,
             "diversity": pick.diversity,
             "utility": pick.utility,
-            "rule": rule,
+            "rule": pick.rule or rule,
         }
         for rank, pick in enumerate(picks, 1)
     ]

@@ -4,9 +4,10 @@ import numpy as np
 
 from mdsvqa.config import SelectionSettings
 from mdsvqa.selection.base import Pick, Pool
+from mdsvqa.selection.opening import Opening, in_order
 
 
 def uniform(pool: Pool, budget: int, settings: SelectionSettings, seed: int) -> list[Pick]:
     """Draws candidates uniformly without replacement."""
     order = np.random.default_rng(seed).permutation(pool.candidates())
-    return [Pick(int(index), float(pool.difficulty[index])) for index in order[:budget]]
+    return [Pick(index, float(pool.difficulty[index])) for index in in_order(Opening(pool, budget), order)]

@@ -1,0 +1,75 @@
+"""Limits of a choice, read from what is known of the videos."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mdsvqa.columns import MISSING, ColumnError, Columns, read_columns
+from mdsvqa.config import SelectionSettings, budget_seconds
+from mdsvqa.errors import InputError
+from mdsvqa.selection.base import Floats, Indices, Limits
+from mdsvqa.videos.probing import DECODING_ERRORS, Undecodable, probe
+
+# Manifests in other formats have no columns beside a name and MOS.
+READABLE = (".csv", ".tsv", ".jsonl", ".parquet")
+# Of a video, where a table has it.
+SECONDS = "seconds"
+
+
+def read_limits(
+    settings: SelectionSettings, ids: Sequence[str], paths: Mapping[str, Path | None], manifest: Path | None = None
+) -> Limits:
+    """What a choice among some videos must keep to.
+
+    Args:
+        settings: of the choice.
+        ids: of the videos.
+        paths: of their files, for how long they are where no table says so.
+        manifest: in place of `settings.about` where that is None.
+
+    Raises:
+        InputError: a column is missing, a video is not in the table, or it cannot be found out how long it is.
+    """
+    total = budget_seconds(settings.budget)
+    about = settings.about or manifest
+    table = None
+    if settings.group is not None and (about is None or about.is_dir()):
+        raise InputError("groups need a table with ids and the column that names them: `about` (--about FILE).")
+    if about is not None and (settings.group is not None or (total is not None and about.suffix in READABLE)):
+        table = read_columns(about)
+    seconds = None if total is None else _seconds(table, ids, paths)
+    group = None if settings.group is None or table is None else _groups(table, settings.group, ids)
+    return Limits(group, settings.most_per_group, settings.least_per_group, settings.apart, seconds, total)
+
+
+def _groups(table: Columns, column: str, ids: Sequence[str]) -> Indices:
+    named = dict(zip(table.ids(), table.column(column), strict=True))
+    missing = next((video for video in ids if video not in named), None)
+    if missing is not None:
+        raise ColumnError(f"{table.path}: video {missing!r} is not in it, so its {column} is unknown.")
+    codes = {name: code for code, name in enumerate(sorted({str(n) for n in named.values() if n not in MISSING}))}
+    return np.array([-1 if named[video] in MISSING else codes[str(named[video])] for video in ids], np.int64)
+
+
+def _seconds(table: Columns | None, ids: Sequence[str], paths: Mapping[str, Path | None]) -> Floats:
+    stated: dict[str, float] = {}
+    if table is not None and SECONDS in table.cells:
+        stated = dict(zip(table.ids(), table.numbers(SECONDS).tolist(), strict=True))
+    found = np.array([_length(video, stated.get(video, np.nan), paths.get(video)) for video in ids])
+    bad = np.flatnonzero(~(found > 0))
+    if len(bad):
+        raise InputError(
+            f"a budget in time needs to know how long every video is, and {ids[int(bad[0])]!r} and {len(bad) - 1} more "
+            f"do not say. Give a table with the columns id and {SECONDS}: `about` (--about FILE)."
+        )
+    return found
+
+
+def _length(video: str, stated: float, path: Path | None) -> float:
+    if np.isfinite(stated) or path is None:
+        return stated
+    try:
+        return probe(path).duration or np.nan
+    except (Undecodable, *DECODING_ERRORS):
+        return float("nan")
