@@ -100,14 +100,15 @@ def _measured(
         kind: in which the centers are stored.
         dims: of a frame.
     """
-    norms = np.sqrt(squares)
+    norms: Floats = np.sqrt(squares)
     # Of the sum of the frames and of their cast to single precision.
-    offsets: Floats = 2 * counts * SINGLE * np.sqrt(mean_squares)
+    offsets: Floats = (2.0 * SINGLE) * counts.astype(np.float64) * np.sqrt(mean_squares)
     if kind == torch.float16:
         offsets += 2 * HALF * norms + HALF_STEP * dims**0.5
     # mean |x_i|^2 = |c|^2 + v, and c is off by `offsets`; then what the squares themselves may be off by.
-    spread = np.maximum(mean_squares - squares + 2 * offsets * norms, 0)
-    return offsets, spread + 4 * (dims + counts + 8) * SINGLE * mean_squares
+    spread: Floats = np.maximum(mean_squares - squares + 2.0 * offsets * norms, 0.0)
+    spread += (4.0 * SINGLE) * (counts.astype(np.float64) + dims + 8) * mean_squares
+    return offsets, spread
 
 
 def _frames(content: Content, part: slice, device: torch.device) -> Tensor:
