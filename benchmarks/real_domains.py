@@ -27,6 +27,7 @@ from mdsvqa.config import (
     DifficultySettings,
     ErrorName,
     PredictorName,
+    RuleName,
     SelectionSettings,
     StudyConfig,
 )
@@ -38,7 +39,7 @@ from mdsvqa.quality.statistical import LabeledFeatures, fit_statistical
 from mdsvqa.videos.ahead import map_ahead
 
 Floats = NDArray[np.float64]
-RULES = ("random", "mds", "difficulty", "core-set", "k-means", EVERYTHING)
+RULES = ("random", *(rule for rule in get_args(RuleName) if rule != "random"), EVERYTHING)
 NAMES = {"youtube_ugc": "YouTube-UGC", "konvid_1k": "KoNViD-1k"}
 TEST_SHARE = 0.2
 
@@ -104,6 +105,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--data", type=Path, default=Path("../shared/data/videval"))
     parser.add_argument("--lambda", dest="lambda_", type=float, default=SelectionSettings().lambda_)
+    parser.add_argument("--scale", default=SelectionSettings().scale, choices=("standard", "rank", "raw"))
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--predictor", default=DifficultySettings().predictor, choices=get_args(PredictorName))
     parser.add_argument("--error", default=DifficultySettings().error, choices=get_args(ErrorName))
@@ -116,7 +118,7 @@ def main() -> None:
         videos=Path(),
         rounds=arguments.rounds,
         difficulty=DifficultySettings(predictor=arguments.predictor, error=arguments.error),
-        selection=SelectionSettings(lambda_=arguments.lambda_),
+        selection=SelectionSettings(lambda_=arguments.lambda_, scale=arguments.scale),
         comparison=ComparisonSettings(pool_share=1.0),
     )
     pairs = [("youtube_ugc", "konvid_1k"), ("konvid_1k", "youtube_ugc")]

@@ -75,6 +75,8 @@ app = typer.Typer(
 )
 LOOP, STEPS, HELP = "The loop", "Each step alone", "Models and machines"
 
+HANDCRAFTED_LINE, VLM_ENCODER = "  encoder: handcrafted\n", "  encoder: google/siglip2-base-patch16-224\n"
+
 CHECKPOINT = "Encoders that are checkpoints"
 
 StudyFile = Annotated[Path, typer.Argument(help="The study, as `mdsvqa init` writes it.")]
@@ -134,7 +136,9 @@ def init(
     if path.exists() and not force:
         raise InputError(f"{path}: is there already; name another file, or replace it by --force.")
     template = files(mdsvqa).joinpath("study_template.yaml").read_text(encoding="utf-8")
-    write_atomically(path, (template.replace("  model: statistical\n", VLM_QUALITY) if vlm else template).encode())
+    if vlm:
+        template = template.replace("  model: statistical\n", VLM_QUALITY).replace(HANDCRAFTED_LINE, VLM_ENCODER)
+    write_atomically(path, template.encode())
     Console().print(f"Wrote {path}. Name your manifest in it, then: mdsvqa run {path}", highlight=False, markup=False)
 
 
