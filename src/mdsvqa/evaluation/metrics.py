@@ -91,21 +91,46 @@ def evaluate(
         InputError: as `paired_values`.
     """
     x, y = paired_values(score, mos)
-    mapped, fit = map_to_mos(x, y)
     counts = resample_counts(len(x), draws, seed)
-    plcc_draws, rmse_draws = _refitted_draws(x, y, counts)
-
-    def interval(value: float, replicates: Floats) -> Interval:
-        return percentile_interval(value, replicates, confidence)
-
+    replicates = metric_draws(x, y, counts)
+    values, fit = metric_values(x, y)
     return Evaluation(
         n=len(x),
-        srcc=interval(srcc(x, y), srcc_draws(x, y, counts)),
-        plcc=interval(pearson(mapped, y), plcc_draws),
-        krcc=interval(krcc(x, y), krcc_draws(x, y, counts)),
-        rmse=interval(rmse(mapped, y), rmse_draws),
         fit=fit,
+        **{name: percentile_interval(values[name], replicates[name], confidence) for name in METRICS},
     )
+
+
+def metric_values(score: Floats, mos: Floats) -> tuple[dict[str, float], str]:
+    """Each of `METRICS`, NaN where undefined, and how the scores were mapped to MOS: "logistic" or "linear".
+
+    Args:
+        score, mos: as `paired_values` returns them, shape (n,).
+    """
+    mapped, fit = map_to_mos(score, mos)
+    values = {
+        "srcc": srcc(score, mos),
+        "plcc": pearson(mapped, mos),
+        "krcc": krcc(score, mos),
+        "rmse": rmse(mapped, mos),
+    }
+    return values, fit
+
+
+def metric_draws(score: Floats, mos: Floats, counts: Floats) -> dict[str, Floats]:
+    """Each of `METRICS` in each resample, shape (draws,); the logistic is fitted again in each.
+
+    Args:
+        score, mos: as `paired_values` returns them, shape (n,).
+        counts: of each video in each resample, shape (draws, n). The same ones for two models make a paired bootstrap.
+    """
+    plcc, error = _refitted_draws(score, mos, counts)
+    return {
+        "srcc": srcc_draws(score, mos, counts),
+        "plcc": plcc,
+        "krcc": krcc_draws(score, mos, counts),
+        "rmse": error,
+    }
 
 
 def _refitted_draws(x: Floats, y: Floats, counts: Floats) -> tuple[Floats, Floats]:
