@@ -5,7 +5,6 @@ Exit codes: 0 done; 1 something handed in cannot be used; 2 wrong usage; 3 label
 """
 
 import sys
-from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +15,7 @@ from rich.console import Console
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 import mdsvqa
-from mdsvqa import cli_finetune, cli_score, cli_select, terminal
+from mdsvqa import cli_evaluate, cli_finetune, cli_score, cli_select, terminal
 from mdsvqa.cli_difficulty import app as difficulty_app
 from mdsvqa.cli_options import (
     UNDECODABLE,
@@ -25,7 +24,6 @@ from mdsvqa.cli_options import (
     Overwrite,
     Seed,
     Strict,
-    Table,
     Videos,
     Workers,
     checked,
@@ -33,7 +31,6 @@ from mdsvqa.cli_options import (
     print_json,
     rows_of,
 )
-from mdsvqa.columns import read_columns
 from mdsvqa.config import (
     HANDCRAFTED,
     ContentSettings,
@@ -43,8 +40,6 @@ from mdsvqa.config import (
 from mdsvqa.content.encoding import encode_content
 from mdsvqa.demo import prepare_demo
 from mdsvqa.errors import InputError
-from mdsvqa.evaluation.metrics import METRICS
-from mdsvqa.evaluation.metrics import evaluate as evaluate_scores
 from mdsvqa.external import is_external, run_external
 from mdsvqa.material import cores
 from mdsvqa.results import Figures, measure, write_results
@@ -234,32 +229,9 @@ app.command(rich_help_panel=STEPS)(cli_select.select)
 app.command(rich_help_panel=STEPS)(cli_finetune.finetune)
 
 
-@app.command(rich_help_panel=STEPS)
-def evaluate(
-    table: Table,
-    mos: Annotated[str, typer.Option(help="Column of the MOS.")] = "mos",
-    score: Annotated[str, typer.Option(help="Column of the scores.")] = "score",
-    only: Annotated[
-        Path | None, typer.Option(help="Table whose ids to evaluate, such as a selection; the others are left out.")
-    ] = None,
-    draws: Annotated[int, typer.Option(min=1, help="Bootstrap draws of the intervals.")] = 1000,
-    seed: Seed = 0,
-    as_json: AsJson = False,
-) -> None:
-    """SRCC, PLCC (after the four-parameter logistic fit), KRCC and RMSE, each with a 95% interval."""
-    columns = read_columns(table)
-    x, y = columns.numbers(score), columns.numbers(mos)
-    kept = (x == x) & (y == y)
-    if only is not None:
-        wanted = set(read_columns(only).ids())
-        kept &= [video in wanted for video in columns.ids()]
-    with terminal.progress() as show, show.working(f"Bootstrapping intervals of {int(kept.sum())} videos"):
-        result = evaluate_scores(x[kept], y[kept], draws=draws, seed=seed)
-    if as_json:
-        metrics = {name: asdict(getattr(result, name)) for name in METRICS}
-        print_json({"score": score, "n": result.n, **metrics})
-        return
-    terminal.print_evaluation(score, result, int((~kept).sum()))
+app.command(rich_help_panel=STEPS)(cli_evaluate.evaluate)
+app.command(rich_help_panel=STEPS)(cli_evaluate.compare)
+app.command("study-size", rich_help_panel=STEPS)(cli_evaluate.study_size)
 
 
 app.command("tiny-vlm", rich_help_panel=HELP)(cli_score.tiny_vlm)

@@ -13,7 +13,6 @@ from mdsvqa.config import StudyConfig
 from mdsvqa.doctor import Findings
 from mdsvqa.evaluation.failure import FIGURES, FailureEvaluation
 from mdsvqa.evaluation.intervals import Interval
-from mdsvqa.evaluation.metrics import METRICS, Evaluation
 from mdsvqa.loop import BASE
 from mdsvqa.progress import terminal as progress
 from mdsvqa.results import LABELS, Figures, findings
@@ -22,7 +21,6 @@ from mdsvqa.selection.explain import Explanation
 from mdsvqa.study import Outcome
 
 __all__ = [
-    "print_evaluation",
     "print_explanation",
     "print_failure",
     "print_failures",
@@ -141,21 +139,6 @@ def _ordinal(number: int) -> str:
     """
     ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     return f"{number}{'th' if number % 100 in (11, 12, 13) else ending}"
-
-
-def print_evaluation(score: str, result: Evaluation, left_out: int) -> None:
-    """The metrics of one column of scores."""
-    table = Table(title=f"{score}, {result.n} videos", title_justify="left", box=box.SIMPLE_HEAD)
-    for heading in ("metric", "value", "95% interval"):
-        table.add_column(heading)
-    for name in METRICS:
-        interval: Interval = getattr(result, name)
-        table.add_row(name.upper(), f"{interval.value:.4f}", f"{interval.low:.4f} to {interval.high:.4f}")
-    Console().print(table)
-    if result.fit != "logistic":
-        Console().print("The logistic fit did not converge; PLCC and RMSE are after a linear fit.")
-    if left_out:
-        Console().print(f"{left_out} rows were left out: no score, no MOS, or not asked for.")
 
 
 def print_failure(difficulty: str, error: str, result: FailureEvaluation, left_out: int) -> None:

@@ -98,8 +98,8 @@ def rank_variance(first: float, second: float) -> float:
     Args:
         first, second: Spearman's correlations; their mean square counts.
 
-    Source: Bonett and Wright (2000), Sample size requirements for estimating Pearson, Kendall and Spearman correlations:
-    1 + r**2 / 2 for one correlation.
+    Source: Bonett and Wright (2000), Sample size requirements for estimating Pearson, Kendall and Spearman
+    correlations: 1 + r**2 / 2 for one correlation.
 
     >>> rank_variance(0.8, 0.8)
     1.32

@@ -1,0 +1,134 @@
+"""Evaluations and comparisons as rows of numbers (CSV) and as a table for a paper (LaTeX)."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mdsvqa.evaluation.compare import COMPARED, Comparison
+from mdsvqa.evaluation.datasets import OVERALL, DatasetEvaluation
+from mdsvqa.evaluation.intervals import Interval
+from mdsvqa.evaluation.metrics import METRICS, Evaluation
+
+SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": "$<$",
+    ">": "$>$",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+}
+
+
+def evaluation_parts(found: DatasetEvaluation) -> dict[str, Evaluation]:
+    """The evaluation of each data set, then the overall one where there are several."""
+    return dict(found.each) if len(found.each) == 1 else {**found.each, OVERALL: found.overall}
+
+
+def evaluation_rows(models: Mapping[str, DatasetEvaluation]) -> list[dict[str, Any]]:
+    """One row for each model and data set: score, dataset, videos, fit, and each metric with its interval."""
+    return [
+        {"score": name, "dataset": dataset, "videos": result.n, "fit": result.fit}
+        | _flat({metric: getattr(result, metric) for metric in METRICS})
+        for name, found in models.items()
+        for dataset, result in evaluation_parts(found).items()
+    ]
+
+
+def comparison_rows(found: Comparison) -> list[dict[str, Any]]:
+    """One row for each data set and pair of models: differences with intervals; statistic, p and adjusted p of tests.
+
+    A test that is not defined for a data set has empty cells.
+    """
+    names = list(dict.fromkeys(name for pair in found.pairs for name in pair.tests))
+    rows = []
+    for pair in found.pairs:
+        row: dict[str, Any] = {"dataset": pair.dataset, "first": pair.first, "second": pair.second, "videos": pair.n}
+        row |= _flat({f"{metric}_difference": interval for metric, interval in pair.differences.items()})
+        for name in names:
+            test = pair.tests.get(name)
+            for part in ("statistic", "p", "holm"):
+                row[f"{name}_{part}"] = "" if test is None else getattr(test, part)
+        rows.append(row)
+    return rows
+
+
+def _flat(intervals: Mapping[str, Interval]) -> dict[str, float]:
+    parts = {"": "value", "_low": "low", "_high": "high"}
+    return {
+        name + ending: getattr(interval, part) for name, interval in intervals.items() for ending, part in parts.items()
+    }
+
+
+def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows with the same keys as CSV; numbers in full precision, those that are undefined as `nan`.
+
+    >>> csv_text([{"score": "a, b", "srcc": 0.5}])
+    'score,srcc\\n"a, b",0.5\\n'
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def evaluation_latex(models: Mapping[str, DatasetEvaluation]) -> str:
+    """Each model and data set with its metrics and intervals, for the package booktabs."""
+    rows = [
+        [name, dataset, str(result.n), *(f"{getattr(result, metric):.3f}" for metric in METRICS)]
+        for name, found in models.items()
+        for dataset, result in evaluation_parts(found).items()
+    ]
+    return latex_text(["Model", "Data set", "Videos", *(metric.upper() for metric in METRICS)], rows)
+
+
+def comparison_latex(found: Comparison) -> str:
+    """Differences with intervals, and Meng, Rosenthal and Rubin's p on SRCC, adjusted, for the package booktabs."""
+    rows = [
+        [
+            *(pair.first, pair.second, pair.dataset, str(pair.n)),
+            *(f"{pair.differences[metric]:+.3f}" for metric in COMPARED),
+            probability(pair.tests["meng_srcc"].holm),
+        ]
+        for pair in found.pairs
+    ]
+    head = [
+        "First",
+        "Second",
+        "Data set",
+        "Videos",
+        *(f"{metric.upper()} difference" for metric in COMPARED),
+        "p (Holm)",
+    ]
+    return latex_text(head, rows)
+
+
+def latex_text(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A tabular for the package booktabs; a column that is empty in every row is left out.
+
+    >>> print(latex_text(["Model", "Set", "SRCC"], [["my_f", "", "0.5"]]), end="")
+    \\begin{tabular}{ll}
+    \\toprule
+    Model & SRCC \\\\
+    \\midrule
+    my\\_f & 0.5 \\\\
+    \\bottomrule
+    \\end{tabular}
+    """
+    used = [place for place in range(len(head)) if any(row[place] for row in rows)]
+    first, *rest = (
+        " & ".join("".join(SPECIAL.get(character, character) for character in cells[place]) for place in used) + r" \\"
+        for cells in (head, *rows)
+    )
+    frame = [rf"\begin{{tabular}}{{{'l' * len(used)}}}", r"\toprule", first, r"\midrule", *rest, r"\bottomrule"]
+    return "\n".join([*frame, r"\end{tabular}", ""])
+
+
+def probability(p: float) -> str:
+    """A p-value in three digits.
+
+    >>> probability(0.00004), probability(0.0412)
+    ('< 0.001', '0.041')
+    """
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
