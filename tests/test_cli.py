@@ -160,7 +160,7 @@ def test_evaluate_prints_the_promised_object(tmp_path: Path, capsys: pytest.Capt
     lines = [f"{i:04d},{value:.4f},{value + rng.normal():.4f}" for i, value in enumerate(mos)]
     table.write_text("\n".join(["name,MOS,my model", *lines, "0060,,3.0", "0061,2.0,"]) + "\n")
     found = answer(capsys, "evaluate", table, "--mos", "MOS", "--score", "my model")
-    assert list(found) == ["score", "n", "srcc", "plcc", "krcc", "rmse"]
+    assert list(found) == ["score", "n", "srcc", "plcc", "krcc", "rmse", "fit"]
     assert (found["score"], found["n"]) == ("my model", 60)
     for name in ("srcc", "plcc", "krcc", "rmse"):
         assert list(found[name]) == ["value", "low", "high"]

@@ -141,11 +141,13 @@ def _latent_correlation(pool: Floats, wanted: float, seed: int) -> float:
     def excess(link: float) -> float:
         return srcc(drawn, link * drawn + np.sqrt(1 - link**2) * noise) - wanted
 
-    if excess(1.0) < 0:
+    # Just below 1, where chance still decides within ties: quality has none.
+    most = 1 - 1e-9
+    if excess(most) < 0:
         raise InputError(
-            f"scores with so many ties cannot reach an SRCC of {wanted:.3f}; the most is {excess(1.0) + wanted:.3f}."
+            f"scores with so many ties cannot reach an SRCC of {wanted:.3f}; the most is {excess(most) + wanted:.3f}."
         )
-    return float(brentq(excess, 0.0, 1.0, xtol=1e-4))
+    return float(brentq(excess, 0.0, most, xtol=1e-4))
 
 
 def _simulate(
