@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 import mdsvqa
 from mdsvqa import cli_evaluate, cli_finetune, cli_score, cli_select, terminal
 from mdsvqa.cli_difficulty import app as difficulty_app
+from mdsvqa.cli_gmad import app as gmad_app
 from mdsvqa.cli_options import (
     UNDECODABLE,
     AsJson,
@@ -232,6 +233,7 @@ app.command(rich_help_panel=STEPS)(cli_finetune.finetune)
 app.command(rich_help_panel=STEPS)(cli_evaluate.evaluate)
 app.command(rich_help_panel=STEPS)(cli_evaluate.compare)
 app.command("study-size", rich_help_panel=STEPS)(cli_evaluate.study_size)
+app.add_typer(gmad_app, name="gmad", rich_help_panel=STEPS)
 
 
 app.command("tiny-vlm", rich_help_panel=HELP)(cli_score.tiny_vlm)
