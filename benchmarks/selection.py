@@ -1,6 +1,6 @@
 """How fast is the greedy rule, and how many distances does it compute?
 
-    python benchmarks/selection.py [--cases 400x30 1600x150 40000 1000000] [--threads 2] [--device auto]
+    python benchmarks/selection.py [--cases 400x30 1600x150 40000 1000000] [--threads 1] [--device auto]
         [--budget-million 1000] [--folder build/selection]
 
 400x30, 1600x150: against the rule written out with scipy's cdist, twice for every pair as in the published code; the
@@ -9,12 +9,15 @@ the table says so. 40000: 8 frames a video, 2,000 chosen. 1000000: the same with
 from a file of 8 GB, which is made first.
 
 Features are clustered and of unit norm, 512 numbers a frame. Difficulties are drawn from the ten values of the released
-failure scores of YouTube-SFV SDR, by their counts. Lambda 0.25, raw scale.
+failure scores of YouTube-SFV SDR, by their counts. Lambda 0.25, raw scale. Every case is a process of its own, so that
+its peak of memory is its own.
 """
 
 import argparse
 import json
 import resource
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -152,14 +155,32 @@ def large(n: int, budget: int, folder: Path, settings: SelectionSettings) -> dic
     return {"seconds": seconds, "share_computed": computed / (n * budget), "peak_gb": peak_bytes() / 1e9}
 
 
+def one_by_one(arguments: argparse.Namespace) -> None:
+    """Runs every case in a process of its own, and prints the records as one."""
+    record: dict[str, Any] = {}
+    for case in arguments.cases:
+        options = ["--threads", arguments.threads, "--device", arguments.device, "--folder", arguments.folder]
+        options += ["--budget-million", arguments.budget_million, "--cases", case]
+        done = subprocess.run([sys.executable, __file__, *map(str, options)], stdout=subprocess.PIPE, text=True)
+        lines = done.stdout.strip().splitlines()
+        if done.returncode:
+            sys.exit(done.returncode)
+        print("\n".join(lines[:-1]))
+        record |= json.loads(lines[-1])
+    print(json.dumps(record))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", nargs="+", default=["400x30", "1600x150", "40000"])
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--budget-million", type=int, default=1000)
     parser.add_argument("--folder", type=Path, default=Path("build/selection"))
+    parser.add_argument("--here", action="store_true", help="no process of its own for each case")
     arguments = parser.parse_args()
+    if len(arguments.cases) > 1 and not arguments.here:
+        return one_by_one(arguments)
     threadpool_limits(arguments.threads)
     settings = SelectionSettings(
         **{"lambda": LAMBDA}, scale="raw", threads=arguments.threads, device=arguments.device, memory=1 << 30

@@ -83,7 +83,10 @@ def select(
         ),
     ] = 0.0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda.", rich_help_panel=MACHINE)] = DEFAULTS.device,
-    threads: Annotated[int, typer.Option(min=0, help="0: one for each core.", rich_help_panel=MACHINE)] = 0,
+    threads: Annotated[
+        int,
+        typer.Option(min=0, help="0: one for each core; more than 1 pays on an idle machine.", rich_help_panel=MACHINE),
+    ] = 1,
     memory: Annotated[
         float, typer.Option(min=0.01, help="GB for distances and what bounds them.", rich_help_panel=MACHINE)
     ] = 2.0,
