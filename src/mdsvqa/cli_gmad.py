@@ -20,10 +20,10 @@ from mdsvqa.competition import (
     open_competition,
     read_preferences,
     result_rows,
-    write_csv,
 )
 from mdsvqa.errors import InputError
 from mdsvqa.evaluation.gmad_ranking import Competition, Standing, rank_models
+from mdsvqa.evaluation.paper_tables import csv_text
 from mdsvqa.tables import write_atomically
 
 app = typer.Typer(
@@ -83,7 +83,7 @@ def _print_found(found: Found, wanted: int, out: Path) -> None:
     if found.left_out:
         lines.append(f"{found.left_out} videos lack a score or a MOS and were left out.")
     if len(found.attacks) < wanted:
-        lines.append(f"{wanted - len(found.attacks)} of {wanted} attacks found nothing: there the models agree.")
+        lines.append(f"{wanted - len(found.attacks)} of {wanted} attacks found nothing: the models agree there, or the defender has too few videos on a level.")
     lines.append(f"Fill in its column preference, then: mdsvqa gmad rank {out}")
     for line in lines:
         Console().print(line, soft_wrap=True, highlight=False, markup=False)
@@ -124,7 +124,7 @@ def rank(
     with terminal.progress() as show, show.working("Bootstrapping intervals"):
         result = rank_models(opened.attacks, answers, draws=draws, seed=seed)
     if csv is not None:
-        write_csv(csv, ["measure", "model", "against", "value", "low", "high"], result_rows(result))
+        write_atomically(csv, csv_text(result_rows(result)).encode())
     if tex is not None:
         write_atomically(tex, latex(result).encode())
     if as_json:
@@ -135,12 +135,9 @@ def rank(
 
 def _as_object(result: Competition) -> dict[str, Any]:
     found: dict[str, Any] = {measure: {"ranking": [], "duels": []} for measure in MEASURES}
-    for measure, model, against, value, low, high in result_rows(result):
-        figures = {"value": value, "low": low, "high": high}
-        if against:
-            found[measure]["duels"].append({"model": model, "against": against, **figures})
-        else:
-            found[measure]["ranking"].append({"model": model, **figures})
+    for row in result_rows(result):
+        entry = {name: row[name] for name in row if name != "measure" and row[name] != ""}
+        found[row["measure"]]["duels" if row["against"] else "ranking"].append(entry)
     return found
 
 

@@ -1,10 +1,8 @@
 """The folder of a gMAD competition: the pairs that models found, the list that raters fill in, and what they said."""
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,8 @@ from numpy.typing import NDArray
 from mdsvqa.columns import MISSING, ColumnError, Columns, read_columns
 from mdsvqa.errors import InputError
 from mdsvqa.evaluation.gmad import Attack, PairToRate, common_scale, find_attacks, mos_preference, pairs_to_rate
-from mdsvqa.evaluation.gmad_ranking import Answers, Competition
+from mdsvqa.evaluation.gmad_ranking import Answers, Competition, Standing
+from mdsvqa.evaluation.paper_tables import csv_text, latex_text
 from mdsvqa.tables import json_text, write_atomically
 
 PAIRS, TO_RATE, MADE_BY = "pairs.csv", "to_rate.csv", "gmad.json"
@@ -125,28 +124,22 @@ def _write(
     except OSError as error:
         raise InputError(f"{folder}: cannot be made ({error.strerror}); name another place.") from None
     write_atomically(folder / MADE_BY, (json_text(made_by, 1) + "\n").encode())
-    heading = ["pair", "left", "right", "left_path", "right_path", "preference"]
-    shown = [[p.name, p.left, p.right, path_of.get(p.left) or "", path_of.get(p.right) or "", ""] for p in to_rate]
-    write_csv(folder / TO_RATE, heading, shown)
+    shown = [
+        {
+            "pair": pair.name,
+            "left": pair.left,
+            "right": pair.right,
+            "left_path": path_of.get(pair.left) or "",
+            "right_path": path_of.get(pair.right) or "",
+            "preference": "",
+        }
+        for pair in to_rate
+    ]
+    write_atomically(folder / TO_RATE, csv_text(shown).encode())
     name_of = {frozenset((pair.left, pair.right)): pair.name for pair in to_rate}
-    names = [field.name for field in fields(Attack)]
-    rows = [[name_of[attack.videos], *(_cell(getattr(attack, name)) for name in names)] for attack in attacks]
     # Last: it is what marks a folder as whole.
-    write_csv(folder / PAIRS, ["pair", *names], rows)
-
-
-def _cell(value: Any) -> str:
-    # What is written is what is read: shortest decimals that give the same float.
-    return repr(value) if isinstance(value, float) else str(value)
-
-
-def write_csv(path: Path, heading: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Writes a table in one piece."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(heading)
-    writer.writerows(rows)
-    write_atomically(path, text.getvalue().encode())
+    rows = [{"pair": name_of[attack.videos], **asdict(attack)} for attack in attacks]
+    write_atomically(folder / PAIRS, csv_text(rows).encode())
 
 
 def open_competition(folder: Path) -> Opened:
@@ -316,49 +309,34 @@ def _answers(competition: Opened, rows: Sequence[tuple[str, float, str]]) -> Ans
     return Answers(np.array(attacks), np.array(pairs), np.array(people), np.array(agreement, np.float64))
 
 
-def result_rows(result: Competition) -> list[list[Any]]:
+def result_rows(result: Competition) -> list[dict[str, Any]]:
     """The figures as rows: measure, model, against (empty for the global score), value, low, high.
 
     An entry of a duel that nobody rated is left out.
     """
-    rows: list[list[Any]] = []
+    rows = []
     for measure in ("aggressiveness", "resistance"):
-        standing = getattr(result, measure)
-        for model in standing.order():
-            of_model = standing.score[model]
-            rows.append([measure, model, "", of_model.value, of_model.low, of_model.high])
-        for (model, other), entry in standing.matrix.items():
-            if entry is not None:
-                rows.append([measure, model, other, entry.value, entry.low, entry.high])
+        standing: Standing = getattr(result, measure)
+        figures = {**{(model, ""): standing.score[model] for model in standing.order()}, **standing.matrix}
+        rows += [
+            {"measure": measure, "model": model, "against": against, **asdict(figure)}
+            for (model, against), figure in figures.items()
+            if figure is not None
+        ]
     return rows
 
 
 def latex(result: Competition) -> str:
-    """The ranking and both matrices as three tabulars, for booktabs."""
+    """The ranking and both matrices as three tabulars, for the package booktabs."""
     order = result.aggressiveness.order()
-    scores = [
-        [_tex(m), *(f"${standing.score[m]:+.2f}$" for standing in (result.aggressiveness, result.resistance))]
-        for m in order
-    ]
-    parts = [_tabular(["Model", "Aggressiveness", "Resistance"], scores)]
-    for corner, standing in (("Attacker", result.aggressiveness), ("Defender", result.resistance)):
+    both = (result.aggressiveness, result.resistance)
+    scores = [[model, *(f"{standing.score[model]:+.2f}" for standing in both)] for model in order]
+    parts = [latex_text(["Model", "Aggressiveness", "Resistance"], scores)]
+    for corner, standing in zip(("Attacker", "Defender"), both, strict=True):
         entries = [[standing.matrix.get((model, other)) for other in order] for model in order]
         rows = [
-            [_tex(model), *("--" if entry is None else f"${entry:.2f}$" for entry in line)]
+            [model, *("--" if entry is None else f"{entry:.2f}" for entry in line)]
             for model, line in zip(order, entries, strict=True)
         ]
-        parts.append(_tabular([corner, *map(_tex, order)], rows))
+        parts.append(latex_text([corner, *order], rows))
     return "\n".join(parts)
-
-
-def _tabular(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    first, *lines = (" & ".join(row) + r" \\" for row in (heading, *rows))
-    columns = "l" + "r" * (len(heading) - 1)
-    body = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", first, r"\midrule", *lines, r"\bottomrule"]
-    return "\n".join([*body, r"\end{tabular}", ""])
-
-
-def _tex(text: str) -> str:
-    """A name with what LaTeX would read as a command escaped."""
-    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    return "".join(special.get(letter, f"\\{letter}" if letter in "&%$#_{}" else letter) for letter in text)
