@@ -83,7 +83,10 @@ def _print_found(found: Found, wanted: int, out: Path) -> None:
     if found.left_out:
         lines.append(f"{found.left_out} videos lack a score or a MOS and were left out.")
     if len(found.attacks) < wanted:
-        lines.append(f"{wanted - len(found.attacks)} of {wanted} attacks found nothing: the models agree there, or the defender has too few videos on a level.")
+        lines.append(
+            f"{wanted - len(found.attacks)} of {wanted} attacks found nothing: the models agree there, or the defender "
+            "has too few videos on a level."
+        )
     lines.append(f"Fill in its column preference, then: mdsvqa gmad rank {out}")
     for line in lines:
         Console().print(line, soft_wrap=True, highlight=False, markup=False)
