@@ -48,13 +48,15 @@ def test_template(write: Write, tmp_path: Path) -> None:
 
 
 def test_template_with_every_comment_removed(write: Write, tmp_path: Path) -> None:
-    assert sum(bool(COMMENTED.match(line)) for line in TEMPLATE.splitlines()) == 12
+    assert sum(bool(COMMENTED.match(line)) for line in TEMPLATE.splitlines()) == 18
     # Predictions are for a precomputed model only, which the template says in its list of models.
     text = uncommented(TEMPLATE).replace("model: statistical\n", "model: precomputed\n")
     config = read_study(write(text))
     defaults = StudyConfig(videos=Path("v"))
-    for name in ("labels_scale", "rounds", "seed", "workers", "selection"):
+    for name in ("labels_scale", "rounds", "seed", "workers"):
         assert getattr(config, name) == getattr(defaults, name), name
+    limits = {"group": "uploader", "most_per_group": 2, "apart": 0.1, "exclude": tmp_path / "gone.csv"}
+    assert config.selection == defaults.selection.model_copy(update={"audit": 0.2, **limits})
     assert config.comparison.seeds == defaults.comparison.seeds
     assert config.comparison.rules == ("mds", "core-set", "k-means")
     assert config.mos_scale == {"konvid": "1-5", "live": "DMOS 0-100"}
@@ -74,6 +76,10 @@ def test_template_with_one_comment_removed(number: int, write: Write) -> None:
         with pytest.raises(ConfigError, match="`predictions` names a CSV, and goes with `model: precomputed`"):
             read_study(write(text))
         text = text.replace("model: statistical", "model: precomputed")
+    if "most_per_group:" in lines[number]:
+        with pytest.raises(ConfigError, match="need `group`"):
+            read_study(write(text))
+        text = text.replace("# group:", "group:")
     read_study(write(text))
 
 
