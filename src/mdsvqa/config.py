@@ -364,6 +364,8 @@ class SelectionSettings(Settings):
     # Raw lambdas do not transfer between feature spaces. On z-scores and mean distance 1, about 3 did best for the
     # paper's rule on YouTube-UGC and KoNViD-1k.
     lambda_: float = Field(3.0, ge=0, alias="lambda")
+    # Raw and standard are level on these two, ranks no better (benchmarks/real_domains.py); raw needs a lambda for each
+    # encoder.
     scale: Literal["standard", "raw", "rank"] = "standard"
     ties: Literal["id", "random"] = "id"
     audit: float = Field(0.0, ge=0, lt=1)
