@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA
 
 from mdsvqa.config import StudyConfig
 from mdsvqa.evaluation.intervals import Interval
@@ -16,32 +15,27 @@ from mdsvqa.evaluation.rules import RuleSummary, summarise_rules
 from mdsvqa.external import is_external
 from mdsvqa.loop import BASE, EVERYTHING
 from mdsvqa.material import Material
-from mdsvqa.report.data import PoolPoint, Reading, ReportData, RoundResult, RuleResult, ScatterPoint, Undecoded
+from mdsvqa.report.data import Reading, ReportData, RoundResult, RuleResult, ScatterPoint, Undecoded
+from mdsvqa.report.export import csv_text, latex_text
 from mdsvqa.report.page import render_page
-from mdsvqa.report.thumbnails import thumbnail
+from mdsvqa.report.tables import Table
+from mdsvqa.results_failure import failure_table, pool_mos
+from mdsvqa.results_pictures import pool_points, video_pairs
+from mdsvqa.results_tables import (
+    FEWEST,
+    LABELS,
+    dataset_table,
+    known_half_widths,
+    labels_spent,
+    reliability_table,
+    rounds_table,
+    rules_table,
+)
 from mdsvqa.study import Outcome
 from mdsvqa.tables import json_text, write_atomically
-from mdsvqa.videos.clip import Clip
-from mdsvqa.videos.decoding import Sampling, decode_video
 
 Floats = NDArray[np.float64]
-# Fewer videos than this say nothing about a rank correlation.
-FEWEST = 5
-LABELS = {
-    BASE: "base, no new labels",
-    "random": "random",
-    "mds": "MDS",
-    "difficulty": "difficulty only",
-    "core-set": "core-set",
-    "k-means": "k-means",
-    "facility-location": "facility location",
-    "difficulty-facility": "difficulty + facility location",
-    "typiclust": "typical clustering",
-    "freesel": "FreeSel",
-    "committee": "committee",
-    EVERYTHING: "whole pool labeled",
-}
-THUMBNAILS = 60
+TABLES = ("rules", "datasets", "rounds", "failure", "audit", "reliability")
 
 
 @dataclass(frozen=True)
@@ -222,14 +216,16 @@ def report_data(config: StudyConfig, outcome: Outcome, figures: Figures, command
         for i in test
         if len(outcome.scores) > 1
     ]
-    budget = len(outcome.selected)
+    rules = rule_results(config, outcome, figures)
+    failure, failure_said = failure_table(config, outcome)
+    base_sees_none, tuned_sees_none = video_pairs(outcome)
     return ReportData(
         title=config.title,
         simulated=config.simulated,
         headline=findings(config, outcome, figures),
         facts=_facts(config, material),
-        rules=rule_results(config, outcome, figures),
-        pool=pool_points(config, outcome),
+        rules=rules,
+        pool=pool_points(config, outcome, pool_mos(config, material)),
         scatter=points,
         scatter_before=panels[0].metrics if points else {},
         scatter_after=panels[-1].metrics if points else {},
@@ -238,11 +234,32 @@ def report_data(config: StudyConfig, outcome: Outcome, figures: Figures, command
         settings=config.model_dump(mode="json", exclude={"videos", "out", "title", "workers", "labels"}),
         notes=[*_notes(config), *outcome.notes],
         rounds=[
-            RoundResult(turn, round(budget * turn / max(1, len(panels) - 1)), panel.metrics["srcc"])
-            for turn, panel in enumerate(panels)
+            RoundResult(turn, spent, panel.metrics["srcc"])
+            for (turn, panel), spent in zip(enumerate(panels), labels_spent(outcome), strict=False)
         ],
+        tables=_tables(config, outcome, figures, rules, failure),
+        failure=failure_said,
+        base_sees_none=base_sees_none,
+        tuned_sees_none=tuned_sees_none,
+        half_widths=known_half_widths(material).tolist(),
         commands=commands,
     )
+
+
+def _tables(
+    config: StudyConfig, outcome: Outcome, figures: Figures, rules: Sequence[RuleResult], failure: Table | None
+) -> dict[str, Table]:
+    on_test = "After each round, on the target test set, with 95% intervals"
+    on_audit = f"{len(outcome.audit)} pool videos drawn at random, with 95% intervals"
+    found = (
+        rules_table(rules),
+        dataset_table(outcome, figures, config.seed),
+        rounds_table(outcome, figures.target, "rounds", on_test),
+        failure,
+        rounds_table(outcome, figures.audit, "audit", on_audit),
+        reliability_table(outcome.material, config.seed),
+    )
+    return {table.name: table for table in found if table is not None}
 
 
 def _facts(config: StudyConfig, material: Material) -> dict[str, str]:
@@ -271,36 +288,6 @@ def _notes(config: StudyConfig) -> list[str]:
     return notes
 
 
-def pool_points(config: StudyConfig, outcome: Outcome) -> list[PoolPoint]:
-    """The pool's videos on a map of their content (its first two principal components)."""
-    material = outcome.material
-    means = material.content.take(material.pool).means()
-    place = np.zeros((len(means), 2))
-    if len(means) > 2 and means.shape[1] > 1:
-        place = PCA(2, random_state=0).fit_transform(means)
-    chosen = {row["id"]: row for row in outcome.selected}
-    pictures = {i: picture_of(material, i) for i in list(chosen)[:THUMBNAILS]}
-    points = []
-    for row, index in enumerate(material.pool):
-        video = material.videos[int(index)]
-        pick = chosen.get(video.id)
-        diversity = None if pick is None or pick["diversity"] is None else config.selection.lambda_ * pick["diversity"]
-        points.append(
-            PoolPoint(
-                video.id,
-                float(place[row, 0]),
-                float(place[row, 1]),
-                float(outcome.difficulty[row]),
-                None if pick is None else pick["rank"],
-                pictures.get(video.id),
-                float(outcome.scores[0][index]),
-                video.mos,
-                diversity if config.selection.rule == "mds" else None,
-            )
-        )
-    return points
-
-
 def readings_of(config: StudyConfig, outcome: Outcome) -> list[Reading]:
     """How the ways to read the base model's score agree with MOS, each on the test videos that it has a score of."""
     material, found = outcome.material, []
@@ -318,23 +305,30 @@ def readings_of(config: StudyConfig, outcome: Outcome) -> list[Reading]:
     return found
 
 
-def picture_of(material: Material, video: str) -> str | None:
-    """A thumbnail of a video's middle frame, None where there is no file."""
-    found = next(v for v in material.videos if v.id == video)
-    clip = decode_video(found, Sampling(frames=1, longest_side=320))
-    return thumbnail(clip.frames) if isinstance(clip, Clip) else None
-
-
 def write_results(
     config: StudyConfig, outcome: Outcome, figures: Figures, commands: Sequence[str] = ()
 ) -> tuple[dict[str, Any], Path]:
-    """Writes `summary.json` and `report.html` into the study's folder.
+    """Writes `summary.json`, `report.html` and the tables of the page as CSV and LaTeX into the study's folder.
 
     Returns:
         The summary and the path of the page.
     """
     summary = summarise(config, outcome, figures)
     write_atomically(config.out / "summary.json", (json_text(summary, indent=2) + "\n").encode())
+    data = report_data(config, outcome, figures, commands)
+    write_tables(config.out / "tables", data.tables)
     page = config.out / "report.html"
-    write_atomically(page, render_page(report_data(config, outcome, figures, commands)).encode())
+    write_atomically(page, render_page(data).encode())
     return summary, page
+
+
+def write_tables(folder: Path, tables: Mapping[str, Table]) -> None:
+    """Writes tables as CSV and LaTeX, and removes those of an earlier run that there are no figures for any more."""
+    folder.mkdir(exist_ok=True)
+    for name in TABLES:
+        for ending, text_of in (("csv", csv_text), ("tex", latex_text)):
+            path = folder / f"{name}.{ending}"
+            if name in tables:
+                write_atomically(path, text_of(tables[name]).encode("utf-8", "replace"))
+            else:
+                path.unlink(missing_ok=True)

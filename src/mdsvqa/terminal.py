@@ -15,7 +15,8 @@ from mdsvqa.evaluation.failure import FIGURES, FailureEvaluation
 from mdsvqa.evaluation.intervals import Interval
 from mdsvqa.loop import BASE
 from mdsvqa.progress import terminal as progress
-from mdsvqa.results import LABELS, Figures, findings
+from mdsvqa.results import Figures, findings
+from mdsvqa.results_tables import LABELS
 from mdsvqa.selection.audit import AUDIT
 from mdsvqa.selection.explain import Explanation
 from mdsvqa.study import Outcome

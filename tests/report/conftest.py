@@ -1,12 +1,23 @@
 """A made-up study, large enough to fill every part of the page."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from mdsvqa.evaluation.intervals import Interval
-from mdsvqa.report.data import PoolPoint, ReportData, RoundResult, RuleResult, ScatterPoint, Undecoded
+from mdsvqa.report.data import (
+    PairedVideo,
+    PoolPoint,
+    ReportData,
+    RoundResult,
+    RuleResult,
+    ScatterPoint,
+    Undecoded,
+    VideoPair,
+)
+from mdsvqa.report.tables import Column, Row, Table
 from mdsvqa.report.thumbnails import thumbnail
 
 
@@ -31,6 +42,42 @@ def make_pool(count: int, selected: int, pictures: bool = True) -> list[PoolPoin
         )
         for index in range(count)
     ]
+
+
+def make_table(name: str) -> Table:
+    columns = (Column("SRCC", "old"), Column("PLCC", "old"), Column("gain", signed=True), Column("videos"))
+    rows = (
+        Row("base_model", (around(0.5), None, None, 12)),
+        Row("MDS & more", (around(0.6), 0.7, around(-0.1, 0.2), 1200), "a note"),
+    )
+    return Table(name, f"The table of {name}", "Rule", columns, rows)
+
+
+def make_pairs(count: int) -> list[VideoPair]:
+    frame = np.full((1, 3, 90, 160), 128, np.uint8)
+    return [
+        VideoPair(
+            PairedVideo(f"test/better-{place}.mp4", 3.0, 2.0, 4.0, thumbnail(frame)),
+            PairedVideo(f"test/worse-{place}.mp4", 3.5, 2.0, 2.5, thumbnail(frame)),
+        )
+        for place in range(count)
+    ]
+
+
+def make_full_study() -> ReportData:
+    """A study with every section."""
+    names = ("rules", "datasets", "rounds", "failure", "audit", "reliability")
+    study = make_study()
+    pool = [replace(point, audit=point.rank in (1, 2)) for point in study.pool]
+    return replace(
+        study,
+        pool=pool,
+        tables={name: make_table(name) for name in names},
+        failure=["f errs more on the chosen videos.", "Errors are distances of ranks."],
+        base_sees_none=make_pairs(4),
+        tuned_sees_none=make_pairs(1),
+        half_widths=[0.1, 0.2, 0.2, 0.4],
+    )
 
 
 def make_study(pool: int = 120, selected: int = 12) -> ReportData:
@@ -62,6 +109,11 @@ def make_study(pool: int = 120, selected: int = 12) -> ReportData:
 @pytest.fixture
 def study() -> ReportData:
     return make_study()
+
+
+@pytest.fixture
+def full_study() -> ReportData:
+    return make_full_study()
 
 
 @pytest.fixture

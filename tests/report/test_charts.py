@@ -12,10 +12,8 @@ from mdsvqa.report.charts import (
     nice_step,
     ramp_step,
     rating_axis,
-    scatter,
     ticks_between,
 )
-from mdsvqa.report.data import ScatterPoint
 
 
 @pytest.mark.parametrize(("span", "step"), [(1.0, 0.2), (0.25, 0.05), (4.0, 1.0), (90.0, 20.0), (0.004, 0.001)])
@@ -58,15 +56,6 @@ def test_forest_without_bounds_draws_the_dot_only():
     assert row.dot is not None
     assert row.low is None
     assert row.high is None
-
-
-def test_scatter_shares_axes_and_grows_upwards():
-    plot = scatter([ScatterPoint("low", 1.0, 1.0, 5.0), ScatterPoint("high", 5.0, 5.0, 1.0)])
-    low, high = plot.before
-    assert low.x < high.x
-    assert low.y > high.y
-    assert plot.after[0].y == high.y
-    assert [text for _, text in plot.x_ticks] == ["1", "2", "3", "4", "5"]
 
 
 def test_ramp_covers_all_steps_in_order():

@@ -1,3 +1,4 @@
+import base64
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -5,8 +6,10 @@ from html.parser import HTMLParser
 import pytest
 
 from mdsvqa.evaluation.intervals import Interval
-from mdsvqa.report.data import PoolPoint, ReportData, RuleResult, ScatterPoint, Undecoded
+from mdsvqa.report.data import PairedVideo, PoolPoint, ReportData, RuleResult, ScatterPoint, Undecoded, VideoPair
+from mdsvqa.report.export import csv_text
 from mdsvqa.report.page import HERE, render_page, sample
+from mdsvqa.report.tables import Column, Row, Table
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 HOSTILE = "\"><script>alert(1)</script><img src=x onerror='a()'>&{{ 7*7 }}"
@@ -68,6 +71,49 @@ def test_the_page_loads_nothing(study, page):
     assert policy.startswith("default-src 'none'")
 
 
+def test_every_section_is_there_and_asks_for_nothing(full_study):
+    page = Page(render_page(full_study))
+    sections = [attributes["id"] for attributes in page.of("section")]
+    assert sections[:7] == ["help", "selected", "failure", "agreement", "disagreement", "audit", "reliability"]
+    links = [value for _, attributes in page.elements for name, value in attributes.items() if name in ("src", "href")]
+    outside = {value for value in links if not value.startswith(("#", "data:"))}
+    assert outside == {"https://arxiv.org/abs/2603.11525"}
+    assert len(page.of("img")) == 2 * 5
+
+
+def test_sections_without_figures_are_left_out(page):
+    sections = {attributes["id"] for attributes in page.of("section")}
+    assert sections.isdisjoint({"failure", "disagreement", "audit", "reliability"})
+
+
+def test_the_files_of_a_table_are_in_the_page(full_study):
+    page = Page(render_page(full_study))
+    files = {link["download"]: link["href"] for link in page.of("a") if "download" in link}
+    assert len(files) == 2 * 6
+    kind, text = files["rules.csv"].split(",", 1)
+    assert kind == "data:text/csv;charset=utf-8;base64"
+    assert base64.b64decode(text).decode() == csv_text(full_study.tables["rules"])
+
+
+def test_audited_videos_are_marked(full_study, page):
+    assert "2 of them are the audit" in Page(render_page(full_study)).text
+    marks = [mark for mark in Page(render_page(full_study)).of("span") if mark.get("class") == "audit"]
+    assert len(marks) == 2
+    assert "audit" not in page.text
+
+
+def test_pairs_say_whether_mos_agree(full_study):
+    text = Page(render_page(full_study)).text
+    assert "By the fine-tuned model the left one is better; by MOS it is worse, by 0.50." in text
+    assert "By the base model the left one is better; by MOS it is worse, by 0.50." in text
+
+
+def test_rounds_without_a_comparison_are_shown(study):
+    page = Page(render_page(replace(study, rules=[])))
+    assert "Learning curve" in page.text
+    assert "Not known yet" not in page.text
+
+
 def test_inner_links_lead_somewhere_and_ids_are_unique(page):
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
@@ -95,6 +141,12 @@ def test_hostile_text_stays_text(study):
         notes=[HOSTILE],
         commands=[HOSTILE],
         after_label=HOSTILE,
+        tables={
+            name: Table("t", HOSTILE, HOSTILE, (Column(HOSTILE, HOSTILE),), (Row(HOSTILE, (HOSTILE,), HOSTILE),))
+            for name in ("rules", "datasets", "failure", "audit", "reliability")
+        },
+        failure=[HOSTILE],
+        base_sees_none=[VideoPair(*(PairedVideo(HOSTILE, 3, 2, 4, f"data:image/jpeg;base64,{HOSTILE}"),) * 2)],
     )
     page = Page(render_page(bad))
     assert len(page.of("script")) == 1

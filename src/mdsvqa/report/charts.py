@@ -10,14 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from mdsvqa.evaluation.intervals import Interval
-from mdsvqa.report.data import ScatterPoint
 from mdsvqa.report.wording import number, tick_label
 
 # Steps of the difficulty ramp; page.css holds their colours as --ramp-0 (easy) to --ramp-6 (hard).
 RAMP_STEPS = 7
 HISTOGRAM_BARS = 3 * RAMP_STEPS
-PANEL = 400
-MARGIN_LEFT, MARGIN_BOTTOM, MARGIN_TOP, MARGIN_RIGHT = 40, 44, 8, 8
 
 
 @dataclass(frozen=True)
@@ -57,26 +54,6 @@ class Forest:
     rows: tuple[ForestRow, ...]
     ticks: tuple[tuple[float, str], ...]
     reference: float | None
-
-
-@dataclass(frozen=True)
-class Dot:
-    """A mark with what a reader sees when pointing at it."""
-
-    x: float
-    y: float
-    key: int
-    tip: str
-
-
-@dataclass(frozen=True)
-class Scatter:
-    """Two panels with the same axes, in units of a PANEL x PANEL view box; ticks as (place, text)."""
-
-    before: tuple[Dot, ...]
-    after: tuple[Dot, ...]
-    x_ticks: tuple[tuple[float, str], ...]
-    y_ticks: tuple[tuple[float, str], ...]
 
 
 @dataclass(frozen=True)
@@ -185,30 +162,6 @@ def forest(
 
 def _ends(interval: Interval | None) -> tuple[float | None, float | None, float | None]:
     return (None, None, None) if interval is None else (interval.value, interval.low, interval.high)
-
-
-def scatter(points: Sequence[ScatterPoint]) -> Scatter:
-    """Two panels of prediction against MOS, on one pair of axes."""
-    x_axis = rating_axis(point.mos for point in points)
-    y_axis = rating_axis(value for point in points for value in (point.before, point.after))
-    width, height = PANEL - MARGIN_LEFT - MARGIN_RIGHT, PANEL - MARGIN_TOP - MARGIN_BOTTOM
-
-    def across(value: float) -> float:
-        return round(MARGIN_LEFT + width * x_axis.share(value), 1)
-
-    def down(value: float) -> float:
-        return round(MARGIN_TOP + height * (1 - y_axis.share(value)), 1)
-
-    def dot(key: int, point: ScatterPoint, predicted: float) -> Dot:
-        tip = f"{point.id}\nMOS {number(point.mos, 2)}, f {number(predicted, 2)}"
-        return Dot(across(point.mos), down(predicted), key, tip)
-
-    return Scatter(
-        tuple(dot(key, point, point.before) for key, point in enumerate(points)),
-        tuple(dot(key, point, point.after) for key, point in enumerate(points)),
-        tuple((across(tick), text) for tick, text in zip(x_axis.ticks, x_axis.labels(), strict=True)),
-        tuple((down(tick), text) for tick, text in zip(y_axis.ticks, y_axis.labels(), strict=True)),
-    )
 
 
 def ramp_step(difficulty: float, low: float, high: float) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mdsvqa.evaluation.intervals import Interval
+from mdsvqa.report.tables import Table
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class PoolPoint:
         score: f's prediction.
         mos: the mean opinion score where it is known.
         diversity: the mean distance to the videos selected before it, already weighted by lambda.
+        audit: it was drawn at random to be measured on; no rule chose it, nothing learns from it.
     """
 
     id: str
@@ -70,6 +72,7 @@ class PoolPoint:
     score: float | None = None
     mos: float | None = None
     diversity: float | None = None
+    audit: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,25 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class PairedVideo:
+    """One video of a pair: its MOS, f's prediction before and after fine-tuning, and its thumbnail as a data URI."""
+
+    id: str
+    mos: float
+    before: float
+    after: float
+    thumbnail: str | None = None
+
+
+@dataclass(frozen=True)
+class VideoPair:
+    """Two test videos on which the two models disagree; `better` is the one that the seeing model scores higher."""
+
+    better: PairedVideo
+    worse: PairedVideo
+
+
+@dataclass(frozen=True)
 class Undecoded:
     """A video that gave no frames, and the decoder's reason."""
 
@@ -127,6 +149,12 @@ class ReportData:
         notes: limits the reader must know.
         rounds: of the loop, in order; shown when there are two or more.
         commands: that reproduce the study, in order.
+        tables: figures to be shown, copied and written as files, by name: "rules", "datasets", "rounds", "failure",
+            "audit", "reliability"; any of them may be missing.
+        failure: what the table "failure" says, in sentences.
+        base_sees_none, tuned_sees_none: pairs of test videos that the base model, or the fine-tuned one, scores about
+            equal and the other most differently.
+        half_widths: of the 95% confidence intervals of MOS, where the ratings behind them are known.
         after_label: what the second scatter panel shows.
         confidence: of every interval, in (0, 1).
     """
@@ -146,5 +174,10 @@ class ReportData:
     notes: Sequence[str] = ()
     rounds: Sequence[RoundResult] = ()
     commands: Sequence[str] = ()
+    tables: Mapping[str, Table] = field(default_factory=dict)
+    failure: Sequence[str] = ()
+    base_sees_none: Sequence[VideoPair] = ()
+    tuned_sees_none: Sequence[VideoPair] = ()
+    half_widths: Sequence[float] = ()
     after_label: str = "fine-tuned on the selected videos"
     confidence: float = 0.95

@@ -14,9 +14,12 @@ from markupsafe import Markup
 
 from mdsvqa.evaluation.intervals import Interval
 from mdsvqa.report import wording
-from mdsvqa.report.charts import PANEL, Forest, Histogram, forest, histogram, ramp_step, scatter
+from mdsvqa.report.charts import Forest, Histogram, forest, histogram, ramp_step
 from mdsvqa.report.content_map import DESK, PHONE, ContentMap, content_map
+from mdsvqa.report.curves import CURVE, PANEL, LearningCurve, calibration, learning_curve, width_bars
 from mdsvqa.report.data import PoolPoint, ReportData, RuleResult
+from mdsvqa.report.export import cell_text, csv_text, latex_text
+from mdsvqa.report.tables import Table
 from mdsvqa.report.thumbnails import thumbnail_size
 
 HERE = Path(__file__).parent
@@ -40,12 +43,12 @@ class Card:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything in "Does the selection help?"; a forest is None when no rule was measured that way."""
+    """Everything in "Does the selection help?"; a chart is None when nothing was measured that way."""
 
     target: Forest | None
     gain: Forest | None
     source: Forest | None
-    rounds: Forest | None
+    rounds: LearningCurve | None
     metrics: tuple[str, ...]
     winner: str | None
     sentences: list[str]
@@ -62,6 +65,7 @@ class Pool:
     total: int
     dots_left_out: int
     pictured: bool
+    audited: int
 
 
 def render_page(data: ReportData) -> str:
@@ -83,8 +87,11 @@ def render_page(data: ReportData) -> str:
     environment.filters.update(
         number=wording.number, bounds=wording.bounds, verdict=wording.verdict, counted=wording.counted
     )
+    environment.filters.update(
+        cell_text=cell_text, files=_files, base64=_base64, picture=lambda uri: thumbnail_size(uri) is not None
+    )
     script = environment.get_template("page.js.j2").render()
-    points, hidden_points = sample(data.scatter, DOTS)
+    drawn, hidden_points = sample(range(len(data.scatter)), DOTS)
     page = environment.get_template("page.html.j2").render(
         data=data,
         css=Markup((HERE / "page.css").read_text(encoding="utf-8")),
@@ -92,16 +99,27 @@ def render_page(data: ReportData) -> str:
         script_hash=base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii"),
         comparison=compare(data),
         pool=pool_view(data.pool),
-        scatter=scatter(points) if points else None,
-        points=points,
+        scatter=calibration(data.scatter, drawn) if drawn else None,
+        points=[data.scatter[place] for place in drawn],
+        widths=width_bars(data.half_widths),
         points_left_out=hidden_points,
         settings=wording.flat_settings(data.settings),
         confidence=f"{100 * data.confidence:g}%",
         metric_names=METRICS,
         panel=PANEL,
+        curve_size=CURVE,
     )
     # A file name that is not UTF-8 reaches us with lone surrogates, which no file could hold.
     return page.encode("utf-8", "replace").decode("utf-8")
+
+
+def _files(table: Table) -> list[tuple[str, str, str]]:
+    """The files of a table: ending, type and text."""
+    return [("csv", "text/csv", csv_text(table)), ("tex", "text/x-tex", latex_text(table))]
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode("utf-8", "replace")).decode("ascii")
 
 
 def compare(data: ReportData) -> Comparison:
@@ -109,12 +127,11 @@ def compare(data: ReportData) -> Comparison:
     best = wording.winner(data.rules)
     base = next((result for result in data.rules if result.rule == "base"), None)
     metrics = tuple(name for name in METRICS if any(name in result.target for result in data.rules))
-    rounds = [(_round_label(turn.number), "open", turn.target_srcc) for turn in data.rounds]
     return Comparison(
         target=_forest(data.rules, best, [result.target.get("srcc") for result in data.rules], base),
         gain=_gains(data.rules, best),
         source=_forest(data.rules, best, [result.source_srcc for result in data.rules], base),
-        rounds=forest(rounds) if sum(interval is not None for *_, interval in rounds) > 1 else None,
+        rounds=learning_curve(data.rounds),
         metrics=metrics,
         winner=best,
         sentences=wording.comparison_sentences(data.rules),
@@ -141,10 +158,6 @@ def _tone(result: RuleResult, best: str | None) -> str:
     return "winner" if result.rule == best else wording.verdict(result).tone
 
 
-def _round_label(number: int) -> str:
-    return "Base model" if number == 0 else f"Round {number}"
-
-
 def pool_view(pool: Sequence[PoolPoint]) -> Pool | None:
     """Draws the pool, None when no video of it can be drawn."""
     drawable = [p for p in pool if all(math.isfinite(value) for value in (p.x, p.y, p.difficulty))]
@@ -167,6 +180,7 @@ def pool_view(pool: Sequence[PoolPoint]) -> Pool | None:
         total=len(drawable),
         dots_left_out=hidden,
         pictured=any(card.size for card in cards),
+        audited=sum(point.audit for point in selected),
     )
 
 
