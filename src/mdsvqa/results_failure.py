@@ -23,8 +23,8 @@ from mdsvqa.study import Outcome
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-# Of ties, controls and the bootstrap.
-DRAWS = 200
+# Of ties, controls and the bootstrap: as many as keep the work, draws times pool times chosen, near the third number.
+FEWEST_DRAWS, DRAWS, WORK = 40, 200, 40_000_000
 SCALES = {
     "raw": "Errors are distances of f from MOS, in MOS points.",
     "calibrated": "Errors are distances of f from MOS, in MOS points, after the monotone fit of f to MOS.",
@@ -95,9 +95,10 @@ def _with_controls(
     one = np.zeros(len(score), np.int64)
     error = measured_errors(config.difficulty.error, score, mos, one, config.difficulty.folds, config.seed)
     k = int(chosen.sum())
-    by_g = evaluate_difficulty(score, mos, error, difficulty, k, draws=DRAWS, seed=config.seed)
+    draws = int(np.clip(WORK // (k * len(score)), FEWEST_DRAWS, DRAWS))
+    by_g = evaluate_difficulty(score, mos, error, difficulty, k, draws=draws, seed=config.seed)
     lifted = chosen_first(difficulty, chosen, by_difficulty=config.selection.rule in NEED_DIFFICULTY)
-    own = evaluate_difficulty(score, mos, error, lifted, k, draws=DRAWS, seed=config.seed)
+    own = evaluate_difficulty(score, mos, error, lifted, k, draws=draws, seed=config.seed)
     rule = LABELS[config.selection.rule]
     rows = [
         _row(f"{before}whole pool", own, "pool", f"{len(score)} videos"),

@@ -7,26 +7,11 @@ import re
 from collections.abc import Sequence
 
 from mdsvqa.evaluation.intervals import Interval
+from mdsvqa.evaluation.paper_tables import SPECIAL
 from mdsvqa.report.tables import Cell, Column, Row, Table
 from mdsvqa.report.wording import MISSING, bounds, number
 
-LATEX = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    MISSING: "--",
-    "−": "$-$",
-    "×": r"$\times$",
-    "÷": r"$\div$",
-    "’": "'",
-}
+LATEX = {**SPECIAL, MISSING: "--", "−": "$-$", "×": r"$\times$", "÷": r"$\div$", "’": "'"}
 
 
 def cell_text(cell: Cell, column: Column) -> tuple[str, str]:
