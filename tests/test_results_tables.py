@@ -77,7 +77,7 @@ def test_each_data_set_has_its_own_figures_and_the_mean_is_theirs(tmp_path: Path
     table = dataset_table(outcome, measure(make_config(tmp_path), outcome), 0)
     assert table is not None
     assert table.groups == [("new (target)", 2), ("newer (target)", 2), ("old (source)", 2), ("mean", 2)]
-    assert [row.label for row in table.rows] == ["base, no new labels", "round 1"]
+    assert [row.label for row in table.rows] == ["base, no new labels", "Round 1"]
     mos = outcome.material.mos(np.arange(5 * EACH))
     for row, scores in zip(table.rows, outcome.scores, strict=True):
         values = [cell.value for cell in row.cells]
@@ -162,6 +162,7 @@ def test_the_audit_has_a_table_and_is_marked(tmp_path: Path) -> None:
     assert labels_spent(outcome) == [0, 7]
     assert [turn.labels for turn in data.rounds] == [0, 7]
     # The audit is no part of what the rule chose; two videos have no correlation.
+    assert "Labeling 2 of 40 pool videos chosen by MDS" in data.headline[0]
     chosen = next(row for row in data.tables["failure"].rows if row.label == "chosen by MDS")
     assert chosen.note == "2 videos"
     assert chosen.cells[0] is None

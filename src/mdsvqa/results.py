@@ -31,6 +31,7 @@ from mdsvqa.results_tables import (
     rounds_table,
     rules_table,
 )
+from mdsvqa.selection.audit import AUDIT
 from mdsvqa.study import Outcome
 from mdsvqa.tables import json_text, write_atomically
 
@@ -133,9 +134,11 @@ def findings(config: StudyConfig, outcome: Outcome, figures: Figures) -> list[st
     """What was found, in plain sentences, the verdict first."""
     sentences = []
     material = outcome.material
-    chosen = f"{len(outcome.selected)} of {len(material.pool)} pool videos chosen by {LABELS[config.selection.rule]}"
+    audit = sum(row["rule"] == AUDIT for row in outcome.selected)
+    own = len(outcome.selected) - audit
+    chosen = f"{own} of {len(material.pool)} pool videos chosen by {LABELS[config.selection.rule]}"
     if outcome.waiting_for:
-        sentences.append(f"Label next: {chosen}.")
+        sentences.append(f"Label next: {chosen}{f', and {audit} of the audit' if audit else ''}.")
         sentences.append(outcome.waiting_for)
     if len(figures.target) > 1:
         sentences.append(_verdict(chosen, list(figures.target.values())[-1].over_base))

@@ -94,7 +94,7 @@ def dataset_table(outcome: Outcome, figures: "Figures", seed: int) -> Table | No
     columns = tuple(Column(metric, group) for group in groups for metric in ("SRCC", "PLCC"))
     rows = tuple(
         Row(
-            LABELS.get(name, name),
+            LABELS.get(name, name.capitalize()),
             tuple(each[name].metrics[metric] for each in summaries for metric in ("srcc", "plcc")),
         )
         for name in scores
