@@ -12,7 +12,7 @@ from mdsvqa.evaluation.metrics import srcc
 from mdsvqa.loop import Trial
 from mdsvqa.material import Material
 from mdsvqa.results import TABLES, measure, report_data, write_tables
-from mdsvqa.results_failure import failure_table
+from mdsvqa.results_failure import failure_table, pool_mos
 from mdsvqa.results_tables import dataset_table, labels_spent, reliability_table
 from mdsvqa.study import Outcome
 from mdsvqa.videos.video import Video
@@ -101,7 +101,7 @@ def test_failures_of_the_chosen_stand_beside_those_of_the_pool_and_the_control(t
     outcome = make_outcome()
     config = make_config(tmp_path)
     config = config.model_copy(update={"difficulty": config.difficulty.model_copy(update={"error": "raw"})})
-    table, sentences = failure_table(config, outcome)
+    table, sentences = failure_table(config, outcome, pool_mos(config, outcome.material))
     assert table is not None
     rows = {row.label: row.cells for row in table.rows}
     material = outcome.material
@@ -124,10 +124,10 @@ def test_failures_of_the_chosen_stand_beside_those_of_the_pool_and_the_control(t
 def test_without_the_pools_mos_the_rated_videos_and_the_audit_stand_alone(tmp_path: Path) -> None:
     outcome = make_outcome(rated=False, audit=0)
     config = make_config(tmp_path).model_copy(update={"labels": tmp_path / "labels.csv"})
-    assert failure_table(config, outcome) == (None, [])
+    assert failure_table(config, outcome, pool_mos(config, outcome.material)) == (None, [])
     known = {row["id"]: 2.0 + 0.25 * place for place, row in enumerate(outcome.selected)}
     (tmp_path / "labels.csv").write_text("id,mos\n" + "".join(f"{video},{mos}\n" for video, mos in known.items()))
-    table, sentences = failure_table(config, outcome)
+    table, sentences = failure_table(config, outcome, pool_mos(config, outcome.material))
     assert table is not None
     (row,) = table.rows
     assert [column.name for column in table.columns] == ["SRCC", "PLCC", "mean", "mean f"]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdsvqa.columns import Columns, read_columns
-from mdsvqa.config import SelectionSettings
+from mdsvqa.config import SelectionSettings, budget_seconds
 from mdsvqa.content.chamfer import Content
 from mdsvqa.content.stored import open_content
 from mdsvqa.errors import InputError
@@ -75,7 +75,9 @@ def candidates(
         features = everything.take(np.array([place[video] for video in ids], np.int64))
     if not ids:
         raise InputError(f"{table}: no video has both a difficulty and, where they are needed, frames.")
-    limits = read_limits(settings, ids, _paths(settings, found), None if table.is_dir() else table)
+    # Only a budget in time asks how long videos are.
+    paths = {} if budget_seconds(settings.budget) is None else _paths(settings, found)
+    limits = read_limits(settings, ids, paths, None if table.is_dir() else table)
     here = set(ids)
     made_by = None if content is None else fingerprint(read_meta(content)["maker"])
     known = [video for video in labeled if video in here]

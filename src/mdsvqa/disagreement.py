@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mdsvqa.evaluation.gmad import most_different_pairs
+
 Floats = NDArray[np.float64]
 # Scores this close, in standard deviations of a model's scores within a data set, are about equal.
 ABOUT_EQUAL = 0.1
@@ -57,32 +59,11 @@ def disagreements(
 
 def _within(equal: Floats, different: Floats, members: NDArray[np.int64], count: int, tolerance: float) -> list[Pair]:
     spread = float(different.std()) if len(members) else 0.0
-    if len(members) < 2 or spread == 0:
+    if spread == 0:
         return []
-    order = np.argsort(equal, kind="stable")
-    x, y, members = equal[order], different[order], members[order]
-    # The window of each video: those from itself on whose score is not further off.
-    ends = np.searchsorted(x, x + tolerance * float(equal.std()), side="right")
-    free = np.ones(len(x), np.bool_)
-    pairs = []
-    for _ in range(count):
-        best = _widest(y, ends, free)
-        if best is None or y[best[0]] <= y[best[1]]:
-            break
-        high, low = best
-        pairs.append(Pair(int(members[high]), int(members[low]), float((y[high] - y[low]) / spread)))
-        free[[high, low]] = False
-    return pairs
-
-
-def _widest(y: Floats, ends: NDArray[np.int64], free: NDArray[np.bool_]) -> tuple[int, int] | None:
-    """The free pair within a window whose values are furthest apart, the higher first."""
-    best: tuple[int, int] | None = None
-    gap = -1.0
-    high, low = np.where(free, y, -np.inf), np.where(free, y, np.inf)
-    for start in np.flatnonzero(free).tolist():
-        window = slice(start, int(ends[start]))
-        top, bottom = start + int(high[window].argmax()), start + int(low[window].argmin())
-        if y[top] - y[bottom] > gap:
-            best, gap = (top, bottom), float(y[top] - y[bottom])
-    return best
+    order = np.arange(len(members))
+    pairs = most_different_pairs(different, equal, order, tolerance * float(equal.std()), count, least=0.0)
+    return [
+        Pair(int(members[high]), int(members[low]), float((different[high] - different[low]) / spread))
+        for high, low in pairs
+    ]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mdsvqa.config import StudyConfig
 from mdsvqa.content.chamfer import Content
+from mdsvqa.difficulty.base import Source, Videos
 from mdsvqa.difficulty.prediction import Prediction, predict_difficulty, refitted_source, usual_predictor
 from mdsvqa.finetuning.statistical import finetune, train
 from mdsvqa.quality.statistical import KernelModel, LabeledFeatures
@@ -85,11 +86,20 @@ def rate_difficulty(state: State, pool: Pool, config: StudyConfig, seed: int) ->
 
     For the rule "committee" it is the committee's spread.
     """
+    source, videos = _known(state, pool, config, seed)
+    return _predicted(source, videos, config, seed, committee=config.selection.rule == COMMITTEE)
+
+
+def _known(state: State, pool: Pool, config: StudyConfig, seed: int) -> tuple[Source, Videos]:
+    """The errors of f on what is labeled, and what is known of the pool; it takes most of the time of g."""
     refit = partial(_refit, state=state, config=config, seed=seed)
     settings = usual_predictor(config.difficulty, refitted=True)
-    score = state.model.predict(pool.features)
-    source, videos = refitted_source(state.labeled, pool.features, score, refit, settings, seed)
-    return predict_difficulty(source, videos, settings, seed, COMMITTEE if config.selection.rule == COMMITTEE else None)
+    return refitted_source(state.labeled, pool.features, state.model.predict(pool.features), refit, settings, seed)
+
+
+def _predicted(source: Source, pool: Videos, config: StudyConfig, seed: int, *, committee: bool) -> Prediction:
+    settings = usual_predictor(config.difficulty, refitted=True)
+    return predict_difficulty(source, pool, settings, seed, COMMITTEE if committee else None)
 
 
 def _refit(data: LabeledFeatures, state: State, config: StudyConfig, seed: int) -> "partial[Floats]":
@@ -213,23 +223,20 @@ def run_trials(setting: Setting, rules: Sequence[str], seed: int) -> list[Trial]
     rng = np.random.default_rng([config.seed, seed])
     share = max(setting.budget, round(config.comparison.pool_share * len(setting.pool)))
     part = setting.pool.take(np.sort(rng.permutation(len(setting.pool))[:share]))
-    needed = any(rule in NEED_DIFFICULTY for rule in rules)
-    first = (
-        rate_difficulty(setting.start, part, _ruled(config, "mds"), seed).difficulty if needed else np.zeros(len(part))
-    )
+    # Of the committee, and of g: once for all rules that go by the same.
+    kinds = {rule == COMMITTEE for rule in rules if rule in NEED_DIFFICULTY}
+    known = _known(setting.start, part, config, seed) if kinds else None
+    first = {kind: _predicted(*known, config, seed, committee=kind).difficulty for kind in kinds if known}
     trials = []
     for rule in rules:
         if rule == EVERYTHING:
             everyone = np.arange(len(part))
             state = learn(setting.start, part, everyone, part.mos, config, seed)
         else:
-            ruled = _ruled(config, rule)
-            own = rate_difficulty(setting.start, part, ruled, seed).difficulty if rule == COMMITTEE else first
-            state = simulate(setting.start, part, ruled, setting.budget, seed, own)
+            ruled = config.model_copy(update={"selection": config.selection.model_copy(update={"rule": rule})})
+            state = simulate(
+                setting.start, part, ruled, setting.budget, seed, first.get(rule == COMMITTEE, np.zeros(len(part)))
+            )
         target, source = (state.model.predict(x) for x in (setting.target_test, setting.source_test))
         trials.append(Trial(rule, seed, state.chosen, target, source))
     return trials
-
-
-def _ruled(config: StudyConfig, rule: str) -> StudyConfig:
-    return config.model_copy(update={"selection": config.selection.model_copy(update={"rule": rule})})

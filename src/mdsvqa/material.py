@@ -13,6 +13,7 @@ from mdsvqa.columns import read_columns
 from mdsvqa.config import ConfigError, StudyConfig
 from mdsvqa.content.chamfer import Content
 from mdsvqa.content.encoding import encode_content
+from mdsvqa.labeling.labels import Labels, known_labels, read_labels
 from mdsvqa.loop import Pool
 from mdsvqa.progress import Show
 from mdsvqa.quality.extraction import extract_features
@@ -143,6 +144,17 @@ def parse_scale(text: str) -> MosScale:
         return MosScale.parse(text)
     except ValueError as error:
         raise ConfigError(f"MOS scale: {error}") from None
+
+
+def pool_labels(config: StudyConfig, material: Material) -> Labels:
+    """All MOS of pool videos that anyone knows: the manifest's, and the file of labels where there is one.
+
+    Raises:
+        ColumnError: the file cannot be used.
+    """
+    given = config.labels is not None and config.labels.exists()
+    found = read_labels(config.labels, parse_scale(config.labels_scale)) if config.labels and given else None
+    return known_labels([material.videos[int(index)] for index in material.pool], found)
 
 
 def gather(config: StudyConfig, show: Show, *, overwrite: bool = False) -> Material:

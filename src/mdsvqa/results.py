@@ -220,7 +220,8 @@ def report_data(config: StudyConfig, outcome: Outcome, figures: Figures, command
         if len(outcome.scores) > 1
     ]
     rules = rule_results(config, outcome, figures)
-    failure, failure_said = failure_table(config, outcome)
+    mos = pool_mos(config, material)
+    failure, failure_said = failure_table(config, outcome, mos)
     base_sees_none, tuned_sees_none = video_pairs(outcome)
     return ReportData(
         title=config.title,
@@ -228,7 +229,7 @@ def report_data(config: StudyConfig, outcome: Outcome, figures: Figures, command
         headline=findings(config, outcome, figures),
         facts=_facts(config, material),
         rules=rules,
-        pool=pool_points(config, outcome, pool_mos(config, material)),
+        pool=pool_points(config, outcome, mos),
         scatter=points,
         scatter_before=panels[0].metrics if points else {},
         scatter_after=panels[-1].metrics if points else {},

@@ -12,12 +12,11 @@ from mdsvqa.evaluation.failure import FEWEST as FEWEST_TO_CHOOSE_FROM
 from mdsvqa.evaluation.failure import FailureEvaluation, evaluate_difficulty
 from mdsvqa.evaluation.intervals import Interval, percentile_interval
 from mdsvqa.evaluation.metrics import evaluate
-from mdsvqa.labeling.labels import known_labels, read_labels
 from mdsvqa.loop import NEED_DIFFICULTY
-from mdsvqa.material import Material, parse_scale
+from mdsvqa.material import Material, pool_labels
 from mdsvqa.report.tables import Column, Row, Table
 from mdsvqa.report.wording import bounds, number
-from mdsvqa.results_tables import FEWEST, LABELS
+from mdsvqa.results_tables import FEWEST, LABELS, dataset_names
 from mdsvqa.selection.audit import AUDIT
 from mdsvqa.study import Outcome
 
@@ -42,15 +41,16 @@ COLUMNS = (
 
 def pool_mos(config: StudyConfig, material: Material) -> Floats:
     """MOS of the pool's videos as far as anybody knows them, from the manifest or the file of labels, else NaN."""
-    pool = [material.videos[int(index)] for index in material.pool]
-    given = config.labels is not None and config.labels.exists()
-    found = read_labels(config.labels, parse_scale(config.labels_scale)) if given and config.labels else None
-    known = known_labels(pool, found).mos
-    return np.array([known.get(video.id, np.nan) for video in pool], np.float64)
+    known = pool_labels(config, material).mos
+    return np.array([known.get(video, np.nan) for video in material.ids(material.pool)], np.float64)
 
 
-def failure_table(config: StudyConfig, outcome: Outcome) -> tuple[Table | None, list[str]]:
+def failure_table(config: StudyConfig, outcome: Outcome, mos: Floats) -> tuple[Table | None, list[str]]:
     """The base model on the chosen videos, beside the whole pool and the controls where all its MOS are known.
+
+    Args:
+        config, outcome: of the study.
+        mos: of the pool's videos, as of `pool_mos`.
 
     Returns:
         The table, None where too few MOS are known; and what it says, in sentences.
@@ -58,8 +58,8 @@ def failure_table(config: StudyConfig, outcome: Outcome) -> tuple[Table | None, 
     Source: Zou et al. (2026), the table of failure identification; the controls are not in the paper.
     """
     material = outcome.material
-    mos, score = pool_mos(config, material), outcome.scores[0][material.pool]
-    ids, names = np.array(material.ids(material.pool)), _names(material)
+    score = outcome.scores[0][material.pool]
+    ids, names = np.array(material.ids(material.pool)), dataset_names(material, material.pool)
     audit = np.isin(ids, [row["id"] for row in outcome.selected if row["rule"] == AUDIT])
     chosen = np.isin(ids, [row["id"] for row in outcome.selected]) & ~audit
     rows: list[Row] = []
@@ -82,10 +82,6 @@ def failure_table(config: StudyConfig, outcome: Outcome) -> tuple[Table | None, 
     kept = tuple(Row(row.label, tuple(row.cells[i] for i in used), row.note) for row in rows)
     columns = tuple(COLUMNS[i] for i in used)
     return (Table("failure", caption, "Videos", columns, kept) if rows else None), sentences
-
-
-def _names(material: Material) -> NDArray[np.str_]:
-    return np.array([material.videos[int(index)].dataset for index in material.pool], dtype=np.str_)
 
 
 def _with_controls(

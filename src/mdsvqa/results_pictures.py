@@ -6,13 +6,13 @@ from sklearn.decomposition import PCA
 
 from mdsvqa.config import StudyConfig
 from mdsvqa.disagreement import Pair, disagreements
-from mdsvqa.material import Material
 from mdsvqa.report.data import PairedVideo, PoolPoint, VideoPair
 from mdsvqa.report.thumbnails import thumbnail
 from mdsvqa.selection.audit import AUDIT
 from mdsvqa.study import Outcome
 from mdsvqa.videos.clip import Clip
 from mdsvqa.videos.decoding import Sampling, decode_video
+from mdsvqa.videos.video import Video
 
 Floats = NDArray[np.float64]
 THUMBNAILS = 60
@@ -32,7 +32,7 @@ def pool_points(config: StudyConfig, outcome: Outcome, mos: Floats) -> list[Pool
     if len(means) > 2 and means.shape[1] > 1:
         place = PCA(2, random_state=0).fit_transform(means)
     chosen = {row["id"]: row for row in outcome.selected}
-    pictures = {i: picture_of(material, i) for i in list(chosen)[:THUMBNAILS]}
+    shown = set(list(chosen)[:THUMBNAILS])
     points = []
     for row, index in enumerate(material.pool):
         video = material.videos[int(index)]
@@ -45,7 +45,7 @@ def pool_points(config: StudyConfig, outcome: Outcome, mos: Floats) -> list[Pool
                 float(place[row, 1]),
                 float(outcome.difficulty[row]),
                 None if pick is None else pick["rank"],
-                pictures.get(video.id),
+                picture_of(video) if video.id in shown else None,
                 float(outcome.scores[0][index]),
                 float(mos[row]) if np.isfinite(mos[row]) else None,
                 diversity if config.selection.rule == "mds" else None,
@@ -55,10 +55,9 @@ def pool_points(config: StudyConfig, outcome: Outcome, mos: Floats) -> list[Pool
     return points
 
 
-def picture_of(material: Material, video: str) -> str | None:
+def picture_of(video: Video) -> str | None:
     """A thumbnail of a video's middle frame, None where there is no file."""
-    found = next(v for v in material.videos if v.id == video)
-    clip = decode_video(found, Sampling(frames=1, longest_side=320))
+    clip = decode_video(video, Sampling(frames=1, longest_side=320))
     return thumbnail(clip.frames) if isinstance(clip, Clip) else None
 
 
@@ -87,4 +86,4 @@ def _paired(outcome: Outcome, index: int) -> PairedVideo:
     video = outcome.material.videos[index]
     mos = float("nan") if video.mos is None else video.mos
     before, after = (float(outcome.scores[turn][index]) for turn in (0, -1))
-    return PairedVideo(video.id, mos, before, after, picture_of(outcome.material, video.id))
+    return PairedVideo(video.id, mos, before, after, picture_of(video))

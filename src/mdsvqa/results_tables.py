@@ -79,9 +79,9 @@ def dataset_table(outcome: Outcome, figures: "Figures", seed: int) -> Table | No
     tests = np.concatenate(roles)
     scores = {name: np.hstack([target[name], source[name]]) for name in target}
     sets = [
-        (f"{name} ({side})", np.flatnonzero(_names(material, tests) == name))
+        (f"{name} ({side})", np.flatnonzero(dataset_names(material, tests) == name))
         for side, role in zip(("target", "source"), roles, strict=True)
-        for name in dict.fromkeys(_names(material, role))
+        for name in dict.fromkeys(dataset_names(material, role))
     ]
     sets = [(name, members) for name, members in sets if len(members) >= FEWEST]
     summaries = [_summaries(scores, material, tests, [members], seed) for _, members in sets]
@@ -129,7 +129,8 @@ def _summaries(
     return summarise_rules(picked, material.mos(tests[places]), codes, draws=draws, seed=seed)
 
 
-def _names(material: Material, role: NDArray[np.int64]) -> NDArray[np.str_]:
+def dataset_names(material: Material, role: NDArray[np.int64]) -> NDArray[np.str_]:
+    """The data set of each video in a role, shape (n,)."""
     return np.array([material.videos[int(index)].dataset for index in role], dtype=np.str_)
 
 
@@ -176,7 +177,7 @@ def reliability_table(material: Material, seed: int) -> Table | None:
     }
     rows = []
     for role, indices in roles.items():
-        names = _names(material, indices)
+        names = dataset_names(material, indices)
         for name in dict.fromkeys(names.tolist()):
             row = _reliability_row(material, indices[names == name], f"{name}, {role}", seed)
             rows += [] if row is None else [row]

@@ -28,9 +28,9 @@ from numpy.typing import NDArray
 from mdsvqa.comparison import check_comparison, compare
 from mdsvqa.config import ConfigError, StudyConfig
 from mdsvqa.difficulty.prediction import Prediction, difficulty_rows, write_choice
-from mdsvqa.labeling.labels import Labels, known_labels, read_labels, write_label_request
+from mdsvqa.labeling.labels import Labels, write_label_request
 from mdsvqa.loop import COMMITTEE, Pool, State, Trial, budget_by_round, choose, learn, rate_difficulty
-from mdsvqa.material import Material, gather, parse_scale
+from mdsvqa.material import Material, gather, pool_labels
 from mdsvqa.progress import Show
 from mdsvqa.quality.statistical import KernelModel, fit_statistical
 from mdsvqa.selection.audit import AUDIT, budget_of, mean_budget
@@ -202,16 +202,13 @@ def selection_table(
 
 
 def gather_labels(run: Run, material: Material) -> Labels:
-    """All MOS of pool videos that anyone knows: the manifest's, and the file of labels."""
-    config = run.config
-    pool = [material.videos[int(index)] for index in material.pool]
-    if config.labels is None or not config.labels.exists():
-        return known_labels(pool, None)
-    found = read_labels(config.labels, parse_scale(config.labels_scale))
-    strange = sorted(found.mos.keys() - {video.id for video in pool})
+    """All MOS of pool videos that anyone knows; says how many of them belong to no video of the pool."""
+    known = pool_labels(run.config, material)
+    strange = sorted(known.mos.keys() - set(material.ids(material.pool)))
     if strange:
-        run.show.note(f"{config.labels}: {len(strange)} of its ids are not in the usable pool, such as {strange[0]!r}")
-    return known_labels(pool, found)
+        labels = run.config.labels
+        run.show.note(f"{labels}: {len(strange)} of its ids are not in the usable pool, such as {strange[0]!r}")
+    return known
 
 
 def audit_labels(picks: Sequence[dict[str, Any]], labels: Labels) -> dict[str, float]:

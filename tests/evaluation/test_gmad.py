@@ -20,7 +20,6 @@ from mdsvqa.evaluation.gmad import (
     most_different_pairs,
     pairs_to_rate,
     quality_levels,
-    strongest_pairs,
 )
 from mdsvqa.evaluation.gmad_ranking import (
     Answers,
@@ -284,12 +283,3 @@ def test_a_duel_that_nobody_rated_has_no_figure() -> None:
     assert result.aggressiveness.matrix[("g", "f")] is None
     assert result.resistance.matrix[("f", "g")] is None
     assert result.aggressiveness.order() == ["f", "g"]
-
-
-def test_strongest_pairs_are_those_that_people_agree_with_then_those_that_differ_most() -> None:
-    first, second = attack("f", "g", "a", "b"), Attack("f", "g", 2, 0.5, "c", "d", 3.0, 0.0)
-    other = attack("g", "f", "e", "h")
-    assert [shown.attack for shown in strongest_pairs([first, second, other])] == [second, other]
-    shown = strongest_pairs([first, second, other], {first: 0.9}, {"a": "data:a"}, per_duel=2)
-    assert [(s.attack, s.agreement) for s in shown] == [(first, 0.9), (second, None), (other, None)]
-    assert (shown[0].better_thumbnail, shown[0].worse_thumbnail) == ("data:a", None)

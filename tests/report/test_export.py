@@ -4,7 +4,8 @@ import io
 import pytest
 
 from mdsvqa.evaluation.intervals import Interval
-from mdsvqa.report.export import cell_text, csv_text, latex_escape, latex_text
+from mdsvqa.evaluation.paper_tables import latex_escape
+from mdsvqa.report.export import cell_text, csv_text, latex_text
 from mdsvqa.report.tables import Column, Row, Table
 
 

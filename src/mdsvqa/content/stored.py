@@ -27,24 +27,24 @@ def open_content(folder: Path, most: int = READ) -> tuple[list[str], Content]:
     """
     ids: list[str] = []
     counts: list[int] = []
-    dims = 0
+    kept_frames: list[Frames] = []
+    total = dims = 0
     for part in read_parts(folder, ["id", "frames"]):
         frames = frame_matrices(part)
-        dims = max(dims, *(f.shape[1] for f in frames)) if frames else dims
-        counts += [len(f) for f in frames]
         ids += part["id"].to_pylist()
-    total = sum(counts)
+        counts += [len(video) for video in frames]
+        total += sum(len(video) for video in frames)
+        dims = frames[0].shape[1] if frames else dims
+        if total * dims * 2 <= most:
+            kept_frames += [video.astype(np.float16) for video in frames]
+        else:
+            kept_frames.clear()
     if total == 0:
         raise TableError(f"{folder}: holds no frame features; make them by `mdsvqa content`.")
     kept = np.flatnonzero(np.array(counts))
     lengths = np.array(counts, np.int64)[kept]
-    stacked = _read(folder) if total * dims * 2 <= most else _mapped(folder, (total, dims))
+    stacked = np.concatenate(kept_frames) if kept_frames else _mapped(folder, (total, dims))
     return [ids[i] for i in kept], Content(stacked, np.cumsum(lengths) - lengths, lengths)
-
-
-def _read(folder: Path) -> Frames:
-    parts = [np.concatenate(frame_matrices(part)) for part in read_parts(folder, ["frames"]) if part.num_rows]
-    return np.concatenate(parts).astype(np.float16)
 
 
 def _mapped(folder: Path, shape: tuple[int, int]) -> Frames:

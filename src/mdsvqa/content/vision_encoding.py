@@ -1,14 +1,12 @@
 """Content features of a table of videos by a vision encoder: decoding ahead, batches across videos, shard by shard."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
 from threading import Thread
 
 import numpy as np
 import pyarrow as pa
-import torch
 from numpy.typing import NDArray
 
 from mdsvqa.config import ContentSettings
@@ -16,6 +14,7 @@ from mdsvqa.content.encoders import GPU_BATCH, EncoderFiles, VisionEncoder, find
 from mdsvqa.content.pixels import Pixels, pixel_row
 from mdsvqa.progress import Show
 from mdsvqa.tables import ResultTable, content_schema, is_table, read_table
+from mdsvqa.threads import torch_threads
 from mdsvqa.videos.ahead import warm_up
 from mdsvqa.videos.sweep import SHARD, Row, sweep
 from mdsvqa.videos.video import Video
@@ -81,15 +80,5 @@ def _row(video: str, found: NDArray[np.float32] | str) -> Row:
 
 def _encoded(videos: Sequence[Pixels], encoder: VisionEncoder, workers: int) -> list[NDArray[np.float32] | str]:
     large = encoder.device.type == "cpu" and sum(p.numel() for p in encoder.model.parameters()) > _LARGE
-    with _threads(workers if large else torch.get_num_threads()):
+    with torch_threads(workers if large else None):
         return encoder.encode(videos)
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(max(1, count))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

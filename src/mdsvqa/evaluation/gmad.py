@@ -116,7 +116,7 @@ def quality_levels(defender: Floats, levels: int) -> Integers:
 
 
 def most_different_pairs(
-    attacker: Floats, defender: Floats, priority: Integers, tolerance: float, count: int
+    attacker: Floats, defender: Floats, priority: Integers, tolerance: float, count: int, least: float | None = None
 ) -> list[tuple[int, int]]:
     """The pairs that the attacker holds to be most different among those that are equal to the defender.
 
@@ -126,8 +126,9 @@ def most_different_pairs(
         attacker, defender: scores on the common scale, shape (n,).
         priority: a permutation, shape (n,): among equal pairs the one with the smallest number wins, then that whose
             other video has the smallest.
-        tolerance: difference up to which the defender's scores are equal. The attacker's must be larger.
+        tolerance: difference up to which the defender's scores are equal.
         count: of pairs, at most.
+        least: the attacker's difference must be larger; by default than the tolerance, on a common scale.
 
     Returns:
         Places (better, worse), as the attacker orders them; fewer than `count` where no more differ.
@@ -135,7 +136,8 @@ def most_different_pairs(
     left = np.argsort(defender, kind="stable")
     pairs: list[tuple[int, int]] = []
     while len(pairs) < count and len(left) > 1:
-        found = _most_different(attacker[left], defender[left], priority[left], tolerance)
+        reach = tolerance if least is None else least
+        found = _most_different(attacker[left], defender[left], priority[left], tolerance, reach)
         if found is None:
             break
         x, y = left[found[0]], left[found[1]]
@@ -144,14 +146,16 @@ def most_different_pairs(
     return pairs
 
 
-def _most_different(attacker: Floats, defender: Floats, priority: Integers, tolerance: float) -> list[int] | None:
+def _most_different(
+    attacker: Floats, defender: Floats, priority: Integers, tolerance: float, least: float
+) -> list[int] | None:
     """Places of the best pair of videos that are sorted by the defender's score."""
     start = np.searchsorted(defender, defender - tolerance, "left")
     stop = np.searchsorted(defender, defender + tolerance, "right")
     highest, lowest = _window_maximum(attacker, start, stop), -_window_maximum(-attacker, start, stop)
     difference = np.maximum(highest - attacker, attacker - lowest)
     most = difference.max()
-    if most <= tolerance:
+    if most <= least:
         return None
     first = min(np.flatnonzero(difference == most), key=lambda place: priority[place])
     window = np.arange(start[first], stop[first])
@@ -267,48 +271,3 @@ def mos_preference(difference: Floats, variance: Floats) -> Floats:
     certain = (np.sign(difference) + 1) / 2
     noise = np.sqrt(variance)
     return np.where(noise > 0, ndtr(difference / np.where(noise > 0, noise, 1)), certain)
-
-
-@dataclass(frozen=True)
-class ShownPair:
-    """An attack to put on a page, the attacker's better video on one side, the worse on the other.
-
-    Attributes:
-        attack: the videos and the models.
-        agreement: share of raters who see what the attacker says, in [0, 1]; None where nobody was asked.
-        better_thumbnail, worse_thumbnail: data URIs, None where there is none.
-    """
-
-    attack: Attack
-    agreement: float | None
-    better_thumbnail: str | None
-    worse_thumbnail: str | None
-
-
-def strongest_pairs(
-    attacks: Sequence[Attack],
-    agreement: Mapping[Attack, float] | None = None,
-    thumbnails: Mapping[str, str] | None = None,
-    per_duel: int = 1,
-) -> list[ShownPair]:
-    """Of each duel the pairs that speak loudest against the defender.
-
-    Args:
-        attacks: as found.
-        agreement: share of raters who agree with the attacker, in [0, 1], of the attacks that were rated.
-        thumbnails: data URIs by video.
-        per_duel: pairs of each attacker and defender, at most.
-
-    Returns:
-        By duel in the order of `attacks`; within one by agreement where people were asked (an attack that nobody rated
-        comes last), then by the attacker's difference.
-    """
-    agreement, thumbnails = agreement or {}, thumbnails or {}
-    duels: dict[tuple[str, str], list[Attack]] = {}
-    for attack in attacks:
-        duels.setdefault((attack.attacker, attack.defender), []).append(attack)
-    return [
-        ShownPair(attack, agreement.get(attack), thumbnails.get(attack.better), thumbnails.get(attack.worse))
-        for duel in duels.values()
-        for attack in sorted(duel, key=lambda one: (-agreement.get(one, -1.0), -one.attacker_difference))[:per_duel]
-    ]

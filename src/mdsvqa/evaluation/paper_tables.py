@@ -16,6 +16,11 @@ SPECIAL = {
     "^": r"\textasciicircum{}",
     "<": "$<$",
     ">": "$>$",
+    "–": "--",
+    "−": "$-$",
+    "×": r"$\times$",
+    "÷": r"$\div$",
+    "’": "'",
     **{character: f"\\{character}" for character in "&%$#_{}"},
 }
 
@@ -117,12 +122,18 @@ def latex_text(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     \\end{tabular}
     """
     used = [place for place in range(len(head)) if any(row[place] for row in rows)]
-    first, *rest = (
-        " & ".join("".join(SPECIAL.get(character, character) for character in cells[place]) for place in used) + r" \\"
-        for cells in (head, *rows)
-    )
+    first, *rest = (" & ".join(latex_escape(cells[place]) for place in used) + r" \\" for cells in (head, *rows))
     frame = [rf"\begin{{tabular}}{{{'l' * len(used)}}}", r"\toprule", first, r"\midrule", *rest, r"\bottomrule"]
     return "\n".join([*frame, r"\end{tabular}", ""])
+
+
+def latex_escape(text: str) -> str:
+    r"""Text that LaTeX prints as it is.
+
+    >>> print(latex_escape("YT_SFV & 5% −0.2"))
+    YT\_SFV \& 5\% $-$0.2
+    """
+    return "".join(SPECIAL.get(character, character) for character in text)
 
 
 def probability(p: float) -> str:

@@ -3,15 +3,12 @@
 import csv
 import io
 import math
-import re
 from collections.abc import Sequence
 
 from mdsvqa.evaluation.intervals import Interval
-from mdsvqa.evaluation.paper_tables import SPECIAL
+from mdsvqa.evaluation.paper_tables import latex_escape
 from mdsvqa.report.tables import Cell, Column, Row, Table
 from mdsvqa.report.wording import MISSING, bounds, number
-
-LATEX = {**SPECIAL, MISSING: "--", "−": "$-$", "×": r"$\times$", "÷": r"$\div$", "’": "'"}
 
 
 def cell_text(cell: Cell, column: Column) -> tuple[str, str]:
@@ -108,12 +105,3 @@ def _latex_row(row: Row, columns: Sequence[Column]) -> str:
         small = rf" {{\scriptsize [{latex_escape(ends.replace(' to ', ', '))}]}}" if ends else ""
         cells.append(latex_escape(value) + small)
     return " & ".join([latex_escape(row.label), *cells]) + r" \\"
-
-
-def latex_escape(text: str) -> str:
-    r"""Text that LaTeX prints as it is.
-
-    >>> print(latex_escape("YT_SFV & 5% −0.2"))
-    YT\_SFV \& 5\% $-$0.2
-    """
-    return re.sub("|".join(map(re.escape, LATEX)), lambda found: LATEX[found[0]], text)

@@ -125,21 +125,20 @@ def _steps(
     open_ = ~np.isin(rivals, labeled)
     some = pool.content.take(rivals)
     own = int(np.flatnonzero(rivals == video)[0])
-    total, members, best_total = np.zeros(len(rivals)), 0, 0.0
+    total = np.zeros(len(rivals))
     steps = []
     for index in labeled:
         total += some.distances_from(pool.content.of(index)) / unit
-        members += 1
     for step, index in enumerate(order[:last]):
         if step in shown:
-            utility = difficulty[rivals] + settings.lambda_ * total / max(members, 1)
             earlier = np.array([*labeled, *order[:step]], np.int64)
-            best_total = pool.content.take(earlier).distances_from(pool.content.of(index)).sum() if members else 0.0
-            best = float(difficulty[index] + settings.lambda_ * best_total / unit / max(members, 1))
+            share = settings.lambda_ / max(len(earlier), 1)
+            utility = difficulty[rivals] + share * total
+            best_total = pool.content.take(earlier).distances_from(pool.content.of(index)).sum() / unit
+            best = float(difficulty[index] + share * best_total)
             ahead = int((utility[open_] > utility[own]).sum())
             steps.append(Step(step + 1, float(utility[own]), best, ahead + 1, int(open_.sum())))
         total += some.distances_from(pool.content.of(index)) / unit
-        members += 1
         open_ &= rivals != index
     return steps
 

@@ -1,10 +1,6 @@
 """MDS: difficult for the model, and unlike what is chosen already."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
-import torch
 from scipy.stats import rankdata
 
 from mdsvqa.config import SelectionSettings
@@ -12,6 +8,7 @@ from mdsvqa.content.chamfer import Content
 from mdsvqa.selection.base import Floats, Indices, Pick, Pool
 from mdsvqa.selection.lazy_sums import LazySums
 from mdsvqa.selection.opening import Opening
+from mdsvqa.threads import torch_threads
 
 # Videos whose rows of distances estimate the mean distance of a pool, and those at the other end.
 SCALE_SAMPLE, SCALE_OTHERS = 64, 4096
@@ -35,7 +32,7 @@ def greedy_counted(pool: Pool, budget: int, settings: SelectionSettings) -> tupl
     difficulty, unit = scaled(pool, settings)
     weight = settings.lambda_ / unit
     picks: list[Pick] = []
-    with _threads(settings.threads):
+    with torch_threads(settings.threads):
         sums = LazySums(pool.content, difficulty, settings.device, settings.memory)
         for index in pool.chosen:
             sums.add(int(index))
@@ -57,17 +54,6 @@ def scaled(pool: Pool, settings: SelectionSettings) -> tuple[Floats, float]:
         return pool.difficulty, 1.0
     values = rankdata(pool.difficulty) if settings.scale == "rank" else pool.difficulty
     return z_scores(values), mean_distance(pool.content)
-
-
-@contextmanager
-def _threads(number: int | None) -> Iterator[None]:
-    """PyTorch's threads for a while; None leaves them as they are."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def z_scores(values: Floats) -> Floats:

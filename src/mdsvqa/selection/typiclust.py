@@ -8,13 +8,14 @@ from mdsvqa.config import SelectionSettings
 from mdsvqa.content.chamfer import Frames
 from mdsvqa.selection.base import Floats, Indices, Pick, Pool
 from mdsvqa.selection.distances import mean_frames
+from mdsvqa.selection.k_means import RESTARTS
 from mdsvqa.selection.opening import Opening
 
 # The paper's, as in its authors' code: neighbours that typicality is measured on, most clusters, and the size up to
 # which a cluster holds outliers.
 NEIGHBOURS, MOST_CLUSTERS, SMALL = 20, 500, 5
-# As of the rule k-means; many clusters depend less on where they start, and take longer.
-RESTARTS, MANY = 4, 50
+# So many clusters depend less on where they start, and take longer.
+MANY = 50
 
 
 def typiclust(pool: Pool, budget: int, settings: SelectionSettings, seed: int) -> list[Pick]:
