@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+from commands import ended
 from mdsvqa import cli
 
 WriteStudy = Callable[..., Path]
@@ -20,14 +21,7 @@ needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"real data are not th
 
 def run(*arguments: object, code: int = 0) -> None:
     """Runs a command in this process and checks its exit code."""
-    ended = 0
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["mdsvqa", *map(str, arguments)])
-        try:
-            cli.main()
-        except SystemExit as exit:
-            ended = int(exit.code or 0)
-    assert ended == code
+    assert ended(*arguments) == code
 
 
 def answer(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 0) -> dict:

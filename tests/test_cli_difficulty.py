@@ -1,12 +1,11 @@
 import csv
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mdsvqa import cli
+from commands import printed
 from mdsvqa.difficulty.rules import PREDICTORS
 from mdsvqa.evaluation.failure import FIGURES
 from mdsvqa.tables import FEATURES, SCORES, ResultTable
@@ -14,17 +13,7 @@ from mdsvqa.tables import FEATURES, SCORES, ResultTable
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 0) -> tuple[str, str]:
     """What a command prints on stdout and stderr."""
-    capsys.readouterr()
-    ended = 0
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["mdsvqa", "difficulty", *map(str, arguments)])
-        try:
-            cli.main()
-        except SystemExit as exit:
-            ended = int(exit.code or 0)
-    printed = capsys.readouterr()
-    assert ended == code, printed.err
-    return printed.out, printed.err
+    return printed(capsys, "difficulty", *arguments, code=code)
 
 
 @pytest.fixture

@@ -2,13 +2,12 @@
 
 import csv
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mdsvqa import cli
+from commands import printed
 from mdsvqa.evaluation.compare import TESTS
 
 
@@ -26,26 +25,14 @@ def table(tmp_path: Path) -> Path:
     return path
 
 
-def run(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 0) -> tuple[str, str]:
-    capsys.readouterr()
-    ended = 0
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["mdsvqa", *map(str, arguments)])
-        try:
-            cli.main()
-        except SystemExit as exit:
-            ended = int(exit.code or 0)
-    said = capsys.readouterr()
-    assert ended == code, said.err
-    return said.out, said.err
-
-
 def test_evaluate_by_data_set(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = json.loads(run(capsys, "evaluate", table, "--score", "f", "--dataset", "set", "--draws", 50, "--json")[0])
+    found = json.loads(
+        printed(capsys, "evaluate", table, "--score", "f", "--dataset", "set", "--draws", 50, "--json")[0]
+    )
     assert {name: part["n"] for name, part in found["datasets"].items()} == {"right": 40, "left": 40}
     mean = np.mean([part["srcc"]["value"] for part in found["datasets"].values()])
     assert found["srcc"]["value"] == pytest.approx(mean)
-    out, _ = run(capsys, "evaluate", table, "--score", "f", "--dataset", "set", "--draws", 50)
+    out, _ = printed(capsys, "evaluate", table, "--score", "f", "--dataset", "set", "--draws", 50)
     assert "f, left, 40 videos" in out
     assert "mean of data sets" in out
     assert "1 rows were left out" in out
@@ -53,7 +40,7 @@ def test_evaluate_by_data_set(table: Path, capsys: pytest.CaptureFixture[str]) -
 
 def test_evaluate_writes_tables(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = tmp_path / "out.csv", tmp_path / "out.tex"
-    run(capsys, "evaluate", table, "--score", "f", "--draws", 20, "--csv", files[0], "--latex", files[1])
+    printed(capsys, "evaluate", table, "--score", "f", "--draws", 20, "--csv", files[0], "--latex", files[1])
     assert files[0].read_text().startswith("score,dataset,videos,fit,srcc,srcc_low,srcc_high,plcc,")
     assert r"\toprule" in files[1].read_text()
 
@@ -62,14 +49,14 @@ def test_failed_fit_is_said(table: Path, capsys: pytest.CaptureFixture[str], mon
     for module in ("logistic", "metrics"):
         monkeypatch.setattr(f"mdsvqa.evaluation.{module}.fit_logistic", lambda score, mos: None)
     options = ("evaluate", table, "--score", "f", "--draws", 20)
-    assert json.loads(run(capsys, *options, "--json")[0])["fit"] == "linear"
-    assert "The logistic fit did not converge; PLCC" in run(capsys, *options)[0]
-    assert "did not converge on right, left; PLCC" in run(capsys, *options, "--dataset", "set")[0]
+    assert json.loads(printed(capsys, *options, "--json")[0])["fit"] == "linear"
+    assert "The logistic fit did not converge; PLCC" in printed(capsys, *options)[0]
+    assert "did not converge on right, left; PLCC" in printed(capsys, *options, "--dataset", "set")[0]
 
 
 def test_compare(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rated = ("--mos-std", "sd", "--ratings", "votes", "--draws", 50)
-    found = json.loads(run(capsys, "compare", table, "--scores", "f", "g", *rated, "--json")[0])
+    found = json.loads(printed(capsys, "compare", table, "--scores", "f", "g", *rated, "--json")[0])
     assert list(found["models"]) == ["f", "g"]
     (pair,) = found["pairs"]
     assert (pair["first"], pair["second"], pair["n"]) == ("f", "g", 80)
@@ -77,9 +64,9 @@ def test_compare(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert set(pair["tests"]) == set(TESTS)
     # The same however the columns and the number of ratings are named.
     for options in (("f", "g", *rated), ("--scores", "f", "--scores", "g", *rated[:3], "20", *rated[4:])):
-        assert json.loads(run(capsys, "compare", table, *options, "--json")[0]) == found
+        assert json.loads(printed(capsys, "compare", table, *options, "--json")[0]) == found
     files = tmp_path / "out.csv", tmp_path / "out.tex"
-    out, _ = run(capsys, "compare", table, "f", "g", *rated, "--csv", files[0], "--latex", files[1])
+    out, _ = printed(capsys, "compare", table, "f", "g", *rated, "--csv", files[0], "--latex", files[1])
     assert "f - g" in out
     assert "Krasula" in out
     assert "1 rows were left out" in out
@@ -94,10 +81,10 @@ def test_compare_joins_other_tables(table: Path, tmp_path: Path, capsys: pytest.
     lines = [f"{row['id']},{row['g']}" for row in rows[::-1] if row["id"] not in ("v0", "v5", "v9")]
     other.write_text("\n".join(["name,score", *lines]) + "\n")
     options = ("compare", table, "--scores", "f", "--with", f"tuned={other}", "--dataset", "set", "--draws", 20)
-    found = json.loads(run(capsys, *options, "--json")[0])
+    found = json.loads(printed(capsys, *options, "--json")[0])
     assert found["models"]["tuned"]["n"] == 77
     assert [pair["dataset"] for pair in found["pairs"]] == ["left", "right", "overall"]
-    assert "4 rows were left out" in run(capsys, *options)[0]
+    assert "4 rows were left out" in printed(capsys, *options)[0]
 
 
 def test_compare_warns_of_scores_that_fall(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -105,7 +92,7 @@ def test_compare_warns_of_scores_that_fall(table: Path, capsys: pytest.CaptureFi
     table.write_text(
         "\n".join(["mos,f,g", *(f"{row['mos']},{row['f']},{-float(row['g'])}" for row in rows[:60])]) + "\n"
     )
-    out, _ = run(capsys, "compare", table, "f", "g", "--draws", 20)
+    out, _ = printed(capsys, "compare", table, "f", "g", "--draws", 20)
     assert "SRCC of g is negative" in out
 
 
@@ -127,21 +114,21 @@ def test_compare_warns_of_scores_that_fall(table: Path, capsys: pytest.CaptureFi
 def test_compare_refuses(
     table: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], message: str
 ) -> None:
-    assert message in run(capsys, "compare", table, *options, "--draws", 5, code=1)[1]
+    assert message in printed(capsys, "compare", table, *options, "--draws", 5, code=1)[1]
 
 
 def test_joined_tables_are_checked(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = tmp_path / "other.csv"
     for text, message in (("id,x\na,1\n", "has neither a column 'score' nor one 'h'"), ("id,h\na,1\n", "none of its")):
         other.write_text(text)
-        assert message in run(capsys, "compare", table, "f", "--with", f"h={other}", code=1)[1]
+        assert message in printed(capsys, "compare", table, "f", "--with", f"h={other}", code=1)[1]
     other.write_text("id,mos,set\n" + "".join(f"a{i},{i},\n" for i in range(9)))
-    assert "is empty; expected" in run(capsys, "evaluate", other, "--score", "mos", "--dataset", "set", code=1)[1]
+    assert "is empty; expected" in printed(capsys, "evaluate", other, "--score", "mos", "--dataset", "set", code=1)[1]
 
 
 def test_study_size(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ("study-size", table, "--score", "f", "--srcc", 0.7, "--studies", 100, "--raters", 5, "--raters", 20)
-    found = json.loads(run(capsys, *options, "--width", 0.4, "--json")[0])
+    found = json.loads(printed(capsys, *options, "--width", 0.4, "--json")[0])
     assert [(design["videos"], design["raters"]) for design in found["designs"]] == [
         (50, 5),
         (50, 20),
@@ -149,8 +136,8 @@ def test_study_size(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (80, 20),
     ]
     assert found["smallest"]["width"] <= 0.4
-    out, _ = run(capsys, *options, "--width", 0.4)
+    out, _ = printed(capsys, *options, "--width", 0.4)
     assert "Smallest for 0.4: " in out
-    assert "No design here reaches 0.01" in run(capsys, *options, "--width", 0.01)[0]
-    assert "no video is labeled" in run(capsys, "study-size", table, "--score", "f", code=1)[1]
-    assert json.loads(run(capsys, *options[:4], "--mos", "mos", "--studies", 20, "--json")[0])["srcc"] > 0.8
+    assert "No design here reaches 0.01" in printed(capsys, *options, "--width", 0.01)[0]
+    assert "no video is labeled" in printed(capsys, "study-size", table, "--score", "f", code=1)[1]
+    assert json.loads(printed(capsys, *options[:4], "--mos", "mos", "--studies", 20, "--json")[0])["srcc"] > 0.8

@@ -3,14 +3,13 @@
 import csv
 import json
 import math
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.stats import norm
 
-from mdsvqa import cli
+from commands import printed
 from mdsvqa.competition import find_pairs, mos_preferences, open_competition, read_preferences
 from mdsvqa.errors import InputError
 from mdsvqa.evaluation.gmad_ranking import rank_models
@@ -121,17 +120,7 @@ def test_mos_in_place_of_people_by_thurstone(table: Path, tmp_path: Path) -> Non
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 0) -> tuple[str, str]:
     """What a command prints on stdout and stderr."""
-    capsys.readouterr()
-    ended = 0
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["mdsvqa", "gmad", *map(str, arguments)])
-        try:
-            cli.main()
-        except SystemExit as exit:
-            ended = int(exit.code or 0)
-    printed = capsys.readouterr()
-    assert ended == code, printed.err
-    return printed.out, printed.err
+    return printed(capsys, "gmad", *arguments, code=code)
 
 
 def test_from_scores_to_ranking_with_mos_in_place_of_people(

@@ -1,7 +1,5 @@
 """The page in a real browser: it fits a phone and a desk, shows every picture, and asks nothing of any network."""
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +10,6 @@ from mdsvqa.progress import Silent
 from mdsvqa.results import measure, write_results
 from mdsvqa.study import run_study
 from mdsvqa.videos.corpus import make_corpus
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a chromium on the path (apt install chromium)")
 
 
 @pytest.fixture(scope="module")
@@ -31,14 +25,6 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = read_study(folder / "study.yaml")
     outcome = run_study(config, Silent())
     return write_results(config, outcome, measure(config, outcome), ["mdsvqa run study.yaml"])[1]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield launched
-        launched.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

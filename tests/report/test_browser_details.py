@@ -1,7 +1,5 @@
 """The page with every section, in a real browser: whatever is opened fits, and pointing at a mark tells its figures."""
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +8,6 @@ import pytest
 from mdsvqa.report.data import ReportData
 from mdsvqa.report.page import render_page
 
-CHROMIUM = shutil.which("chromium")
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a chromium on the path (apt install chromium)")
 # Elements that reach beyond the window, unless something around them scrolls or hides what is too wide.
 TOO_WIDE = """() => [...document.querySelectorAll('body *')].filter((element) => {
   if (element.getBoundingClientRect().right <= innerWidth + 1) return false;
@@ -20,14 +15,6 @@ TOO_WIDE = """() => [...document.querySelectorAll('body *')].filter((element) =>
     if (['auto', 'hidden', 'scroll'].includes(getComputedStyle(parent).overflowX)) return false;
   return !element.closest('.unseen, .store');
 }).map((element) => element.outerHTML.slice(0, 80))"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield launched
-        launched.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
