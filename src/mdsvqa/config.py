@@ -20,7 +20,13 @@ RuleName = Literal[
     "typiclust",
     "freesel",
     "committee",
+    "weighted-k-means",
+    "difficult-k-means",
+    "importance",
+    "split",
+    "two-rounds",
 ]
+Space = Literal["content", "quality"]
 ErrorName = Literal["raw", "calibrated", "rank"]
 PredictorName = Literal["auto", "few-inputs", "linear", "forest", "second-opinion", "rank-average"]
 
@@ -339,6 +345,7 @@ class SelectionSettings(Settings):
 
     Attributes:
         rule: by which the videos are chosen that go out to raters.
+        features: in which videos are compared: "content" or "quality", the standardised features that f reads.
         budget: videos to label over all rounds: a count (64), a share of the pool ("5%"), or the time that one rater
             needs to watch them ("90 min", "2 h").
         audit: share of the budget that goes, in the first round, to videos drawn at random from the whole pool. Nothing
@@ -360,6 +367,7 @@ class SelectionSettings(Settings):
     """
 
     rule: RuleName = "mds"
+    features: Space = "content"
     budget: int | str = "5%"
     # Raw lambdas do not transfer between feature spaces. On z-scores and mean distance 1, about 3 did best for the
     # paper's rule on YouTube-UGC and KoNViD-1k.

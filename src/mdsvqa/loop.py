@@ -22,8 +22,18 @@ from mdsvqa.selection.rules import FREE, select
 Floats = NDArray[np.float64]
 # The comparison's own names: no new labels, and every video of the pool labeled.
 BASE, EVERYTHING = "base", "everything"
-NEED_DIFFICULTY = ("mds", "difficulty", "difficulty-facility", "committee")
-COMMITTEE = "committee"
+NEED_DIFFICULTY = (
+    "mds",
+    "difficulty",
+    "difficulty-facility",
+    "committee",
+    "weighted-k-means",
+    "difficult-k-means",
+    "importance",
+    "split",
+    "two-rounds",
+)
+COMMITTEE, TWO_ROUNDS = "committee", "two-rounds"
 
 
 @dataclass(frozen=True)
@@ -86,18 +96,19 @@ def rate_difficulty(state: State, pool: Pool, config: StudyConfig, seed: int) ->
 
     For the rule "committee" it is the committee's spread.
     """
-    source, videos = _known(state, pool, config, seed)
-    return _predicted(source, videos, config, seed, committee=config.selection.rule == COMMITTEE)
+    source, videos = known_errors(state, pool, config, seed)
+    return predicted(source, videos, config, seed, committee=config.selection.rule == COMMITTEE)
 
 
-def _known(state: State, pool: Pool, config: StudyConfig, seed: int) -> tuple[Source, Videos]:
+def known_errors(state: State, pool: Pool, config: StudyConfig, seed: int) -> tuple[Source, Videos]:
     """The errors of f on what is labeled, and what is known of the pool; it takes most of the time of g."""
     refit = partial(_refit, state=state, config=config, seed=seed)
     settings = usual_predictor(config.difficulty, refitted=True)
     return refitted_source(state.labeled, pool.features, state.model.predict(pool.features), refit, settings, seed)
 
 
-def _predicted(source: Source, pool: Videos, config: StudyConfig, seed: int, *, committee: bool) -> Prediction:
+def predicted(source: Source, pool: Videos, config: StudyConfig, seed: int, *, committee: bool) -> Prediction:
+    """The difficulty of the pool from what is known; for the committee its spread."""
     settings = usual_predictor(config.difficulty, refitted=True)
     return predict_difficulty(source, pool, settings, seed, COMMITTEE if committee else None)
 
@@ -153,7 +164,7 @@ def simulate(state: State, pool: Pool, config: StudyConfig, budget: int, seed: i
         state: at the start.
         pool: with MOS everywhere.
         config: rule, rounds and the rest.
-        budget: over all rounds.
+        budget: over all rounds; the rule two-rounds has at least two, where the budget is two videos or more.
         seed: of everything.
         first: difficulty in the first round, shape (n,), which every rule shares.
 
@@ -161,7 +172,8 @@ def simulate(state: State, pool: Pool, config: StudyConfig, budget: int, seed: i
         The state after the last round.
     """
     difficulty = first
-    for turn, part in enumerate(budget_by_round(budget, config.rounds)):
+    rounds = max(config.rounds, 2) if config.selection.rule == TWO_ROUNDS else config.rounds
+    for turn, part in enumerate(budget_by_round(budget, min(rounds, budget))):
         if turn > 0 and config.selection.rule in NEED_DIFFICULTY:
             difficulty = rate_difficulty(state, pool, config, seed).difficulty
         picks = choose(state, pool, difficulty, config, part, seed + turn)
@@ -225,8 +237,8 @@ def run_trials(setting: Setting, rules: Sequence[str], seed: int) -> list[Trial]
     part = setting.pool.take(np.sort(rng.permutation(len(setting.pool))[:share]))
     # Of the committee, and of g: once for all rules that go by the same.
     kinds = {rule == COMMITTEE for rule in rules if rule in NEED_DIFFICULTY}
-    known = _known(setting.start, part, config, seed) if kinds else None
-    first = {kind: _predicted(*known, config, seed, committee=kind).difficulty for kind in kinds if known}
+    known = known_errors(setting.start, part, config, seed) if kinds else None
+    first = {kind: predicted(*known, config, seed, committee=kind).difficulty for kind in kinds if known}
     trials = []
     for rule in rules:
         if rule == EVERYTHING:

@@ -1,11 +1,13 @@
 """Ranking by pairs: what difficulty/ and finetuning/ both learn with."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from scipy.special import ndtr
 from scipy.stats import rankdata
 from torch import Tensor
 
@@ -104,29 +106,93 @@ def group_weights(groups: Tensor) -> Tensor:
     return 1.0 / (count[code].double() * len(count))
 
 
-def minimise(objective: Callable[[Tensor], Tensor], size: int, steps: int) -> NDArray[np.float64]:
+@dataclass(frozen=True)
+class WeighedPairs:
+    """Pairs of which the first should rank above the second, for `fidelity_of`.
+
+    Attributes:
+        better, worse: indices of the two of each pair, shape (pairs,).
+        weights: of each pair's loss, shape (pairs,).
+        constant: of the loss, from pairs that are equal.
+    """
+
+    better: NDArray[np.int64]
+    worse: NDArray[np.int64]
+    weights: NDArray[np.float64]
+    constant: float
+
+    @classmethod
+    def within(
+        cls, truth: NDArray[np.float64], groups: NDArray[np.int64], most: int | None, seed: int
+    ) -> "WeighedPairs":
+        """Pairs of items that share a group, the larger truth first; every group the same weight in all.
+
+        A pair of equals stands twice, once each way, with weight sqrt(1/2): up to a constant that is its loss.
+
+        Args:
+            truth: of n items, shape (n,).
+            groups: shape (n,).
+            most, seed: see `pairs_within`.
+        """
+        codes = torch.from_numpy(groups)
+        first, second = (index.numpy() for index in pairs_within(codes, most, seed))
+        weights = group_weights(codes[first]).numpy() if len(first) else np.empty(0)
+        above, below = truth[first] > truth[second], truth[first] < truth[second]
+        equal = ~(above | below)
+        half = np.sqrt(0.5) * weights[equal]
+        return cls(
+            np.concatenate([first[above], second[below], first[equal], second[equal]]),
+            np.concatenate([second[above], first[below], second[equal], first[equal]]),
+            np.concatenate([weights[above], weights[below], half, half]),
+            float((1 - 2 * np.sqrt(0.5)) * weights[equal].sum()),
+        )
+
+    def __len__(self) -> int:
+        return len(self.better)
+
+
+def fidelity_of(
+    differences: NDArray[np.float64], pairs: WeighedPairs, variance: float = 1.0
+) -> tuple[float, NDArray[np.float64]]:
+    """The weighted sum of fidelity losses of Thurstone's probabilities, and its gradient: several times faster than by
+    `fidelity_loss` and automatic differentiation.
+
+    Args:
+        differences: score of the better minus score of the worse of each pair, shape (pairs,).
+        pairs: the pairs.
+        variance: of each reading.
+
+    Returns:
+        The loss, at least 0, and its derivative by each difference, shape (pairs,).
+
+    Source: as `fidelity_loss` and `thurstone_probability`.
+    """
+    scale = np.sqrt(2 * variance)
+    u = differences / scale
+    # Below it the density is 0 as well.
+    root = np.sqrt(np.maximum(ndtr(u), np.finfo(np.float64).tiny))
+    loss = float(pairs.weights @ (1 - root)) + pairs.constant
+    density = np.exp(-0.5 * u**2) / np.sqrt(2 * np.pi)
+    return loss, -pairs.weights * density / (2 * scale * root)
+
+
+def minimise(
+    objective: Callable[[NDArray[np.float64]], tuple[float, NDArray[np.float64]]], size: int, steps: int
+) -> NDArray[np.float64]:
     """Parameters at which a smooth objective is small, by L-BFGS from zero.
 
     Args:
-        objective: from parameters (size,), float64, to a scalar that can be differentiated.
+        objective: from parameters (size,) to its value and gradient.
         size: number of parameters.
         steps: at most this many iterations.
 
     Returns:
         Shape (size,).
 
-    >>> minimise(lambda x: ((x - 2) ** 2).sum(), size=2, steps=20).round(6).tolist()
+    >>> minimise(lambda x: (((x - 2) ** 2).sum(), 2 * (x - 2)), size=2, steps=20).round(6).tolist()
     [2.0, 2.0]
     """
-
-    def value_and_gradient(at: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        parameters = torch.tensor(at, requires_grad=True)
-        value = objective(parameters)
-        (gradient,) = torch.autograd.grad(value, parameters)
-        return float(value.detach()), gradient.numpy()
-
-    found = minimize(value_and_gradient, np.zeros(size), jac=True, method="L-BFGS-B", options={"maxiter": steps})
-    return found.x
+    return minimize(objective, np.zeros(size), jac=True, method="L-BFGS-B", options={"maxiter": steps}).x
 
 
 def rank_correlation(predicted: NDArray[np.float64], truth: NDArray[np.float64]) -> float:

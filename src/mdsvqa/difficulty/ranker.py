@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from mdsvqa.config import DifficultySettings
 from mdsvqa.difficulty.base import Source, Videos
 from mdsvqa.quality.standardise import Standardiser
-from mdsvqa.ranking import fidelity_loss, group_weights, minimise, pairs_within, preference, thurstone_probability
+from mdsvqa.ranking import WeighedPairs, fidelity_of, minimise
 
 Floats = NDArray[np.float64]
 # The middle of the 1-5 scale: f's errors grow towards its ends.
@@ -98,18 +97,16 @@ def fit_failure_predictor(
     # A prior: the many features together may say `features_share` of what one of the first inputs says.
     weaker = np.ones(inputs.shape[1])
     weaker[FEW:] = settings.features_share / np.sqrt(max(inputs.shape[1] - FEW, 1))
-    z = torch.from_numpy(standardise(inputs) * weaker)
-    truth, group = torch.from_numpy(errors), torch.from_numpy(dataset)
-    first, second = pairs_within(group, settings.most_pairs, seed)
-    if len(first) == 0:
+    z = standardise(inputs) * weaker
+    pairs = WeighedPairs.within(errors, dataset, settings.most_pairs, seed)
+    if len(pairs) == 0:
         return FailurePredictor(standardise, np.zeros(inputs.shape[1]))
-    weight = group_weights(group[first])
-    target, difference = preference(truth[first], truth[second]), z[first] - z[second]
+    difference = z[pairs.better] - z[pairs.worse]
 
-    def objective(weights: torch.Tensor) -> torch.Tensor:
-        predicted = thurstone_probability(difference @ weights, torch.zeros(()).double())
-        loss = (weight * fidelity_loss(predicted, target)).sum()
-        return loss + settings.weight_decay * (weights @ weights)
+    def objective(weights: Floats) -> tuple[float, Floats]:
+        loss, by_pair = fidelity_of(difference @ weights, pairs)
+        decay = settings.weight_decay
+        return loss + decay * float(weights @ weights), by_pair @ difference + 2 * decay * weights
 
     weights = minimise(objective, inputs.shape[1], settings.steps)
     return FailurePredictor(standardise, weights * weaker)

@@ -7,11 +7,13 @@ possible (in the norm of its kernel space) so that it ranks the pairs of every d
 from dataclasses import replace
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
 from mdsvqa.config import FinetuningSettings
 from mdsvqa.quality.statistical import KernelModel, LabeledFeatures, fit_statistical
-from mdsvqa.ranking import fidelity_loss, group_weights, minimise, pairs_within, preference, thurstone_probability
+from mdsvqa.ranking import WeighedPairs, fidelity_of, minimise
+
+Floats = NDArray[np.float64]
 
 
 def finetune(base: KernelModel, data: LabeledFeatures, settings: FinetuningSettings, seed: int = 0) -> KernelModel:
@@ -31,20 +33,16 @@ def finetune(base: KernelModel, data: LabeledFeatures, settings: FinetuningSetti
         The fine-tuned model.
     """
     z = base.standardise(data.features)
-    kernel = torch.from_numpy(base.kernel(z, z))
-    before = torch.from_numpy(base.predict(data.features))
-    mos, dataset = torch.from_numpy(data.mos), torch.from_numpy(data.dataset)
-    first, second = pairs_within(dataset, settings.most_pairs, seed)
-    target = preference(mos[first], mos[second])
-    weight = group_weights(dataset[first])
-    penalty = settings.stiffness / int(torch.unique(dataset, return_counts=True)[1].min())
+    kernel, before = base.kernel(z, z), base.predict(data.features)
+    pairs = WeighedPairs.within(data.mos, data.dataset, settings.most_pairs, seed)
+    penalty = settings.stiffness / int(np.unique(data.dataset, return_counts=True)[1].min())
 
-    def objective(alpha: torch.Tensor) -> torch.Tensor:
+    def objective(alpha: Floats) -> tuple[float, Floats]:
         correction = kernel @ alpha
         score = before + correction
-        predicted = thurstone_probability(score[first], score[second], settings.noise**2)
-        loss = (weight * fidelity_loss(predicted, target)).sum()
-        return loss + penalty * (alpha @ correction)
+        loss, by_pair = fidelity_of(score[pairs.better] - score[pairs.worse], pairs, settings.noise**2)
+        by_score = np.bincount(pairs.better, by_pair, len(data)) - np.bincount(pairs.worse, by_pair, len(data))
+        return loss + penalty * float(alpha @ correction), kernel @ by_score + 2 * penalty * correction
 
     alpha = minimise(objective, len(data), settings.steps)
     return _on_source_scale(base.add(z, alpha), data)

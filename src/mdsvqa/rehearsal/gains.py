@@ -1,0 +1,45 @@
+"""What repeats of a rehearsal gained over random selection, by contender and pseudo-target."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdsvqa.loop import BASE, EVERYTHING
+from mdsvqa.rehearsal.contenders import RANDOM
+from mdsvqa.rehearsal.repeats import Result
+
+Floats = NDArray[np.float64]
+# Of one contender: gains by the number of the repeat, by pseudo-target.
+Gains = Mapping[str, Mapping[int, float]]
+
+
+def gains(results: Sequence[Result], budget: int) -> dict[str, Gains]:
+    """Target SRCC of every contender minus that of random selection in the same repeat.
+
+    Args:
+        results: of repeats.
+        budget: labels that contenders spent; the bounds, which spend others, are compared with it, too.
+
+    Returns:
+        By contender, by pseudo-target, by the number of the repeat.
+    """
+    yardstick = {(r.target, r.repeat): r.target_srcc for r in results if r.contender == RANDOM and r.budget == budget}
+    found: dict[str, dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
+    for r in results:
+        place = r.target, r.repeat
+        if place in yardstick and (r.budget == budget or r.contender in (BASE, EVERYTHING)):
+            found[r.contender][r.target][r.repeat] = r.target_srcc - yardstick[place]
+    return {name: {target: dict(by_repeat) for target, by_repeat in table.items()} for name, table in found.items()}
+
+
+def weighted_mean(of_targets: Gains, weights: Mapping[str, float]) -> float:
+    """The mean over pseudo-targets of the means over repeats.
+
+    >>> weighted_mean({"a": {0: 0.1, 1: 0.3}, "b": {0: 0.6}}, {"a": 0.75, "b": 0.25})
+    0.3
+    """
+    means = np.array([np.mean(list(by_repeat.values())) for by_repeat in of_targets.values()])
+    share = np.array([weights[target] for target in of_targets])
+    return float(means @ share / share.sum())

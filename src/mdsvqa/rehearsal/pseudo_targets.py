@@ -1,0 +1,137 @@
+"""Parts of the labeled source that play the unlabeled target in a rehearsal."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import KDTree
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
+
+from mdsvqa.errors import InputError
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+# Videos that a pseudo-target needs, two thirds of them for its pool, and that must be left to train f.
+FEWEST = 24
+# Of the source, at each end of a direction.
+END = 1 / 3
+DIRECTIONS = 3
+# Of the real pool with drawn MOS: its weight among the pseudo-targets. Parts of the source have real MOS; the pool has
+# the real videos, and videos unlike any of the source decide how rules that look for the unusual fare.
+POOL_WEIGHT, POOL_TIMES = 1 / 3, 3
+POOL = "the pool, MOS drawn"
+
+
+@dataclass(frozen=True)
+class PseudoTarget:
+    """A part of the source.
+
+    Attributes:
+        name: of the part.
+        members: indices of its videos.
+        weight: in every mean over pseudo-targets; all weights sum to 1.
+        simulated: it is the real pool, and its MOS are drawn.
+    """
+
+    name: str
+    members: Indices
+    weight: float
+    simulated: bool = False
+
+    @property
+    def times(self) -> int:
+        """How often it is tried where a part of the source is tried once: its draws differ more."""
+        return POOL_TIMES if self.simulated else 1
+
+
+def ends_of_directions(content: Floats) -> dict[str, Indices]:
+    """The two outer thirds of the source along each main direction of its content: large parts, far from the rest.
+
+    A cluster is as far from its neighbours on every side, and f learns most of it from them: on YouTube-UGC and
+    KoNViD-1k labels bought nothing in clusters, and so no rule could show what it is worth.
+
+    Args:
+        content: of the source's videos, shape (n, dims).
+
+    Returns:
+        Indices by name, such as "direction 1 low".
+    """
+    n = len(content)
+    places = PCA(min(DIRECTIONS, n, content.shape[1]), svd_solver="full").fit_transform(content)
+    third = round(END * n)
+    found = {}
+    for number, place in enumerate(places.T, 1):
+        order = np.argsort(place, kind="stable")
+        found[f"direction {number} low"], found[f"direction {number} high"] = order[:third], order[n - third :]
+    return {name: np.sort(members) for name, members in found.items()}
+
+
+def clusters(content: Floats, count: int, seed: int) -> dict[str, Indices]:
+    """k-means clusters of the source's content, the largest first.
+
+    Args:
+        content: shape (n, dims).
+        count, seed: of the clustering.
+    """
+    count = min(count, len(np.unique(content, axis=0)))
+    labels = KMeans(count, n_init=4, random_state=seed).fit(content).labels_
+    parts = sorted((np.flatnonzero(labels == code) for code in range(count)), key=lambda part: -len(part))
+    return {f"cluster {number}": part for number, part in enumerate(parts, 1)}
+
+
+def groups(values: Sequence[str | None], column: str) -> dict[str, Indices]:
+    """The source's videos by what a column says of them, such as their category.
+
+    Args:
+        values: one a video, None where the column says nothing.
+        column: its name.
+    """
+    names = sorted({value for value in values if value is not None})
+    return {f"{column} {name}": np.array([i for i, v in enumerate(values) if v == name], np.int64) for name in names}
+
+
+def pseudo_targets(parts: dict[str, Indices], content: Floats, pool: Floats) -> list[PseudoTarget]:
+    """The parts that are large enough, and how much each counts.
+
+    Half of the weight is shared equally; the other half goes by the share of the real pool's videos whose nearest
+    source video is in the part.
+
+    Args:
+        parts: indices of the source's videos by name; they may overlap.
+        content: of the source's n videos, shape (n, dims).
+        pool: of the real pool's, shape (m, dims); m = 0 weighs all parts alike.
+
+    Raises:
+        InputError: fewer than two parts are large enough and leave enough of the source.
+    """
+    n = len(content)
+    fit = {name: members for name, members in parts.items() if FEWEST <= len(members) <= n - FEWEST}
+    if len(fit) < 2:
+        found = ", ".join(f"{name} ({len(members)})" for name, members in parts.items()) or "none"
+        raise InputError(
+            f"a rehearsal needs two or more parts of the source of at least {FEWEST} labeled videos each, that leave "
+            f"{FEWEST} others; found {found} of {n} videos."
+        )
+    near = np.zeros(len(fit))
+    if len(pool):
+        nearest = KDTree(content).query(pool)[1]
+        used = np.bincount(nearest, minlength=n)
+        near = np.array([used[members].sum() for members in fit.values()], np.float64)
+    near = near / near.sum() if near.any() else np.ones(len(fit)) / len(fit)
+    weights = (near + 1 / len(fit)) / 2
+    return [PseudoTarget(name, fit[name], float(weight)) for name, weight in zip(fit, weights, strict=True)]
+
+
+def with_pool(targets: Sequence[PseudoTarget], members: Indices) -> list[PseudoTarget]:
+    """The pseudo-targets and the real pool, whose MOS are drawn.
+
+    Args:
+        targets: parts of the source.
+        members: the pool's videos, at least `FEWEST`; fewer are left out.
+    """
+    if len(members) < FEWEST:
+        return list(targets)
+    lighter = [replace(target, weight=(1 - POOL_WEIGHT) * target.weight) for target in targets]
+    return [*lighter, PseudoTarget(POOL, members, POOL_WEIGHT, simulated=True)]

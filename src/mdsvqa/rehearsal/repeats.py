@@ -1,0 +1,188 @@
+"""One repeat of a rehearsal: the loop on a part of the source that plays the target."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdsvqa.config import Space, StudyConfig
+from mdsvqa.content.chamfer import Content
+from mdsvqa.loop import (
+    BASE,
+    COMMITTEE,
+    EVERYTHING,
+    NEED_DIFFICULTY,
+    Pool,
+    State,
+    known_errors,
+    learn,
+    predicted,
+    simulate,
+)
+from mdsvqa.quality.statistical import fit_statistical
+from mdsvqa.ranking import rank_correlation_within
+from mdsvqa.rehearsal.contenders import RANDOM, Contender
+from mdsvqa.rehearsal.plausible import PlausibleMos
+from mdsvqa.tables import fingerprint
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+# Of a pseudo-target's videos, those to measure on; of the other source videos likewise.
+TARGET_TEST, SOURCE_TEST = 1 / 3, 0.15
+# The yardstick is the mean of several draws: its chance would be in every gain otherwise.
+RANDOM_DRAWS = 3
+# Videos that one repeat looks at, of a pseudo-target and of the others, drawn anew in each; and pairs of a data set that
+# f is fine-tuned on. More make a repeat longer, and what more repeats tell is worth more.
+MOST, MOST_OTHERS, MOST_PAIRS = 600, 600, 5000
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What all repeats share.
+
+    Attributes:
+        videos: the labeled source first, then the real pool with whatever MOS; `content` is not read.
+        labeled: how many are the source's.
+        spaces: features in which videos are compared, of the same videos, by name.
+        config: of the study.
+        cost, gamma: of f, for training it again.
+        plausible: draws the real pool's MOS.
+    """
+
+    videos: Pool
+    labeled: int
+    spaces: Mapping[Space, Content]
+    config: StudyConfig
+    cost: float
+    gamma: float
+    plausible: PlausibleMos | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One repeat, to be done anywhere.
+
+    Attributes:
+        target: name of the pseudo-target.
+        members: its videos, indices of the stage's; those of the real pool where their MOS are to be drawn.
+        repeat: number, from 0: draws who is in the pool and who is measured on, and the MOS that are drawn.
+        contenders: to compare, random selection first.
+        budgets: labels to spend, ascending.
+        bounds: whether f without any new label and with the whole pool's are measured, too.
+    """
+
+    target: str
+    members: Indices
+    repeat: int
+    contenders: Sequence[Contender]
+    budgets: Sequence[int]
+    bounds: bool = True
+
+    @property
+    def id(self) -> str:
+        """Tells it from every other one of a rehearsal."""
+        asked = [[vars(each) for each in self.contenders], list(self.budgets), self.bounds]
+        return f"{self.target} {self.repeat} {fingerprint([self.members.tolist(), *asked])}"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one contender reached in one repeat at one budget.
+
+    Attributes:
+        target, repeat: of the job.
+        contender: by name; "base" and "everything" are f with no new label and with the whole pool's, at budgets 0 and
+            the pool's size.
+        budget: labels.
+        target_srcc: on the rest of the pseudo-target; for random selection the mean over its draws.
+        source_srcc: on held-out videos of the rest of the source.
+    """
+
+    target: str
+    repeat: int
+    contender: str
+    budget: int
+    target_srcc: float
+    source_srcc: float
+
+
+def run_repeat(stage: Stage, job: Job) -> list[Result]:
+    """Trains f without the pseudo-target, rates the difficulty of its pool, and tries every contender on it.
+
+    Args:
+        stage: shared by all repeats.
+        job: one repeat. The draws depend on the study's seed, the pseudo-target's name and the number of the repeat,
+            and on nothing else: every engine gives the same result.
+
+    Returns:
+        One result a contender and budget.
+    """
+    config = _quick(stage.config)
+    seed = crc32(f"{config.seed} {job.target} {job.repeat}".encode()) >> 2
+    rng = np.random.default_rng(seed)
+    members = rng.permutation(job.members)[:MOST]
+    everything = stage.videos
+    if stage.plausible is not None and members.min() >= stage.labeled:
+        mos = everything.mos.copy()
+        mos[members] = stage.plausible.draw(everything.features[members], seed)
+        everything = replace(everything, mos=mos)
+    others = rng.permutation(np.setdiff1d(np.arange(stage.labeled), job.members))[:MOST_OTHERS]
+    target_test, pool = _cut(members, TARGET_TEST)
+    source_test, train = _cut(others, SOURCE_TEST)
+    labeled = everything.labeled(train, everything.mos[train])
+    base = fit_statistical(labeled, cost=stage.cost, gamma=stage.gamma)
+    start = State(base, base, labeled)
+    # The pool's labels come from other studies than the source's, as those of a real pool do.
+    dataset = everything.dataset[pool]
+    videos = replace(everything.take(pool), dataset=np.where(dataset <= 0, 1 - dataset, dataset))
+    first = _difficulties(start, videos, config, seed, job.contenders)
+    found = []
+
+    def measured(state: State) -> tuple[float, float]:
+        return _srcc(state, everything, target_test), _srcc(state, everything, source_test)
+
+    if job.bounds:
+        everyone = np.arange(len(videos))
+        found.append(Result(job.target, job.repeat, BASE, 0, *measured(start)))
+        whole = learn(start, videos, everyone, videos.mos, config, seed)
+        found.append(Result(job.target, job.repeat, EVERYTHING, len(videos), *measured(whole)))
+    for contender in job.contenders:
+        content = stage.spaces[contender.features or "content"].take(pool)
+        ruled, offered = contender.applied(config), replace(videos, content=content)
+        difficulty = first.get(contender.rule == COMMITTEE, np.zeros(len(videos)))
+        draws = RANDOM_DRAWS if contender.rule == RANDOM else 1
+        for budget in job.budgets:
+            reached = [
+                measured(simulate(start, offered, ruled, budget, seed + draw, difficulty)) for draw in range(draws)
+            ]
+            found.append(Result(job.target, job.repeat, contender.name, budget, *np.mean(reached, axis=0).tolist()))
+    return found
+
+
+def _difficulties(
+    start: State, videos: Pool, config: StudyConfig, seed: int, contenders: Sequence[Contender]
+) -> dict[bool, Floats]:
+    """Of g, and of the committee, as far as a contender goes by them."""
+    kinds = {each.rule == COMMITTEE for each in contenders if each.rule in NEED_DIFFICULTY}
+    if not kinds:
+        return {}
+    known = known_errors(start, videos, config, seed)
+    return {kind: predicted(*known, config, seed, committee=kind).difficulty for kind in sorted(kinds)}
+
+
+def _srcc(state: State, videos: Pool, test: Indices) -> float:
+    """Within data sets; 0 where all scores are equal."""
+    found = rank_correlation_within(state.model.predict(videos.features[test]), videos.mos[test], videos.dataset[test])
+    return 0.0 if np.isnan(found) else found
+
+
+def _quick(config: StudyConfig) -> StudyConfig:
+    pairs = min(config.finetuning.most_pairs, MOST_PAIRS)
+    return config.model_copy(update={"finetuning": config.finetuning.model_copy(update={"most_pairs": pairs})})
+
+
+def _cut(videos: Indices, share: float) -> tuple[Indices, Indices]:
+    cut = round(share * len(videos))
+    return videos[:cut], videos[cut:]
