@@ -15,7 +15,7 @@ from rich.console import Console
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 import mdsvqa
-from mdsvqa import cli_evaluate, cli_finetune, cli_score, cli_select, terminal
+from mdsvqa import cli_evaluate, cli_finetune, cli_rehearse, cli_score, cli_select, terminal
 from mdsvqa.cli_difficulty import app as difficulty_app
 from mdsvqa.cli_gmad import app as gmad_app
 from mdsvqa.cli_options import (
@@ -110,6 +110,7 @@ def demo(
         sizes = {"source": source, "pool": pool, "test": test}
         config = prepare_demo(out, show, vlm=vlm, seed=seed, seeds=seeds, **sizes)
         outcome = (run_external if vlm else run_study)(config, show, overwrite=True)
+        config = outcome.config
         with show.working("Bootstrapping intervals"):
             figures = measure(config, outcome)
         summary, page = write_results(config, outcome, figures, ["mdsvqa demo --vlm" if vlm else "mdsvqa demo"])
@@ -168,13 +169,16 @@ def report(study: StudyFile, as_json: AsJson = False) -> None:
         Console().print(str(page), soft_wrap=True, highlight=False, markup=False)
 
 
+app.command(rich_help_panel=LOOP)(cli_rehearse.rehearse)
+
+
 def _run_study(study: Path, overwrite: bool) -> tuple[StudyConfig, Outcome, Figures]:
     config = read_study(study)
     runner = run_external if is_external(config.quality.model) else run_study
     with terminal.progress() as show:
         outcome = runner(config, show, overwrite=overwrite)
         with show.working("Bootstrapping intervals"):
-            return config, outcome, measure(config, outcome)
+            return outcome.config, outcome, measure(outcome.config, outcome)
 
 
 app.command(rich_help_panel=STEPS)(cli_score.score)

@@ -20,15 +20,18 @@ from mdsvqa.difficulty.base import Videos
 from mdsvqa.difficulty.held_out import Labeled, external_source
 from mdsvqa.difficulty.prediction import Prediction, predict_difficulty
 from mdsvqa.labeling.labels import Labels, write_training_set
-from mdsvqa.loop import COMMITTEE, Pool
+from mdsvqa.loop import COMMITTEE, TWO_ROUNDS, Pool
 from mdsvqa.material import Material, cores, gather
 from mdsvqa.progress import Show
 from mdsvqa.quality.base import QualityModel, Score
 from mdsvqa.quality.precomputed import read_predictions
 from mdsvqa.quality.scoring import ModelError, load_class, score_videos
 from mdsvqa.quality.vlm import is_vlm, score_with_vlm
+from mdsvqa.rehearsal_proxy import proxy_of
+from mdsvqa.rehearsing import with_rehearsed_rule
 from mdsvqa.selection.audit import AUDIT, Budget, budget_of
 from mdsvqa.selection.base import Pick
+from mdsvqa.selection.rules import RULES as ALL_RULES
 from mdsvqa.selection.rules import select
 from mdsvqa.study import (
     Outcome,
@@ -43,6 +46,9 @@ from mdsvqa.tables import SCORES, Maker, fingerprint, read_meta
 from mdsvqa.videos.video import Video
 
 Floats = NDArray[np.float64]
+# Rules that train f anew, and what is left for an f that is not trained here.
+NEED_REFITS = (COMMITTEE, TWO_ROUNDS)
+RULES = tuple(rule for rule in ALL_RULES if rule not in NEED_REFITS)
 
 
 def run_external(config: StudyConfig, show: Show, *, overwrite: bool = False) -> Outcome:
@@ -51,8 +57,10 @@ def run_external(config: StudyConfig, show: Show, *, overwrite: bool = False) ->
         raise ConfigError(
             "rounds and comparison need a model that can be fine-tuned here; `model: statistical` is one."
         )
-    if config.selection.rule == COMMITTEE:
-        raise ConfigError("selection: rule committee needs a model that can be refitted; `model: statistical` is one.")
+    if config.selection.rule in NEED_REFITS:
+        raise ConfigError(
+            f"selection: rule {config.selection.rule} needs a model that can be refitted; `model: statistical` is one."
+        )
     run = Run(config, show, overwrite)
     # Before hours of decoding: what is wrong with them is to be said now.
     own_class = config.quality.predictions is None and not is_vlm(config.quality.model)
@@ -66,6 +74,12 @@ def run_external(config: StudyConfig, show: Show, *, overwrite: bool = False) ->
     before, spread, expected = before[given], spread[given], expected[given]
     both = config.quality.vlm.reading == "generate" and np.isfinite(expected).any()
     readings = {"parsed answer": before, "expected score": expected} if both else {}
+    if config.selection.rule == "auto":
+        stand_in = proxy_of(config, material, show, overwrite=overwrite)
+        config = with_rehearsed_rule(
+            config, stand_in.material, stand_in.base, show, rules=RULES, proxy=stand_in.said, overwrite=overwrite
+        )
+        run = replace(run, config=config)
     pool, labels = material.pool_arrays(config), gather_labels(run, material)
     everyone = Videos.of(material.features, before, readings=spread)
     learned, errors, held_out = external_source(
@@ -94,7 +108,7 @@ def run_external(config: StudyConfig, show: Show, *, overwrite: bool = False) ->
     unrated = [row["id"] for row in picks if row["id"] not in labels.mos.keys() | labels.unratable]
     if unrated:
         request = ask_for_labels(run, 1, unrated, material)
-        return Outcome(material, selected, [before], difficulty, request, notes, readings=readings)
+        return Outcome(material, config, selected, [before], difficulty, request, notes, readings=readings)
     training = config.out / "training_set.csv"
     source = [material.videos[int(i)] for i in material.source]
     audit = audit_labels(picks, labels)
@@ -104,18 +118,20 @@ def run_external(config: StudyConfig, show: Show, *, overwrite: bool = False) ->
     if config.quality.scores_after is None and config.quality.predictions is None and model is None:
         after, verdict = fine_tuned_scores(run, material, before, source, rated_videos(new, labels))
         notes += verdict
-        return Outcome(material, selected, [before, after], difficulty, "", notes, readings=readings, audit=audit)
+        return Outcome(
+            material, config, selected, [before, after], difficulty, "", notes, readings=readings, audit=audit
+        )
     if config.quality.scores_after is None:
         request = (
             f"Fine-tune your model on {training} (compare MOS within a dataset only), score all videos again, name "
             "that CSV as `quality: {scores_after: ...}` in the study file, and run again."
         )
-        return Outcome(material, selected, [before], difficulty, request, notes, readings=readings, audit=audit)
+        return Outcome(material, config, selected, [before], difficulty, request, notes, readings=readings, audit=audit)
     ids = [video.id for video in material.videos]
     after = as_array(read_predictions(config.quality.scores_after, ids))
     if not np.isfinite(after[material.target_test]).all():
         raise ColumnError(f"{config.quality.scores_after}: has no score for some test videos.")
-    return Outcome(material, selected, [before, after], difficulty, "", notes, readings=readings, audit=audit)
+    return Outcome(material, config, selected, [before, after], difficulty, "", notes, readings=readings, audit=audit)
 
 
 def base_scores(run: Run, material: Material, model: QualityModel | None) -> tuple[Floats, Floats, Floats, Maker]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mdsvqa.columns import read_columns
-from mdsvqa.config import ConfigError, StudyConfig
+from mdsvqa.config import ConfigError, Space, StudyConfig
 from mdsvqa.content.chamfer import Content
 from mdsvqa.content.encoding import encode_content
 from mdsvqa.labeling.labels import Labels, known_labels, read_labels
@@ -75,11 +75,17 @@ class Material:
         return Pool(
             ids,
             self.features[self.pool],
-            self.content.take(self.pool),
+            self.space(config.selection.features).take(self.pool),
             self.mos(self.pool),
             self.dataset[self.pool],
             limits,
         )
+
+    def space(self, name: Space) -> Content:
+        """The features in which videos are compared, of all videos: those that show content, or those that f reads."""
+        if name == "content":
+            return self.content
+        return Content.stack(list(Standardiser.fit(self.features)(self.features)[:, None, :]))
 
     def only(self, kept: NDArray[np.bool_], reason: str) -> "Material":
         """Without some of the videos, which become failures for the stated reason."""

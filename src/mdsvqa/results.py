@@ -15,12 +15,14 @@ from mdsvqa.evaluation.rules import RuleSummary, summarise_rules
 from mdsvqa.external import is_external
 from mdsvqa.loop import BASE, EVERYTHING
 from mdsvqa.material import Material
+from mdsvqa.rehearsing import load_rehearsal
 from mdsvqa.report.data import Reading, ReportData, RoundResult, RuleResult, ScatterPoint, Undecoded
 from mdsvqa.report.export import csv_text, latex_text
 from mdsvqa.report.page import render_page
 from mdsvqa.report.tables import Table
 from mdsvqa.results_failure import failure_table, pool_mos
 from mdsvqa.results_pictures import pool_points, video_pairs
+from mdsvqa.results_rehearsal import budget_points, rehearsal_json, rehearsal_sentences, rehearsal_table
 from mdsvqa.results_tables import (
     FEWEST,
     LABELS,
@@ -36,7 +38,7 @@ from mdsvqa.study import Outcome
 from mdsvqa.tables import json_text, write_atomically
 
 Floats = NDArray[np.float64]
-TABLES = ("rules", "datasets", "rounds", "failure", "audit", "reliability")
+TABLES = ("rules", "datasets", "rounds", "failure", "audit", "reliability", "rehearsal")
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,8 @@ def summarise(config: StudyConfig, outcome: Outcome, figures: Figures) -> dict[s
 
     Returns:
         `target`, `source` and `audit`: the model before and after each round; `rules`: every rule compared;
-        `selected`: ids in the order of their choice; `waiting_for`: what is to be done, or null.
+        `rehearsal`: what it recommended, or null; `selected`: ids in the order of their choice;
+        `waiting_for`: what is to be done, or null.
     """
     material = outcome.material
     return {
@@ -111,6 +114,9 @@ def summarise(config: StudyConfig, outcome: Outcome, figures: Figures) -> dict[s
         "target": {name: _summary_json(value) for name, value in figures.target.items()},
         "source": {name: _summary_json(value) for name, value in figures.source.items()},
         "audit": {name: _summary_json(value) for name, value in figures.audit.items()},
+        "rehearsal": rehearsal_json(
+            load_rehearsal(config), {rule: target for rule, (target, _) in figures.rules.items()}
+        ),
         "rules": {
             rule: {
                 "target": _summary_json(target),
@@ -223,6 +229,8 @@ def report_data(config: StudyConfig, outcome: Outcome, figures: Figures, command
     mos = pool_mos(config, material)
     failure, failure_said = failure_table(config, outcome, mos)
     base_sees_none, tuned_sees_none = video_pairs(outcome)
+    rehearsal, by_rule = load_rehearsal(config), {rule: target for rule, (target, _) in figures.rules.items()}
+    extra = [failure] if rehearsal is None else [failure, rehearsal_table(rehearsal, by_rule)]
     return ReportData(
         title=config.title,
         simulated=config.simulated,
@@ -241,8 +249,10 @@ def report_data(config: StudyConfig, outcome: Outcome, figures: Figures, command
             RoundResult(turn, spent, panel.metrics["srcc"])
             for (turn, panel), spent in zip(enumerate(panels), labels_spent(outcome), strict=False)
         ],
-        tables=_tables(config, outcome, figures, rules, failure),
+        tables=_tables(config, outcome, figures, rules, extra),
         failure=failure_said,
+        rehearsal=[] if rehearsal is None else rehearsal_sentences(rehearsal, by_rule),
+        budgets=[] if rehearsal is None else budget_points(rehearsal),
         base_sees_none=base_sees_none,
         tuned_sees_none=tuned_sees_none,
         half_widths=known_half_widths(material).tolist(),
@@ -251,7 +261,7 @@ def report_data(config: StudyConfig, outcome: Outcome, figures: Figures, command
 
 
 def _tables(
-    config: StudyConfig, outcome: Outcome, figures: Figures, rules: Sequence[RuleResult], failure: Table | None
+    config: StudyConfig, outcome: Outcome, figures: Figures, rules: Sequence[RuleResult], more: Sequence[Table | None]
 ) -> dict[str, Table]:
     on_test = "After each round, on the target test set, with 95% intervals"
     on_audit = f"{len(outcome.audit)} pool videos drawn at random, with 95% intervals"
@@ -259,7 +269,7 @@ def _tables(
         rules_table(rules),
         dataset_table(outcome, figures, config.seed),
         rounds_table(outcome, figures.target, "rounds", on_test),
-        failure,
+        *more,
         rounds_table(outcome, figures.audit, "audit", on_audit),
         reliability_table(outcome.material, config.seed),
     )

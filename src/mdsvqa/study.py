@@ -2,6 +2,7 @@
 
     material    features and content of every video                       -> features/, content/
     score       the base model f on every video                           -> scores/
+    rehearse    which rule to choose by (`rule: auto`)                    -> rehearsal/
     then, for each round:
     difficulty  g predicts where f will be wrong                          -> round-1/difficulty/
     select      the most difficult videos that differ from each other     -> round-1/selection/
@@ -33,6 +34,7 @@ from mdsvqa.loop import COMMITTEE, Pool, State, Trial, budget_by_round, choose, 
 from mdsvqa.material import Material, gather, pool_labels
 from mdsvqa.progress import Show
 from mdsvqa.quality.statistical import KernelModel, fit_statistical
+from mdsvqa.rehearsing import with_rehearsed_rule
 from mdsvqa.selection.audit import AUDIT, budget_of, mean_budget
 from mdsvqa.selection.rules import selection_rows
 from mdsvqa.tables import DIFFICULTY, SCORES, SELECTION, Maker, computed, fingerprint
@@ -62,6 +64,7 @@ class Outcome:
 
     Attributes:
         material: videos and arrays.
+        config: of the study, with the rule that was used where it said "auto".
         selected: rows of the selection tables, in the order of their choice.
         scores: f before (first) and after each round so far: scores of all of the material's videos.
         difficulty: of the pool's videos in the first round.
@@ -74,6 +77,7 @@ class Outcome:
     """
 
     material: Material
+    config: StudyConfig
     selected: Sequence[dict[str, Any]]
     scores: Sequence[Floats]
     difficulty: Floats
@@ -103,10 +107,12 @@ def run_study(config: StudyConfig, show: Show, *, overwrite: bool = False) -> Ou
         KernelModel.load(Path(config.quality.model))  # not only after hours of decoding
     material = gather(config, show, overwrite=overwrite)
     check_comparison(config, material)
-    pool, labels = material.pool_arrays(config), gather_labels(run, material)
     # Each result names what made it, and that names what made its inputs.
     base, maker = base_model(run, material)
     scores = [score_all(run, "scores", base, maker, material)]
+    config = with_rehearsed_rule(config, material, base, show, overwrite=overwrite)
+    run = replace(run, config=config)
+    pool, labels = material.pool_arrays(config), gather_labels(run, material)
     state = start = State(base, base, material.labeled_source())
     budget = budget_of(config.selection, len(pool), pool.limits)
     pool = replace(pool, limits=budget.spread(config.rounds).limits)
@@ -124,7 +130,7 @@ def run_study(config: StudyConfig, show: Show, *, overwrite: bool = False) -> Ou
         selected += [{**row, "round": turn, "rank": len(selected) + row["rank"]} for row in picks]
         unrated = [row["id"] for row in picks if row["id"] not in labels.mos.keys() | labels.unratable]
         if unrated:
-            return Outcome(material, selected, scores, first, ask_for_labels(run, turn, unrated, material))
+            return Outcome(material, config, selected, scores, first, ask_for_labels(run, turn, unrated, material))
         audit |= audit_labels(picks, labels)
         rated = [row["id"] for row in picks if row["id"] in labels.mos and row["rule"] != AUDIT]
         state, maker = learn_from(run, state, pool, rated, labels, maker)
@@ -133,7 +139,7 @@ def run_study(config: StudyConfig, show: Show, *, overwrite: bool = False) -> Ou
         scores.append(score_all(run, f"round-{turn}/scores", state.model, maker, material))
         state.model.save(config.out / f"round-{turn}" / "model.safetensors")
     trials = compare(config, material, pool, start, mean_budget(budget), show, overwrite=overwrite)
-    return Outcome(material, selected, scores, first, trials=trials, audit=audit)
+    return Outcome(material, config, selected, scores, first, trials=trials, audit=audit)
 
 
 def base_model(run: Run, material: Material) -> tuple[KernelModel, Maker]:

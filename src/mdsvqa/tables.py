@@ -66,6 +66,18 @@ TRIALS = pa.schema(
         ("source_scores", pa.list_(pa.float64())),
     ]
 )
+REPEATS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("job", pa.string()),
+        ("target", pa.string()),
+        ("repeat", pa.int64()),
+        ("contender", pa.string()),
+        ("budget", pa.int64()),
+        ("target_srcc", pa.float64()),
+        ("source_srcc", pa.float64()),
+    ]
+)
 
 
 def content_schema(dims: int) -> pa.Schema:

@@ -72,7 +72,7 @@ class QwenModel:
         self.sight = sight_of(settings, checkpoint.processor.video_processor)
         self.device = next(self.model.parameters()).device
         usual = CPU_BATCH_TOKENS if self.device.type == "cpu" else BATCH_TOKENS
-        self._batch_tokens = settings.batch_tokens or usual[settings.reading]
+        self.batch_tokens = settings.batch_tokens or usual[settings.reading]
         self._normalisation = Normalisation.of(checkpoint.processor.video_processor)
         speed_up(inner_model(self.model).visual)
         try:
@@ -116,7 +116,7 @@ class QwenModel:
         run = self._expect if self.settings.reading == "expected" else self._reply
         lengths = [(clip.tokens + self.overhead) * self.settings.samples for clip in clips]
         scores: dict[str, Score] = {}
-        for batch in batches_by_tokens(lengths, self._batch_tokens):
+        for batch in batches_by_tokens(lengths, self.batch_tokens):
             found = run_halving([clips[i] for i in batch], run, lambda clip: Score(clip.id, None, "failed", NO_MEMORY))
             scores |= {score.id: score for score in found}
             progress(len(batch))

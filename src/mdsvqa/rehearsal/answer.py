@@ -185,5 +185,5 @@ def _levels(
 
 
 def _wins_and_losses(of_targets: Gains) -> tuple[int, int]:
-    means = [np.mean(list(by_repeat.values())) for by_repeat in of_targets.values()]
+    means = [float(np.mean(list(by_repeat.values()))) for by_repeat in of_targets.values()]
     return sum(mean > 0 for mean in means), sum(mean < 0 for mean in means)

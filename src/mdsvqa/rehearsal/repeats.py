@@ -33,8 +33,8 @@ Indices = NDArray[np.int64]
 TARGET_TEST, SOURCE_TEST = 1 / 3, 0.15
 # The yardstick is the mean of several draws: its chance would be in every gain otherwise.
 RANDOM_DRAWS = 3
-# Videos that one repeat looks at, of a pseudo-target and of the others, drawn anew in each; and pairs of a data set that
-# f is fine-tuned on. More make a repeat longer, and what more repeats tell is worth more.
+# Videos that one repeat looks at, of a pseudo-target and of the others, drawn anew in each; and pairs of a data set by
+# which f is fine-tuned. More make a repeat longer, and what more repeats tell is worth more.
 MOST, MOST_OTHERS, MOST_PAIRS = 600, 600, 5000
 
 

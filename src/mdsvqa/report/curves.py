@@ -4,20 +4,23 @@ Places are in units of the charts' view boxes.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mdsvqa.evaluation.logistic import fit_logistic, logistic, map_to_mos
 from mdsvqa.report.charts import Axis, axis_around, rating_axis, ticks_between
-from mdsvqa.report.data import RoundResult, ScatterPoint
+from mdsvqa.report.data import BudgetPoint, RoundResult, ScatterPoint
 from mdsvqa.report.wording import bounds, counted, number, tick_label
 
 Floats = NDArray[np.float64]
 PANEL = 400
 LEFT, BOTTOM, TOP, RIGHT = 40, 44, 8, 8
 CURVE = (440, 250)
+# Of a line's name in the chart of budgets; and the lines that are level.
+NAME_HEIGHT = 15
+BOUNDS = ("base", "everything")
 # Points of the drawn logistic.
 STEPS = 60
 # Bins of the binned mean, fewer where a bin would hold less videos than the second number.
@@ -74,6 +77,26 @@ class LearningCurve:
 
     points: tuple[LearningPoint, ...]
     path: str
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+
+
+@dataclass(frozen=True)
+class BudgetLine:
+    """One rule over budgets, or a bound, whose line is level and has no dots; `label_y` is where its name stands."""
+
+    label: str
+    kind: str
+    path: str
+    dots: tuple[Dot, ...]
+    label_y: float
+
+
+@dataclass(frozen=True)
+class BudgetCurve:
+    """Agreement by budget: lines from top to bottom, ticks as (place, text)."""
+
+    lines: tuple[BudgetLine, ...]
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
 
@@ -221,6 +244,40 @@ def learning_curve(rounds: Sequence[RoundResult]) -> LearningCurve | None:
     )
     path = "M" + "L".join(f"{point.x} {point.y}" for point in points) if points else ""
     return LearningCurve(points, path, frame.x_ticks(), frame.y_ticks())
+
+
+def budget_curve(points: Sequence[BudgetPoint]) -> BudgetCurve | None:
+    """SRCC against the budget of a rehearsal, None with fewer than two budgets."""
+    spent = sorted({point.labels for point in points if point.kind not in BOUNDS})
+    if len(spent) < 2 or not all(np.isfinite(point.srcc) for point in points):
+        return None
+    x_axis = Axis(0, 1.06 * spent[-1], ticks_between(0, spent[-1], 5))
+    # A third of the width is for the names of the lines.
+    frame = _Frame(x_axis, axis_around([point.srcc for point in points]), round(CURVE[0] * 0.7), CURVE[1])
+    lines = []
+    for label in dict.fromkeys(point.label for point in points):
+        own = [point for point in points if point.label == label]
+        level = own[0].kind in BOUNDS
+        x = [x_axis.low, x_axis.high] if level else [point.labels for point in own]
+        y = [own[0].srcc] * 2 if level else [point.srcc for point in own]
+        dots = tuple(
+            Dot(
+                frame.across(point.labels),
+                frame.down(point.srcc),
+                0,
+                f"{label}, {counted(point.labels, 'label')}\nSRCC {number(point.srcc)}",
+            )
+            for point in (() if level else own)
+        )
+        lines.append(BudgetLine(label, own[0].kind, frame.path(x, y), dots, frame.down(y[-1])))
+    lines.sort(key=lambda line: line.label_y)
+    # Names that would stand on each other move down; then all move up as far as the last is out of the chart.
+    places: list[float] = []
+    for line in lines:
+        places.append(max(line.label_y, places[-1] + NAME_HEIGHT if places else TOP))
+    below = max(0.0, places[-1] - (CURVE[1] - BOTTOM))
+    moved = [replace(line, label_y=round(place - below, 1)) for line, place in zip(lines, places, strict=True)]
+    return BudgetCurve(tuple(moved), frame.x_ticks(), frame.y_ticks())
 
 
 def width_bars(half_widths: Sequence[float]) -> WidthBars | None:

@@ -104,6 +104,23 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class BudgetPoint:
+    """A model of the rehearsal.
+
+    Attributes:
+        label: as a reader knows it.
+        kind: "base" and "everything", the bounds; "random"; "recommended".
+        labels: spent; not looked at for the bounds.
+        srcc: target SRCC, the mean over pseudo-targets.
+    """
+
+    label: str
+    kind: str
+    labels: int
+    srcc: float
+
+
+@dataclass(frozen=True)
 class PairedVideo:
     """One video of a pair: its MOS, f's prediction before and after fine-tuning, and its thumbnail as a data URI."""
 
@@ -150,8 +167,10 @@ class ReportData:
         rounds: of the loop, in order; shown when there are two or more.
         commands: that reproduce the study, in order.
         tables: figures to be shown, copied and written as files, by name: "rules", "datasets", "rounds", "failure",
-            "audit", "reliability"; any of them may be missing.
+            "audit", "reliability", "rehearsal"; any of them may be missing.
         failure: what the table "failure" says, in sentences.
+        rehearsal: what the rehearsal recommended and what came of it, in sentences; shown with the table "rehearsal".
+        budgets: of the rehearsal, what more labels would buy.
         base_sees_none, tuned_sees_none: pairs of test videos that the base model, or the fine-tuned one, scores about
             equal and the other most differently.
         half_widths: of the 95% confidence intervals of MOS, where the ratings behind them are known.
@@ -176,6 +195,8 @@ class ReportData:
     commands: Sequence[str] = ()
     tables: Mapping[str, Table] = field(default_factory=dict)
     failure: Sequence[str] = ()
+    rehearsal: Sequence[str] = ()
+    budgets: Sequence[BudgetPoint] = ()
     base_sees_none: Sequence[VideoPair] = ()
     tuned_sees_none: Sequence[VideoPair] = ()
     half_widths: Sequence[float] = ()

@@ -16,7 +16,7 @@ from mdsvqa.evaluation.intervals import Interval
 from mdsvqa.report import wording
 from mdsvqa.report.charts import Forest, Histogram, forest, histogram, ramp_step
 from mdsvqa.report.content_map import DESK, PHONE, ContentMap, content_map
-from mdsvqa.report.curves import CURVE, PANEL, LearningCurve, calibration, learning_curve, width_bars
+from mdsvqa.report.curves import CURVE, PANEL, LearningCurve, budget_curve, calibration, learning_curve, width_bars
 from mdsvqa.report.data import PoolPoint, ReportData, RuleResult
 from mdsvqa.report.export import cell_text, csv_text, latex_text
 from mdsvqa.report.tables import Table
@@ -102,6 +102,7 @@ def render_page(data: ReportData) -> str:
         scatter=calibration(data.scatter, drawn) if drawn else None,
         points=[data.scatter[place] for place in drawn],
         widths=width_bars(data.half_widths),
+        budgets=budget_curve(data.budgets),
         points_left_out=hidden_points,
         settings=wording.flat_settings(data.settings),
         confidence=f"{100 * data.confidence:g}%",

@@ -82,6 +82,8 @@ def select(
         InputError: the rule or a limit needs content features and there are none, a difficulty is not finite, or the
             budget cannot pay the fewest videos of each group.
     """
+    if settings.rule == "auto":
+        raise InputError("rule auto asks a rehearsal, and that needs a study: mdsvqa rehearse, or mdsvqa run.")
     if not np.isfinite(difficulty).all():
         worst = ids[int(np.flatnonzero(~np.isfinite(difficulty))[0])]
         raise InputError(f"video {worst!r} has no finite difficulty; leave it out of the pool or score it first.")

@@ -1,0 +1,60 @@
+"""`mdsvqa rehearse`."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mdsvqa import terminal
+from mdsvqa.cli_options import AsJson, Overwrite, print_json
+from mdsvqa.config import RehearsalSettings, read_study
+from mdsvqa.errors import InputError
+from mdsvqa.rehearsal_study import rehearse_study
+from mdsvqa.terminal_rehearsal import print_rehearsal
+
+DEFAULTS = RehearsalSettings()
+CLUSTER = "Where"
+
+
+def rehearse(
+    study: Annotated[Path, typer.Argument(help="The study, as `mdsvqa init` writes it.")],
+    repeats: Annotated[
+        int | None, typer.Option(min=2, help=f"On each pseudo-target, of the best rules. [default: {DEFAULTS.repeats}]")
+    ] = None,
+    minutes: Annotated[float | None, typer.Option(help="After which no further repeat is begun.")] = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+    engine: Annotated[
+        str, typer.Option(help="local (processes here) or ray (a Ray cluster).", rich_help_panel=CLUSTER)
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the Ray cluster; by default the one that this machine is part of, else one is started here.",
+            rich_help_panel=CLUSTER,
+        ),
+    ] = None,
+) -> None:
+    """Find out on the labeled source which rule to choose by, before labels are paid for.
+
+    Parts of the source play the unlabeled pool in turn: the model is trained without them, every rule spends the budget
+    there, and the known MOS say what each would have gained. What it found is kept in the study's folder; `rule: auto`
+    in the study uses it.
+    """
+    if engine not in ("local", "ray"):
+        raise InputError(f"--engine {engine}: expected local or ray.")
+    if minutes is not None and minutes <= 0:
+        raise InputError(f"--minutes {minutes:g}: expected more than 0.")
+    config = read_study(study)
+    asked = {"repeats": repeats, "minutes": minutes}
+    changed = {name: value for name, value in asked.items() if value is not None}
+    config = config.model_copy(update={"rehearsal": config.rehearsal.model_copy(update=changed)})
+    with terminal.progress() as show:
+        found = rehearse_study(
+            config, show, engine_name="ray" if engine == "ray" else "local", address=address, overwrite=overwrite
+        )
+    if as_json:
+        print_json({**asdict(found), "sentence": found.sentence(), "notes": found.notes()})
+    else:
+        print_rehearsal(found, study, auto=config.selection.rule == "auto")

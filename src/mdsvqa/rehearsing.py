@@ -1,0 +1,302 @@
+"""The rehearsal of a study: which rule would have served best on parts of its own labeled source.
+
+Above the rooms, like study.py: it reads a study's material, hands repeats to an engine, keeps them in a table, and says
+what came of it.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdsvqa.columns import MISSING, ColumnError, read_columns
+from mdsvqa.config import RuleName, Space, StudyConfig, budget_count, budget_seconds
+from mdsvqa.content.chamfer import Content
+from mdsvqa.evaluation.intervals import Interval
+from mdsvqa.loop import Pool
+from mdsvqa.material import Material, cores
+from mdsvqa.progress import Show
+from mdsvqa.quality.standardise import Standardiser
+from mdsvqa.quality.statistical import KernelModel
+from mdsvqa.rehearsal.answer import Answer, Standing, answer
+from mdsvqa.rehearsal.contenders import RANDOM, contenders
+from mdsvqa.rehearsal.curve import CurvePoint, curve_points
+from mdsvqa.rehearsal.engines import EngineName, engine
+from mdsvqa.rehearsal.plausible import PlausibleMos
+from mdsvqa.rehearsal.pseudo_targets import (
+    PseudoTarget,
+    clusters,
+    ends_of_directions,
+    groups,
+    pseudo_targets,
+    with_pool,
+)
+from mdsvqa.rehearsal.racing import Race, race, rungs
+from mdsvqa.rehearsal.repeats import TARGET_TEST, Job, Result, Stage
+from mdsvqa.tables import REPEATS, Maker, ResultTable, fingerprint, is_table, json_text, read_table, write_atomically
+
+Floats = NDArray[np.float64]
+FOLDER, ANSWER = "rehearsal", "answer.json"
+# Of the smallest pseudo-target's pool: beyond it all rules choose much the same videos.
+LARGEST_SHARE = 0.25
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What a rehearsal found, as it is kept.
+
+    Attributes:
+        answer: standings and recommendation.
+        curve: target SRCC by labels.
+        targets: pseudo-targets: name, videos and weight.
+        asked, budget: labels of the study and of each repeat, which parts of the source may not be large enough for.
+        chosen: settings of the recommended contender, as `SelectionSettings` has them.
+        complete: whether all repeats were done; else the time was up.
+        proxy: what stood in for f; empty where f itself was trained again.
+    """
+
+    answer: Answer
+    curve: Sequence[CurvePoint]
+    targets: Sequence[tuple[str, int, float]]
+    asked: int
+    budget: int
+    chosen: Mapping[str, Any]
+    complete: bool
+    proxy: str = ""
+
+    def sentence(self) -> str:
+        """The recommendation."""
+        return recommendation(self.answer)
+
+    def notes(self) -> list[str]:
+        """Limits that its reader must know."""
+        found = []
+        if self.budget < self.asked:
+            found.append(
+                f"Parts of the source are smaller than the pool: {self.budget} labels were spent in each repeat, where "
+                f"the study has {self.asked}."
+            )
+        if not self.complete:
+            found.append("The time was up before all repeats were done; run it again to go on.")
+        if self.proxy:
+            found.append(self.proxy)
+        return found
+
+
+def recommendation(found: Answer) -> str:
+    """One sentence: the rule, what to expect of it, and how sure that is."""
+    best = found.best
+    if best is None:
+        return "No rule is distinguishable from random here, and none gained in the mean: draw the videos at random."
+    told = (
+        f"{best.gain:+.3f} SRCC over random selection, of which {best.expected:+.3f} is to be expected; the chance "
+        f"that random would do as well is {best.chance:.0%}."
+    )
+    if found.distinguishable:
+        return f"Use {best.contender}: {told}"
+    return (
+        f"No rule is distinguishable from random here (p = {found.p_value:.2f}); the best mean is that of "
+        f"{best.contender}: {told}"
+    )
+
+
+def rehearse(
+    config: StudyConfig,
+    material: Material,
+    base: KernelModel,
+    show: Show,
+    *,
+    rules: Sequence[str] | None = None,
+    proxy: str = "",
+    engine_name: EngineName = "local",
+    address: str | None = None,
+    overwrite: bool = False,
+) -> Rehearsal:
+    """Runs the repeats of a study's rehearsal that are not in its table yet, and says what came of all.
+
+    Args:
+        config: of the study; `rehearsal` says what is tried.
+        material: its videos; their features are those that f reads.
+        base: f, or what stands in for it; only its hyper-parameters are used, it is trained anew without each
+            pseudo-target.
+        show: how it speaks.
+        rules: that the model allows; all by default.
+        proxy: says what stands in for f.
+        engine_name, address: where repeats are done; see `engines.engine`.
+        overwrite: make anew what other settings made.
+
+    Raises:
+        InputError: the source is too small, or a setting does not go with the study.
+    """
+    settings, n = config.rehearsal, len(material.source)
+    both = np.concatenate([material.source, material.pool])
+    content = material.content.take(both).means()
+    # In units of the source: with the pool's spread in them, the directions were those in which the pool differs, and
+    # rules ranked otherwise than on the real pool (YouTube-UGC and KoNViD-1k).
+    content = Standardiser.fit(content[:n])(content)
+    targets = pseudo_targets(_parts(config, material, content[:n]), content[:n], content[n:])
+    if settings.pool:
+        targets = with_pool(targets, np.arange(n, len(both)))
+    wanted = settings.rules or [rule for rule in get_args(RuleName) if rules is None or rule in rules]
+    racing = contenders(
+        wanted,
+        settings.lambdas or [config.selection.lambda_],
+        settings.scales or [config.selection.scale],
+        settings.features or [config.selection.features],
+    )
+    spaces: dict[Space, Content] = {
+        name: material.space(name).take(both) for name in {each.features or "content" for each in racing}
+    }
+    asked, budget, curve = _budgets(config, len(material.pool), targets)
+    # The engine gets what repeats look at and nothing else, so that no path and no title makes two of them differ.
+    bare = StudyConfig(
+        videos=Path(),
+        rounds=config.rounds,
+        seed=config.seed,
+        difficulty=config.difficulty,
+        selection=config.selection.model_copy(
+            update={"rule": RANDOM, "about": None, "exclude": None, "group": None, "apart": 0.0, "budget": budget}
+        ),
+        finetuning=config.finetuning,
+    )
+    videos = Pool(
+        material.ids(both),
+        material.features[both],
+        material.content.take(both),
+        material.mos(both),
+        material.dataset[both],
+    )
+    labeled = material.labeled_source()
+    plausible = PlausibleMos.fit(labeled.features, labeled.mos, labeled.dataset, config.seed) if settings.pool else None
+    stage = Stage(videos, n, spaces, bare, base.cost, base.gamma, plausible)
+    limit = float("inf") if settings.minutes is None else 60 * settings.minutes
+    plan = Race(targets, racing, budget, curve, rungs(settings.repeats), limit)
+    maker: Maker = {
+        "step": "rehearsal",
+        "config": bare.model_dump(mode="json"),
+        "material": dict(material.maker),
+        "labels": material.labels_fingerprint(),
+        "videos": fingerprint([videos.ids, base.cost, base.gamma, settings.pool]),
+    }
+    results, cut = _run(config, plan, stage, maker, show, engine_name, address, overwrite=overwrite)
+    found = _summed_up(plan, results, asked, complete=not cut, proxy=proxy)
+    write_atomically(config.out / FOLDER / ANSWER, (json_text(asdict(found), indent=2) + "\n").encode())
+    return found
+
+
+def load_rehearsal(config: StudyConfig) -> Rehearsal | None:
+    """What the rehearsal of a study found; None where there was none."""
+    path = config.out / FOLDER / ANSWER
+    if not path.is_file():
+        return None
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    standings = [Standing(**{**row, "gain": Interval(**row["gain"])}) for row in kept["answer"].pop("standings")]
+    return Rehearsal(
+        **{
+            **kept,
+            "answer": Answer(standings, **kept["answer"]),
+            "curve": [CurvePoint(**point) for point in kept["curve"]],
+            "targets": [tuple(target) for target in kept["targets"]],
+        }
+    )
+
+
+def with_rehearsed_rule(
+    config: StudyConfig,
+    material: Material,
+    base: KernelModel,
+    show: Show,
+    *,
+    rules: Sequence[str] | None = None,
+    proxy: str = "",
+    overwrite: bool = False,
+) -> StudyConfig:
+    """A study whose rule is "auto" with the rule that its rehearsal recommends, and the rounds that it needs.
+
+    The rehearsal is run, or gone on with, where it is not done. Any other study is returned as it is. Arguments are
+    those of `rehearse`.
+    """
+    if config.selection.rule != "auto":
+        return config
+    found = rehearse(config, material, base, show, rules=rules, proxy=proxy, overwrite=overwrite)
+    show.note(f"rehearsal: {found.sentence()}")
+    selection = config.selection.model_copy(update=dict(found.chosen))
+    rounds = max(config.rounds, 2) if selection.rule == "two-rounds" else config.rounds
+    return config.model_copy(update={"selection": selection, "rounds": rounds})
+
+
+def _parts(config: StudyConfig, material: Material, content: Floats) -> dict[str, NDArray[np.int64]]:
+    settings = config.rehearsal
+    if settings.targets == "directions":
+        return ends_of_directions(content)
+    if settings.targets == "clusters":
+        return clusters(content, settings.clusters, config.seed)
+    table = read_columns(config.selection.about or config.videos)
+    said = dict(zip(table.ids(), table.column(settings.targets), strict=True))
+    ids = material.ids(material.source)
+    missing = next((video for video in ids if video not in said), None)
+    if missing is not None:
+        raise ColumnError(f"{table.path}: video {missing!r} is not in it, so its {settings.targets} is unknown.")
+    return groups([None if said[video] in MISSING else str(said[video]) for video in ids], settings.targets)
+
+
+def _budgets(config: StudyConfig, pool: int, targets: Sequence[PseudoTarget]) -> tuple[int, int, list[int]]:
+    """Labels of the study, of each repeat, and of the curve."""
+    smallest = round((1 - TARGET_TEST) * min(len(target.members) for target in targets))
+    most = max(2, round(LARGEST_SHARE * smallest))
+    time = budget_seconds(config.selection.budget)
+    if time is None:
+        asked = budget_count(config.selection.budget, pool)
+    else:
+        asked = budget_count(config.rehearsal.budgets[0], pool)
+    curve = {max(2, min(smallest, budget_count(budget, pool))) for budget in config.rehearsal.budgets}
+    return asked, max(2, min(most, asked)), sorted(curve)
+
+
+def _run(
+    config: StudyConfig,
+    plan: Race,
+    stage: Stage,
+    maker: Maker,
+    show: Show,
+    engine_name: EngineName,
+    address: str | None,
+    *,
+    overwrite: bool,
+) -> tuple[list[Result], bool]:
+    folder = config.out / FOLDER / "repeats"
+    with ResultTable(folder, REPEATS, maker, overwrite=overwrite) as table:
+        known: dict[str, list[Result]] = defaultdict(list)
+        for row in read_table(folder).to_pylist() if is_table(folder) else ():
+            known[row["job"]].append(Result(**{name: row[name] for name in Result.__dataclass_fields__}))
+        if known:
+            show.note(f"rehearsal: {len(known)} repeats reused from {folder}")
+
+        def save(job: Job, found: Sequence[Result]) -> None:
+            table.append([{"id": f"{job.id} {r.contender} {r.budget}", "job": job.id, **vars(r)} for r in found])
+
+        return race(engine(engine_name, stage, cores(config.workers), address), plan, show, known, save)
+
+
+def _summed_up(plan: Race, results: Sequence[Result], asked: int, *, complete: bool, proxy: str) -> Rehearsal:
+    found = answer(results, plan.targets, plan.budget)
+    weights = {target.name: target.weight for target in plan.targets}
+    last = [each.contender for each in found.standings]
+    tried = {r.contender for r in results if r.budget != plan.budget and r.budget in plan.curve}
+    names = [RANDOM, *(name for name in last if name in tried)]
+    chosen = next(each for each in plan.contenders if each.name == found.recommended)
+    return Rehearsal(
+        found,
+        curve_points(results, names, sorted({plan.budget, *plan.curve}), weights),
+        [(target.name, len(target.members), target.weight) for target in plan.targets],
+        asked,
+        plan.budget,
+        chosen.settings(),
+        complete,
+        proxy,
+    )
