@@ -27,14 +27,12 @@ from mdsvqa.rehearsal.answer import Answer, Standing, answer
 from mdsvqa.rehearsal.contenders import RANDOM, contenders
 from mdsvqa.rehearsal.curve import CurvePoint, curve_points
 from mdsvqa.rehearsal.engines import EngineName, engine
-from mdsvqa.rehearsal.plausible import PlausibleMos
 from mdsvqa.rehearsal.pseudo_targets import (
     PseudoTarget,
     clusters,
     ends_of_directions,
     groups,
     pseudo_targets,
-    with_pool,
 )
 from mdsvqa.rehearsal.racing import Race, race, rungs
 from mdsvqa.rehearsal.repeats import TARGET_TEST, Job, Result, Stage
@@ -140,8 +138,6 @@ def rehearse(
     # rules ranked otherwise than on the real pool (YouTube-UGC and KoNViD-1k).
     content = Standardiser.fit(content[:n])(content)
     targets = pseudo_targets(_parts(config, material, content[:n]), content[:n], content[n:])
-    if settings.pool:
-        targets = with_pool(targets, np.arange(n, len(both)))
     wanted = settings.rules or [rule for rule in get_args(RuleName) if rules is None or rule in rules]
     racing = contenders(
         wanted,
@@ -150,7 +146,7 @@ def rehearse(
         settings.features or [config.selection.features],
     )
     spaces: dict[Space, Content] = {
-        name: material.space(name).take(both) for name in {each.features or "content" for each in racing}
+        name: material.space(name).take(material.source) for name in {each.features or "content" for each in racing}
     }
     asked, budget, curve = _budgets(config, len(material.pool), targets)
     # The engine gets what repeats look at and nothing else, so that no path and no title makes two of them differ.
@@ -164,16 +160,15 @@ def rehearse(
         ),
         finetuning=config.finetuning,
     )
-    videos = Pool(
-        material.ids(both),
-        material.features[both],
-        material.content.take(both),
-        material.mos(both),
-        material.dataset[both],
+    videos = material.source
+    source = Pool(
+        material.ids(videos),
+        material.features[videos],
+        material.content.take(videos),
+        material.mos(videos),
+        material.dataset[videos],
     )
-    labeled = material.labeled_source()
-    plausible = PlausibleMos.fit(labeled.features, labeled.mos, labeled.dataset, config.seed) if settings.pool else None
-    stage = Stage(videos, n, spaces, bare, base.cost, base.gamma, plausible)
+    stage = Stage(source, spaces, bare, base.cost, base.gamma)
     limit = float("inf") if settings.minutes is None else 60 * settings.minutes
     plan = Race(targets, racing, budget, curve, rungs(settings.repeats), limit)
     maker: Maker = {
@@ -181,7 +176,7 @@ def rehearse(
         "config": bare.model_dump(mode="json"),
         "material": dict(material.maker),
         "labels": material.labels_fingerprint(),
-        "videos": fingerprint([videos.ids, base.cost, base.gamma, settings.pool]),
+        "model": fingerprint([base.cost, base.gamma]),
     }
     results, cut = _run(config, plan, stage, maker, show, engine_name, address, overwrite=overwrite)
     found = _summed_up(plan, results, asked, complete=not cut, proxy=proxy)

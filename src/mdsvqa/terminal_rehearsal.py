@@ -24,12 +24,10 @@ def print_rehearsal(found: Rehearsal, study: Path, *, auto: bool) -> None:
 
 
 def _rules(found: Rehearsal) -> Table:
-    parts = sum(not name.startswith("the pool") for name, *_ in found.targets)
     answer = found.answer
     title = (
-        f"{found.budget} labels on {parts} parts of the source"
-        + (" and the pool with drawn MOS" if parts < len(found.targets) else "")
-        + f": gain in target SRCC over random selection ({answer.random_srcc:.3f})"
+        f"{found.budget} labels on {len(found.targets)} parts of the source: gain in target SRCC over random selection "
+        f"({answer.random_srcc:.3f})"
     )
     table = Table(
         title=title,

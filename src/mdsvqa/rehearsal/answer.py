@@ -56,7 +56,7 @@ class Answer:
         standings: of the contenders, the best expected gain first; random selection is not among them.
         recommended: name of the contender to use; "random" where none gained.
         p_value: that a lead such as the recommended one's arises where no contender is better than random selection;
-            by the pseudo-targets with real MOS alone, and with the search over all contenders accounted for.
+            the search over all contenders is accounted for.
         random_srcc, base_srcc, everything_srcc: target SRCC of random selection, of no new labels, of the whole pool
             labeled; weighted means.
     """
@@ -98,10 +98,9 @@ def answer(results: Sequence[Result], targets: Sequence[PseudoTarget], budget: i
     """
     table = gains(results, budget)
     weights = {target.name: target.weight for target in targets}
-    simulated = frozenset(target.name for target in targets if target.simulated)
     names = [name for name in table if name not in (BASE, EVERYTHING, RANDOM)]
     value = np.array([weighted_mean(table[name], weights) for name in names])
-    error = np.array([_standard_error(table[name], weights, simulated) for name in names])
+    error = np.array([_standard_error(table[name], weights) for name in names])
     spread = max(0.0, float(np.mean(value**2 - error**2)))
     # Of a normal prior around 0 and a normal error: posterior mean and standard deviation.
     kept = spread / (spread + error**2)
@@ -125,48 +124,34 @@ def answer(results: Sequence[Result], targets: Sequence[PseudoTarget], budget: i
         for i in order
     ]
     best = standings[0].contender if standings and standings[0].gain.value > 0 else RANDOM
-    real = {name: weight for name, weight in weights.items() if name not in simulated}
-    p_value = 1.0 if best == RANDOM else _p_value(table[best], real, len(names))
+    p_value = 1.0 if best == RANDOM else _p_value(table[best], weights, len(names))
     return Answer(standings, best, p_value, srcc[RANDOM], srcc[BASE], srcc[EVERYTHING])
 
 
-def _standard_error(of_targets: Gains, weights: Mapping[str, float], simulated: frozenset[str]) -> float:
+def _standard_error(of_targets: Gains, weights: Mapping[str, float]) -> float:
     """Of the weighted mean gain over pseudo-targets."""
-    share = {name: weights[name] / sum(weights[other] for other in of_targets) for name in of_targets}
-    real = {name: list(by_repeat.values()) for name, by_repeat in of_targets.items() if name not in simulated}
-    variance = _real_variance(list(real.values()), np.array([share[name] for name in real])) if real else 0.0
-    for name in of_targets.keys() & simulated:
-        # Every repeat has a truth of its own.
-        drawn = np.array(list(of_targets[name].values()))
-        variance += share[name] ** 2 * (drawn.var(ddof=1) / len(drawn) if len(drawn) > 1 else drawn[0] ** 2)
-    return float(np.sqrt(variance))
-
-
-def _real_variance(gained: Sequence[Sequence[float]], share: Floats) -> float:
+    share = np.array([weights[name] for name in of_targets])
+    share = share / share.sum()
+    gained = [np.array(list(by_repeat.values())) for by_repeat in of_targets.values()]
     counts = np.array([len(values) for values in gained])
-    means = np.array([np.mean(values) for values in gained])
     within, between = 0.0, 0.0
     if counts.sum() > len(counts):
-        squares = sum(float(((np.array(values) - np.mean(values)) ** 2).sum()) for values in gained)
-        pooled = squares / (counts.sum() - len(counts))
+        pooled = sum(float(((values - values.mean()) ** 2).sum()) for values in gained) / (counts.sum() - len(counts))
         # Repeats draw their parts from the same videos, a third of them to measure on.
         within = float((share**2 * pooled * (1 / counts + TARGET_TEST / (1 - TARGET_TEST))).sum())
     if len(counts) > 1:
-        between = float((share**2).sum() * means.var(ddof=1))
-    return max(within, between)
+        between = float((share**2).sum() * np.array([values.mean() for values in gained]).var(ddof=1))
+    return float(np.sqrt(max(within, between)))
 
 
 def _p_value(of_targets: Gains, weights: Mapping[str, float], contenders: int) -> float:
-    """One-sided, of the mean gain over the pseudo-targets with real MOS.
+    """One-sided, of the mean gain.
 
     Source: Sidak (1967), for the best of many; conservative, because contenders share their yardstick.
     """
-    real = {name: of_targets[name] for name in weights if name in of_targets}
-    if not real:
-        return 1.0
-    error = _standard_error(real, weights, frozenset())
-    freedom = max(1, sum(len(by_repeat) for by_repeat in real.values()) - len(real))
-    single = float(student.sf(weighted_mean(real, weights) / error, freedom)) if error > 0 else 0.0
+    error = _standard_error(of_targets, weights)
+    freedom = max(1, sum(len(by_repeat) for by_repeat in of_targets.values()) - len(of_targets))
+    single = float(student.sf(weighted_mean(of_targets, weights) / error, freedom)) if error > 0 else 0.0
     return float(-np.expm1(contenders * np.log1p(-single)))
 
 

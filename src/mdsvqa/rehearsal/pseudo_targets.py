@@ -1,7 +1,7 @@
 """Parts of the labeled source that play the unlabeled target in a rehearsal."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,6 @@ FEWEST = 24
 # Of the source, at each end of a direction.
 END = 1 / 3
 DIRECTIONS = 3
-# Of the real pool with drawn MOS: its weight among the pseudo-targets. Parts of the source have real MOS; the pool has
-# the real videos, and videos unlike any of the source decide how rules that look for the unusual fare.
-POOL_WEIGHT, POOL_TIMES = 1 / 3, 3
-POOL = "the pool, MOS drawn"
 
 
 @dataclass(frozen=True)
@@ -32,18 +28,11 @@ class PseudoTarget:
         name: of the part.
         members: indices of its videos.
         weight: in every mean over pseudo-targets; all weights sum to 1.
-        simulated: it is the real pool, and its MOS are drawn.
     """
 
     name: str
     members: Indices
     weight: float
-    simulated: bool = False
-
-    @property
-    def times(self) -> int:
-        """How often it is tried where a part of the source is tried once: its draws differ more."""
-        return POOL_TIMES if self.simulated else 1
 
 
 def ends_of_directions(content: Floats) -> dict[str, Indices]:
@@ -122,16 +111,3 @@ def pseudo_targets(parts: dict[str, Indices], content: Floats, pool: Floats) -> 
     near = near / near.sum() if near.any() else np.ones(len(fit)) / len(fit)
     weights = (near + 1 / len(fit)) / 2
     return [PseudoTarget(name, fit[name], float(weight)) for name, weight in zip(fit, weights, strict=True)]
-
-
-def with_pool(targets: Sequence[PseudoTarget], members: Indices) -> list[PseudoTarget]:
-    """The pseudo-targets and the real pool, whose MOS are drawn.
-
-    Args:
-        targets: parts of the source.
-        members: the pool's videos, at least `FEWEST`; fewer are left out.
-    """
-    if len(members) < FEWEST:
-        return list(targets)
-    lighter = [replace(target, weight=(1 - POOL_WEIGHT) * target.weight) for target in targets]
-    return [*lighter, PseudoTarget(POOL, members, POOL_WEIGHT, simulated=True)]

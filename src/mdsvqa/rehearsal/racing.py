@@ -89,7 +89,7 @@ def race(
         All results, and whether the time was up before all was done.
     """
     ends = monotonic() + plan.seconds
-    passes = sum(target.times for target in plan.targets)
+    passes = len(plan.targets)
     results: list[Result] = []
     before, racing = 0, list(plan.contenders)
     for rung in plan.rungs:
@@ -97,10 +97,9 @@ def race(
             racing = best(results, racing, plan, round(rung.share * (len(plan.contenders) - 1)))
         budgets = sorted({plan.budget, *(plan.curve if rung.curve else ())})
         jobs = [
-            Job(target.name, target.members, number, racing, budgets, bounds=before == 0)
+            Job(target.name, target.members, repeat, racing, budgets, bounds=before == 0)
             for repeat in range(before, before + rung.repeats)
             for target in plan.targets
-            for number in range(repeat * target.times, (repeat + 1) * target.times)
         ]
         results += [result for job in jobs for result in known.get(job.id, ())]
         waiting = [job for job in jobs if job.id not in known]

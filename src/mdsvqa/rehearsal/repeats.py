@@ -24,7 +24,6 @@ from mdsvqa.loop import (
 from mdsvqa.quality.statistical import fit_statistical
 from mdsvqa.ranking import rank_correlation_within
 from mdsvqa.rehearsal.contenders import RANDOM, Contender
-from mdsvqa.rehearsal.plausible import PlausibleMos
 from mdsvqa.tables import fingerprint
 
 Floats = NDArray[np.float64]
@@ -43,21 +42,17 @@ class Stage:
     """What all repeats share.
 
     Attributes:
-        videos: the labeled source first, then the real pool with whatever MOS; `content` is not read.
-        labeled: how many are the source's.
+        source: the labeled videos, MOS everywhere; `content` is not read.
         spaces: features in which videos are compared, of the same videos, by name.
         config: of the study.
         cost, gamma: of f, for training it again.
-        plausible: draws the real pool's MOS.
     """
 
-    videos: Pool
-    labeled: int
+    source: Pool
     spaces: Mapping[Space, Content]
     config: StudyConfig
     cost: float
     gamma: float
-    plausible: PlausibleMos | None = None
 
 
 @dataclass(frozen=True)
@@ -66,8 +61,8 @@ class Job:
 
     Attributes:
         target: name of the pseudo-target.
-        members: its videos, indices of the stage's; those of the real pool where their MOS are to be drawn.
-        repeat: number, from 0: draws who is in the pool and who is measured on, and the MOS that are drawn.
+        members: its videos, indices of the source.
+        repeat: number, from 0: draws who is in the pool and who is measured on.
         contenders: to compare, random selection first.
         budgets: labels to spend, ascending.
         bounds: whether f without any new label and with the whole pool's are measured, too.
@@ -119,29 +114,23 @@ def run_repeat(stage: Stage, job: Job) -> list[Result]:
     Returns:
         One result a contender and budget.
     """
-    config = _quick(stage.config)
+    config, source = _quick(stage.config), stage.source
     seed = crc32(f"{config.seed} {job.target} {job.repeat}".encode()) >> 2
     rng = np.random.default_rng(seed)
     members = rng.permutation(job.members)[:MOST]
-    everything = stage.videos
-    if stage.plausible is not None and members.min() >= stage.labeled:
-        mos = everything.mos.copy()
-        mos[members] = stage.plausible.draw(everything.features[members], seed)
-        everything = replace(everything, mos=mos)
-    others = rng.permutation(np.setdiff1d(np.arange(stage.labeled), job.members))[:MOST_OTHERS]
+    others = rng.permutation(np.setdiff1d(np.arange(len(source)), job.members))[:MOST_OTHERS]
     target_test, pool = _cut(members, TARGET_TEST)
     source_test, train = _cut(others, SOURCE_TEST)
-    labeled = everything.labeled(train, everything.mos[train])
+    labeled = source.labeled(train, source.mos[train])
     base = fit_statistical(labeled, cost=stage.cost, gamma=stage.gamma)
     start = State(base, base, labeled)
     # The pool's labels come from other studies than the source's, as those of a real pool do.
-    dataset = everything.dataset[pool]
-    videos = replace(everything.take(pool), dataset=np.where(dataset <= 0, 1 - dataset, dataset))
+    videos = replace(source.take(pool), dataset=1 - source.dataset[pool])
     first = _difficulties(start, videos, config, seed, job.contenders)
     found = []
 
     def measured(state: State) -> tuple[float, float]:
-        return _srcc(state, everything, target_test), _srcc(state, everything, source_test)
+        return _srcc(state, source, target_test), _srcc(state, source, source_test)
 
     if job.bounds:
         everyone = np.arange(len(videos))
