@@ -37,8 +37,8 @@ def gains(results: Sequence[Result], budget: int) -> dict[str, Gains]:
 def weighted_mean(of_targets: Gains, weights: Mapping[str, float]) -> float:
     """The mean over pseudo-targets of the means over repeats.
 
-    >>> weighted_mean({"a": {0: 0.1, 1: 0.3}, "b": {0: 0.6}}, {"a": 0.75, "b": 0.25})
-    0.3
+    >>> weighted_mean({"a": {0: 0.25, 1: 0.75}, "b": {0: 1.0}}, {"a": 0.5, "b": 0.5})
+    0.75
     """
     means = np.array([np.mean(list(by_repeat.values())) for by_repeat in of_targets.values()])
     share = np.array([weights[target] for target in of_targets])
