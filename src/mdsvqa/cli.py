@@ -43,6 +43,7 @@ from mdsvqa.demo import prepare_demo
 from mdsvqa.errors import InputError
 from mdsvqa.external import is_external, run_external
 from mdsvqa.material import cores
+from mdsvqa.rehearsal_study import rehearse_study
 from mdsvqa.results import Figures, measure, write_results
 from mdsvqa.study import Outcome, run_study
 from mdsvqa.tables import is_table, write_atomically
@@ -109,6 +110,8 @@ def demo(
     with terminal.progress() as show:
         sizes = {"source": source, "pool": pool, "test": test}
         config = prepare_demo(out, show, vlm=vlm, seed=seed, seeds=seeds, **sizes)
+        if not vlm:
+            rehearse_study(config, show, overwrite=True)
         outcome = (run_external if vlm else run_study)(config, show, overwrite=True)
         config = outcome.config
         with show.working("Bootstrapping intervals"):

@@ -448,6 +448,8 @@ class RehearsalSettings(Settings):
         budgets: of the curve, as `selection.budget`, which is among them in any case.
         repeats: on each pseudo-target, for the rules that do best; those that do worst get a quarter.
         minutes: after which no further repeat is begun; None for no limit.
+        real: of a vision-language model, pseudo-targets on which it is itself fine-tuned in the end, by random
+            selection and by the recommended rule; it takes as long as twice as many fine-tunings.
     """
 
     rules: tuple[RuleName, ...] | None = None
@@ -460,6 +462,7 @@ class RehearsalSettings(Settings):
     # A gain differs by 0.035 SRCC from repeat to repeat: with 16 on each of six pseudo-targets its mean does by 0.004.
     repeats: int = Field(16, ge=2)
     minutes: float | None = Field(None, gt=0)
+    real: int = Field(0, ge=0)
 
     @field_validator("budgets")
     @classmethod

@@ -33,6 +33,10 @@ selection:
 comparison:
   rules: [random, core-set, k-means, mds]
   seeds: {seeds}
+rehearsal:
+  # A short one. All rules, and repeats enough for a verdict: mdsvqa rehearse without these two lines.
+  rules: [core-set, k-means, mds]
+  repeats: 4
 """
 VLM_STUDY = """\
 # The demonstration's study of a vision-language model. Change it and run it again: mdsvqa run {path}

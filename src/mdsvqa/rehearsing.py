@@ -7,7 +7,7 @@ what came of it.
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -23,6 +23,7 @@ from mdsvqa.material import Material, cores
 from mdsvqa.progress import Show
 from mdsvqa.quality.standardise import Standardiser
 from mdsvqa.quality.statistical import KernelModel
+from mdsvqa.quality.vlm import is_vlm
 from mdsvqa.rehearsal.answer import Answer, Standing, answer
 from mdsvqa.rehearsal.contenders import RANDOM, contenders
 from mdsvqa.rehearsal.curve import CurvePoint, curve_points
@@ -35,7 +36,8 @@ from mdsvqa.rehearsal.pseudo_targets import (
     pseudo_targets,
 )
 from mdsvqa.rehearsal.racing import Race, race, rungs
-from mdsvqa.rehearsal.repeats import TARGET_TEST, Job, Result, Stage
+from mdsvqa.rehearsal.repeats import TARGET_TEST, Choice, Job, Result, Stage, choices_of
+from mdsvqa.rehearsal_real import RealResult, rehearse_really
 from mdsvqa.tables import REPEATS, Maker, ResultTable, fingerprint, is_table, json_text, read_table, write_atomically
 
 Floats = NDArray[np.float64]
@@ -56,6 +58,7 @@ class Rehearsal:
         chosen: settings of the recommended contender, as `SelectionSettings` has them.
         complete: whether all repeats were done; else the time was up.
         proxy: what stood in for f; empty where f itself was trained again.
+        real: where f is a vision-language model and was itself fine-tuned on some pseudo-targets.
     """
 
     answer: Answer
@@ -66,6 +69,7 @@ class Rehearsal:
     chosen: Mapping[str, Any]
     complete: bool
     proxy: str = ""
+    real: Sequence[RealResult] = ()
 
     def sentence(self) -> str:
         """The recommendation."""
@@ -83,6 +87,9 @@ class Rehearsal:
             found.append("The time was up before all repeats were done; run it again to go on.")
         if self.proxy:
             found.append(self.proxy)
+        for target in dict.fromkeys(result.target for result in self.real):
+            figures = [f"{r.contender} {r.srcc:.3f}" for r in self.real if r.target == target]
+            found.append(f"The model itself, fine-tuned on {target}: SRCC {', '.join(figures)}.")
         return found
 
 
@@ -180,6 +187,9 @@ def rehearse(
     }
     results, cut = _run(config, plan, stage, maker, show, engine_name, address, overwrite=overwrite)
     found = _summed_up(plan, results, asked, complete=not cut, proxy=proxy)
+    if settings.real and is_vlm(config.quality.model):
+        choices = _real_choices(stage, plan, found, settings.real)
+        found = replace(found, real=rehearse_really(config, material, choices, show, overwrite=overwrite))
     write_atomically(config.out / FOLDER / ANSWER, (json_text(asdict(found), indent=2) + "\n").encode())
     return found
 
@@ -197,6 +207,7 @@ def load_rehearsal(config: StudyConfig) -> Rehearsal | None:
             "answer": Answer(standings, **kept["answer"]),
             "curve": [CurvePoint(**point) for point in kept["curve"]],
             "targets": [tuple(target) for target in kept["targets"]],
+            "real": [RealResult(**result) for result in kept["real"]],
         }
     )
 
@@ -276,6 +287,15 @@ def _run(
             table.append([{"id": f"{job.id} {r.contender} {r.budget}", "job": job.id, **vars(r)} for r in found])
 
         return race(engine(engine_name, stage, cores(config.workers), address), plan, show, known, save)
+
+
+def _real_choices(stage: Stage, plan: Race, found: Rehearsal, count: int) -> list[Choice]:
+    """What random selection and the recommended contender chose in the first repeat on the heaviest pseudo-targets."""
+    wanted = {RANDOM, found.answer.recommended}
+    tried = [each for each in plan.contenders if each.name in wanted]
+    heaviest = sorted(plan.targets, key=lambda target: -target.weight)[:count]
+    jobs = [Job(target.name, target.members, 0, tried, [plan.budget]) for target in heaviest]
+    return [choice for job in jobs for choice in choices_of(stage, job)]
 
 
 def _summed_up(plan: Race, results: Sequence[Result], asked: int, *, complete: bool, proxy: str) -> Rehearsal:

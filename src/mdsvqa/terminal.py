@@ -15,7 +15,9 @@ from mdsvqa.evaluation.failure import FIGURES, FailureEvaluation
 from mdsvqa.evaluation.intervals import Interval
 from mdsvqa.loop import BASE
 from mdsvqa.progress import terminal as progress
+from mdsvqa.rehearsing import load_rehearsal
 from mdsvqa.results import Figures, findings
+from mdsvqa.results_rehearsal import rehearsal_sentences
 from mdsvqa.results_tables import LABELS
 from mdsvqa.selection.audit import AUDIT
 from mdsvqa.selection.explain import Explanation
@@ -51,6 +53,10 @@ def print_study(config: StudyConfig, outcome: Outcome, figures: Figures, page: P
         console.print(_rounds_table(figures))
     for sentence in findings(config, outcome, figures):
         console.print(f"• {sentence}", highlight=False, markup=False, soft_wrap=True)
+    rehearsal = load_rehearsal(config)
+    if rehearsal is not None:
+        for sentence in rehearsal_sentences(rehearsal, {rule: target for rule, (target, _) in figures.rules.items()}):
+            console.print(f"• Rehearsal: {sentence}", highlight=False, markup=False, soft_wrap=True)
     for note in outcome.notes:
         console.print(f"• Note: {note}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"\nReport: {page}", highlight=False, markup=False, soft_wrap=True)

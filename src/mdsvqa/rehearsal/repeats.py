@@ -103,6 +103,37 @@ class Result:
     source_srcc: float
 
 
+@dataclass(frozen=True)
+class Choice:
+    """What one contender chose in one repeat, as indices of the source.
+
+    Attributes:
+        target, contender: by name.
+        train: f learned from these.
+        chosen: in the order of their choice.
+        test: the rest of the pseudo-target.
+    """
+
+    target: str
+    contender: str
+    train: Indices
+    chosen: Indices
+    test: Indices
+
+
+@dataclass(frozen=True)
+class _Played:
+    """A pseudo-target with its roles: indices of the source, f without it, and its pool."""
+
+    train: Indices
+    pool: Indices
+    target_test: Indices
+    source_test: Indices
+    start: State
+    videos: Pool
+    seed: int
+
+
 def run_repeat(stage: Stage, job: Job) -> list[Result]:
     """Trains f without the pseudo-target, rates the difficulty of its pool, and tries every contender on it.
 
@@ -115,7 +146,46 @@ def run_repeat(stage: Stage, job: Job) -> list[Result]:
         One result a contender and budget.
     """
     config, source = _quick(stage.config), stage.source
-    seed = crc32(f"{config.seed} {job.target} {job.repeat}".encode()) >> 2
+    played = _played(stage, job)
+    first = _difficulties(played.start, played.videos, config, played.seed, job.contenders)
+    found = []
+
+    def measured(state: State) -> tuple[float, float]:
+        return _srcc(state, source, played.target_test), _srcc(state, source, played.source_test)
+
+    if job.bounds:
+        everyone = np.arange(len(played.videos))
+        found.append(Result(job.target, job.repeat, BASE, 0, *measured(played.start)))
+        whole = learn(played.start, played.videos, everyone, played.videos.mos, config, played.seed)
+        found.append(Result(job.target, job.repeat, EVERYTHING, len(played.videos), *measured(whole)))
+    for contender in job.contenders:
+        draws = RANDOM_DRAWS if contender.rule == RANDOM else 1
+        for budget in job.budgets:
+            reached = [measured(_spent(stage, played, contender, budget, first, draw)) for draw in range(draws)]
+            found.append(Result(job.target, job.repeat, contender.name, budget, *np.mean(reached, axis=0).tolist()))
+    return found
+
+
+def choices_of(stage: Stage, job: Job) -> list[Choice]:
+    """What each contender of a repeat chose at its first budget; of random selection the first draw.
+
+    Args:
+        stage, job: as in `run_repeat`.
+    """
+    played = _played(stage, job)
+    first = _difficulties(played.start, played.videos, _quick(stage.config), played.seed, job.contenders)
+    place = {video: int(index) for video, index in zip(played.videos.ids, played.pool, strict=True)}
+    found = []
+    for contender in job.contenders:
+        state = _spent(stage, played, contender, job.budgets[0], first, 0)
+        chosen = np.array([place[video] for video in state.chosen], np.int64)
+        found.append(Choice(job.target, contender.name, played.train, chosen, played.target_test))
+    return found
+
+
+def _played(stage: Stage, job: Job) -> _Played:
+    source = stage.source
+    seed = crc32(f"{stage.config.seed} {job.target} {job.repeat}".encode()) >> 2
     rng = np.random.default_rng(seed)
     members = rng.permutation(job.members)[:MOST]
     others = rng.permutation(np.setdiff1d(np.arange(len(source)), job.members))[:MOST_OTHERS]
@@ -123,31 +193,20 @@ def run_repeat(stage: Stage, job: Job) -> list[Result]:
     source_test, train = _cut(others, SOURCE_TEST)
     labeled = source.labeled(train, source.mos[train])
     base = fit_statistical(labeled, cost=stage.cost, gamma=stage.gamma)
-    start = State(base, base, labeled)
     # The pool's labels come from other studies than the source's, as those of a real pool do.
     videos = replace(source.take(pool), dataset=1 - source.dataset[pool])
-    first = _difficulties(start, videos, config, seed, job.contenders)
-    found = []
+    return _Played(train, pool, target_test, source_test, State(base, base, labeled), videos, seed)
 
-    def measured(state: State) -> tuple[float, float]:
-        return _srcc(state, source, target_test), _srcc(state, source, source_test)
 
-    if job.bounds:
-        everyone = np.arange(len(videos))
-        found.append(Result(job.target, job.repeat, BASE, 0, *measured(start)))
-        whole = learn(start, videos, everyone, videos.mos, config, seed)
-        found.append(Result(job.target, job.repeat, EVERYTHING, len(videos), *measured(whole)))
-    for contender in job.contenders:
-        content = stage.spaces[contender.features or "content"].take(pool)
-        ruled, offered = contender.applied(config), replace(videos, content=content)
-        difficulty = first.get(contender.rule == COMMITTEE, np.zeros(len(videos)))
-        draws = RANDOM_DRAWS if contender.rule == RANDOM else 1
-        for budget in job.budgets:
-            reached = [
-                measured(simulate(start, offered, ruled, budget, seed + draw, difficulty)) for draw in range(draws)
-            ]
-            found.append(Result(job.target, job.repeat, contender.name, budget, *np.mean(reached, axis=0).tolist()))
-    return found
+def _spent(
+    stage: Stage, played: _Played, contender: Contender, budget: int, first: Mapping[bool, Floats], draw: int
+) -> State:
+    """The loop by one contender, from f without the pseudo-target."""
+    content = stage.spaces[contender.features or "content"].take(played.pool)
+    offered = replace(played.videos, content=content)
+    difficulty = first.get(contender.rule == COMMITTEE, np.zeros(len(offered)))
+    config = contender.applied(_quick(stage.config))
+    return simulate(played.start, offered, config, budget, played.seed + draw, difficulty)
 
 
 def _difficulties(
