@@ -216,6 +216,22 @@ def test_precomputed_scores_are_rehearsed_by_a_stand_in(study: Path) -> None:
     assert {each.contender for each in found.answer.standings} == {*EXTERNAL_RULES} - {"random"}
 
 
+def test_rules_that_the_model_does_not_allow(study: Path) -> None:
+    rows = list(csv.DictReader((study.parent / "manifest.csv").open()))
+    with (study.parent / "scores.csv").open("w") as file:
+        csv.writer(file).writerows([["id", "score"], *([row["id"], row["mos"]] for row in rows)])
+    quality = {"model": "precomputed", "predictions": "scores.csv", "features": "features.csv"}
+    config = read_study(write(study.parent, quality=quality, rehearsal={"rules": ["committee"]}))
+    with pytest.raises(ConfigError, match="committee need a model that can be refitted"):
+        rehearse_study(config, Silent())
+
+
+def test_another_budget_adds_to_what_is_there(study: Path) -> None:
+    rehearse_study(read_study(study), Silent())
+    found = rehearse_study(read_study(write(study.parent, selection={"budget": 5})), Silent())
+    assert found.budget == 5
+
+
 def test_auto_needs_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "difficulty.csv").write_text("id,difficulty\na,1\nb,2\n")
     _, err = printed(capsys, "select", tmp_path / "difficulty.csv", "--rule", "auto", "--budget", 1, code=1)

@@ -15,7 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdsvqa.columns import MISSING, ColumnError, read_columns
-from mdsvqa.config import RuleName, Space, StudyConfig, budget_count, budget_seconds
+from mdsvqa.config import (
+    ConfigError,
+    RuleName,
+    SelectionSettings,
+    Space,
+    StudyConfig,
+    budget_count,
+    budget_seconds,
+)
 from mdsvqa.content.chamfer import Content
 from mdsvqa.evaluation.intervals import Interval
 from mdsvqa.loop import Pool
@@ -29,6 +37,7 @@ from mdsvqa.rehearsal.contenders import RANDOM, contenders
 from mdsvqa.rehearsal.curve import CurvePoint, curve_points
 from mdsvqa.rehearsal.engines import EngineName, engine
 from mdsvqa.rehearsal.pseudo_targets import (
+    Part,
     PseudoTarget,
     clusters,
     ends_of_directions,
@@ -83,6 +92,13 @@ class Rehearsal:
                 f"Parts of the source are smaller than the pool: {self.budget} labels were spent in each repeat, where "
                 f"the study has {self.asked}."
             )
+        best = self.answer.best
+        reached = self.answer.random_srcc if best is None else best.srcc
+        if self.answer.base_srcc > reached:
+            found.append(
+                f"After fine-tuning on so few labels f was worse on the pseudo-targets (SRCC {reached:.3f}) than "
+                f"before ({self.answer.base_srcc:.3f}): they are too like the rest of the source, or need more labels."
+            )
         if not self.complete:
             found.append("The time was up before all repeats were done; run it again to go on.")
         if self.proxy:
@@ -98,9 +114,10 @@ def recommendation(found: Answer) -> str:
     best = found.best
     if best is None:
         return "No rule is distinguishable from random here, and none gained in the mean: draw the videos at random."
+    expected = f"of which {best.expected:+.3f} is to be expected" if best.expected > 0.0005 else "which chance explains"
     told = (
-        f"{best.gain:+.3f} SRCC over random selection, of which {best.expected:+.3f} is to be expected; the chance "
-        f"that random would do as well is {best.chance:.0%}."
+        f"{best.gain:+.3f} SRCC over random selection, {expected}; the chance that random would do as well is "
+        f"{best.chance:.0%}."
     )
     if found.distinguishable:
         return f"Use {best.contender}: {told}"
@@ -138,58 +155,20 @@ def rehearse(
     Raises:
         InputError: the source is too small, or a setting does not go with the study.
     """
-    settings, n = config.rehearsal, len(material.source)
-    both = np.concatenate([material.source, material.pool])
-    content = material.content.take(both).means()
-    # In units of the source: with the pool's spread in them, the directions were those in which the pool differs, and
-    # rules ranked otherwise than on the real pool (YouTube-UGC and KoNViD-1k).
-    content = Standardiser.fit(content[:n])(content)
-    targets = pseudo_targets(_parts(config, material, content[:n]), content[:n], content[n:])
-    wanted = settings.rules or [rule for rule in get_args(RuleName) if rules is None or rule in rules]
-    racing = contenders(
-        wanted,
-        settings.lambdas or [config.selection.lambda_],
-        settings.scales or [config.selection.scale],
-        settings.features or [config.selection.features],
-    )
-    spaces: dict[Space, Content] = {
-        name: material.space(name).take(material.source) for name in {each.features or "content" for each in racing}
-    }
-    asked, budget, curve = _budgets(config, len(material.pool), targets)
-    # The engine gets what repeats look at and nothing else, so that no path and no title makes two of them differ.
-    bare = StudyConfig(
-        videos=Path(),
-        rounds=config.rounds,
-        seed=config.seed,
-        difficulty=config.difficulty,
-        selection=config.selection.model_copy(
-            update={"rule": RANDOM, "about": None, "exclude": None, "group": None, "apart": 0.0, "budget": budget}
-        ),
-        finetuning=config.finetuning,
-    )
-    videos = material.source
-    source = Pool(
-        material.ids(videos),
-        material.features[videos],
-        material.content.take(videos),
-        material.mos(videos),
-        material.dataset[videos],
-    )
-    stage = Stage(source, spaces, bare, base.cost, base.gamma)
-    limit = float("inf") if settings.minutes is None else 60 * settings.minutes
-    plan = Race(targets, racing, budget, curve, rungs(settings.repeats), limit)
+    plan, asked = _plan(config, material, rules)
+    stage = _stage(config, material, base, plan)
     maker: Maker = {
         "step": "rehearsal",
-        "config": bare.model_dump(mode="json"),
+        "config": stage.config.model_dump(mode="json"),
         "material": dict(material.maker),
         "labels": material.labels_fingerprint(),
         "model": fingerprint([base.cost, base.gamma]),
     }
     results, cut = _run(config, plan, stage, maker, show, engine_name, address, overwrite=overwrite)
     found = _summed_up(plan, results, asked, complete=not cut, proxy=proxy)
-    if settings.real and is_vlm(config.quality.model):
-        choices = _real_choices(stage, plan, found, settings.real)
-        found = replace(found, real=rehearse_really(config, material, choices, show, overwrite=overwrite))
+    if config.rehearsal.real and is_vlm(config.quality.model):
+        choices = _real_choices(stage, plan, found, config.rehearsal.real)
+        found = replace(found, real=tuple(rehearse_really(config, material, choices, show, overwrite=overwrite)))
     write_atomically(config.out / FOLDER / ANSWER, (json_text(asdict(found), indent=2) + "\n").encode())
     return found
 
@@ -207,7 +186,7 @@ def load_rehearsal(config: StudyConfig) -> Rehearsal | None:
             "answer": Answer(standings, **kept["answer"]),
             "curve": [CurvePoint(**point) for point in kept["curve"]],
             "targets": [tuple(target) for target in kept["targets"]],
-            "real": [RealResult(**result) for result in kept["real"]],
+            "real": tuple(RealResult(**result) for result in kept["real"]),
         }
     )
 
@@ -236,7 +215,55 @@ def with_rehearsed_rule(
     return config.model_copy(update={"selection": selection, "rounds": rounds})
 
 
-def _parts(config: StudyConfig, material: Material, content: Floats) -> dict[str, NDArray[np.int64]]:
+def _plan(config: StudyConfig, material: Material, rules: Sequence[str] | None) -> tuple[Race, int]:
+    """What is tried, and the labels that the study spends."""
+    settings, n = config.rehearsal, len(material.source)
+    content = material.content.take(np.concatenate([material.source, material.pool])).means()
+    # In units of the source: with the pool's spread in them, the directions were those in which the pool differs, and
+    # rules ranked otherwise than on the real pool (YouTube-UGC and KoNViD-1k).
+    content = Standardiser.fit(content[:n])(content)
+    targets = pseudo_targets(_parts(config, material, content[:n]), content[:n], content[n:])
+    allowed = [rule for rule in get_args(RuleName) if rules is None or rule in rules]
+    strange = [rule for rule in settings.rules or () if rule not in allowed]
+    if strange:
+        raise ConfigError(
+            f"rehearsal.rules: {', '.join(strange)} need a model that can be refitted; `model: statistical` is one."
+        )
+    racing = contenders(
+        settings.rules or allowed,
+        settings.lambdas or [config.selection.lambda_],
+        settings.scales or [config.selection.scale],
+        settings.features or [config.selection.features],
+    )
+    asked, budget, curve = _budgets(config, len(material.pool), targets)
+    limit = float("inf") if settings.minutes is None else 60 * settings.minutes
+    return Race(targets, racing, budget, curve, rungs(settings.repeats), limit), asked
+
+
+def _stage(config: StudyConfig, material: Material, base: KernelModel, plan: Race) -> Stage:
+    """What every repeat looks at and nothing else, so that no path, title or budget makes two of them differ."""
+    bare = StudyConfig(
+        videos=Path(),
+        rounds=config.rounds,
+        seed=config.seed,
+        difficulty=config.difficulty,
+        selection=SelectionSettings(rule=RANDOM, ties=config.selection.ties),
+        finetuning=config.finetuning,
+    )
+    videos = material.source
+    source = Pool(
+        material.ids(videos),
+        material.features[videos],
+        material.content.take(videos),
+        material.mos(videos),
+        material.dataset[videos],
+    )
+    names = {each.features or "content" for each in plan.contenders}
+    spaces: dict[Space, Content] = {name: material.space(name).take(videos) for name in names}
+    return Stage(source, spaces, bare, base.cost, base.gamma)
+
+
+def _parts(config: StudyConfig, material: Material, content: Floats) -> dict[str, Part]:
     settings = config.rehearsal
     if settings.targets == "directions":
         return ends_of_directions(content)
@@ -294,7 +321,7 @@ def _real_choices(stage: Stage, plan: Race, found: Rehearsal, count: int) -> lis
     wanted = {RANDOM, found.answer.recommended}
     tried = [each for each in plan.contenders if each.name in wanted]
     heaviest = sorted(plan.targets, key=lambda target: -target.weight)[:count]
-    jobs = [Job(target.name, target.members, 0, tried, [plan.budget]) for target in heaviest]
+    jobs = [Job(target.name, target.members, target.others, 0, tried, [plan.budget]) for target in heaviest]
     return [choice for job in jobs for choice in choices_of(stage, job)]
 
 

@@ -20,7 +20,7 @@ BUDGET = 10
 
 
 def targets(count: int) -> list[PseudoTarget]:
-    return [PseudoTarget(f"t{i}", np.arange(3), 1 / count) for i in range(count)]
+    return [PseudoTarget(f"t{i}", np.arange(3), np.arange(3), 1 / count) for i in range(count)]
 
 
 def results(gained: dict[str, list[list[float]]], random: float = 0.5) -> list[Result]:

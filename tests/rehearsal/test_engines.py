@@ -16,7 +16,7 @@ from mdsvqa.rehearsal.engines import engine
 from mdsvqa.rehearsal.repeats import Job, Result, Stage, run_repeat
 
 RULES = contenders(["k-means", "mds", "facility-location"], [3.0], ["standard"], ["content"])
-JOBS = [Job("part", np.arange(45), repeat, RULES, [5]) for repeat in range(6)]
+JOBS = [Job("part", np.arange(45), np.arange(45, 90), repeat, RULES, [5]) for repeat in range(6)]
 
 
 @pytest.fixture(scope="module")

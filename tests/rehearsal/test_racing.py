@@ -13,7 +13,8 @@ from mdsvqa.rehearsal.repeats import Job, Result
 
 RULES = contenders(["mds", "k-means", "core-set", "difficulty", "typiclust"], [3.0], ["standard"], ["content"])
 WORTH = {RANDOM: 0.5, "mds": 0.5, "k-means": 0.6, "core-set": 0.4, "difficulty": 0.45, "typiclust": 0.55}
-TARGETS = [PseudoTarget("a", np.arange(30), 0.75), PseudoTarget("b", np.arange(30, 60), 0.25)]
+LOW, HIGH = np.arange(30), np.arange(30, 60)
+TARGETS = [PseudoTarget("a", LOW, HIGH, 0.75), PseudoTarget("b", HIGH, LOW, 0.25)]
 asked: list[Job] = []
 
 

@@ -14,7 +14,7 @@ RULES = contenders(["k-means", "mds", "two-rounds", "committee"], [3.0], ["stand
 
 
 def job(**changes: object) -> Job:
-    return replace(Job("first half", np.arange(45), 0, RULES, [6]), **changes)  # type: ignore[arg-type]
+    return replace(Job("first half", np.arange(45), np.arange(45, 90), 0, RULES, [6]), **changes)  # type: ignore[arg-type]
 
 
 def test_a_result_for_each_contender_and_budget(stage: Stage) -> None:
@@ -88,5 +88,6 @@ def test_the_name_of_a_job_tells_what_it_asks(stage: Stage) -> None:
         job(budgets=[7]).id,
         job(contenders=RULES[:2]).id,
         job(members=np.arange(44)).id,
+        job(others=np.arange(46, 90)).id,
     ]
-    assert len(set(names)) == 5
+    assert len(set(names)) == 6

@@ -110,7 +110,9 @@ def answer(results: Sequence[Result], targets: Sequence[PseudoTarget], budget: i
     expected, deviation = kept * value, np.sqrt(kept) * error
     # Where nothing but error is left, the chance is even.
     chance = np.where(deviation > 0, norm.cdf(-expected / np.maximum(deviation, 1e-12)), 0.5)
-    order = sorted(range(len(names)), key=lambda i: (-expected[i], -value[i]))
+    # Where nothing but error is left, in the order of the limit: by value / error^2.
+    steady = value / np.maximum(error, 1e-9) ** 2
+    order = sorted(range(len(names)), key=lambda i: (-expected[i], -steady[i]))
     srcc, source = _levels(results, budget, weights)
     half = float(student.ppf(0.975, len(targets) - 1)) * error
     standings = [

@@ -97,7 +97,7 @@ def race(
             racing = best(results, racing, plan, round(rung.share * (len(plan.contenders) - 1)))
         budgets = sorted({plan.budget, *(plan.curve if rung.curve else ())})
         jobs = [
-            Job(target.name, target.members, repeat, racing, budgets, bounds=before == 0)
+            Job(target.name, target.members, target.others, repeat, racing, budgets, bounds=before == 0)
             for repeat in range(before, before + rung.repeats)
             for target in plan.targets
         ]

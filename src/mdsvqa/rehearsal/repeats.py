@@ -62,6 +62,7 @@ class Job:
     Attributes:
         target: name of the pseudo-target.
         members: its videos, indices of the source.
+        others: of which f is trained, and source SRCC is measured.
         repeat: number, from 0: draws who is in the pool and who is measured on.
         contenders: to compare, random selection first.
         budgets: labels to spend, ascending.
@@ -70,6 +71,7 @@ class Job:
 
     target: str
     members: Indices
+    others: Indices
     repeat: int
     contenders: Sequence[Contender]
     budgets: Sequence[int]
@@ -79,7 +81,7 @@ class Job:
     def id(self) -> str:
         """Tells it from every other one of a rehearsal."""
         asked = [[vars(each) for each in self.contenders], list(self.budgets), self.bounds]
-        return f"{self.target} {self.repeat} {fingerprint([self.members.tolist(), *asked])}"
+        return f"{self.target} {self.repeat} {fingerprint([self.members.tolist(), self.others.tolist(), *asked])}"
 
 
 @dataclass(frozen=True)
@@ -188,7 +190,7 @@ def _played(stage: Stage, job: Job) -> _Played:
     seed = crc32(f"{stage.config.seed} {job.target} {job.repeat}".encode()) >> 2
     rng = np.random.default_rng(seed)
     members = rng.permutation(job.members)[:MOST]
-    others = rng.permutation(np.setdiff1d(np.arange(len(source)), job.members))[:MOST_OTHERS]
+    others = rng.permutation(job.others)[:MOST_OTHERS]
     target_test, pool = _cut(members, TARGET_TEST)
     source_test, train = _cut(others, SOURCE_TEST)
     labeled = source.labeled(train, source.mos[train])
