@@ -52,8 +52,11 @@ def test_contract(rule: str, ties: str, size: int, budget: int, earlier: int, se
     assert run(np.random.default_rng(seed).permutation(size)) == found
 
 
-# Not k-means and typiclust: another number of clusters is another clustering.
-@pytest.mark.parametrize("rule", sorted({*RULES} - {"k-means", "typiclust"}))
+# Another number of clusters is another clustering, and two thirds of another budget are another number.
+WHOLE = {"k-means", "typiclust", "weighted-k-means", "difficult-k-means", "split"}
+
+
+@pytest.mark.parametrize("rule", sorted({*RULES} - WHOLE))
 def test_a_smaller_budget_is_a_beginning_of_a_larger(rule: str) -> None:
     ids, difficulty, videos = random_pool(20)
     setting = SelectionSettings(rule=rule)
@@ -99,7 +102,7 @@ def test_a_video_without_difficulty_is_named(value: float) -> None:
         select(["a", "b"], np.array([1.0, value]), None, 1, SelectionSettings(rule="difficulty"))
 
 
-@pytest.mark.parametrize("rule", sorted({*RULES} - {"random", "difficulty", "committee"}))
+@pytest.mark.parametrize("rule", sorted({*RULES} - {"random", "difficulty", "committee", "importance"}))
 def test_rules_that_need_content_say_so(rule: str) -> None:
     with pytest.raises(InputError, match=f"'{rule}' needs content features"):
         select(["a", "b"], np.ones(2), None, 1, SelectionSettings(rule=rule))

@@ -20,8 +20,8 @@ def difficult_k_means(pool: Pool, budget: int, settings: SelectionSettings, seed
     """
     opening, candidates = Opening(pool, budget), pool.candidates()
     hardest_first = candidates[np.argsort(-pool.difficulty[candidates], kind="stable")]
-    # A budget above half of the pool needs them all.
-    half = max(round(KEPT * len(candidates)), min(budget, len(candidates)))
+    # A budget above half of them needs more; in time, `budget` is the whole pool.
+    half = max(round(KEPT * len(candidates)), min(opening.most(), len(candidates)))
     parts = (np.sort(hardest_first[:half]), np.sort(hardest_first[half:]))
     chosen = [video for part in parts for video in medoids(pool, opening, part, seed)]
     return [Pick(video, float(pool.difficulty[video])) for video in chosen]

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from mdsvqa.config import SelectionSettings
+from mdsvqa.errors import InputError
 from mdsvqa.selection.base import Pick, Pool
 from mdsvqa.selection.facility_location import facility_location
 from mdsvqa.selection.greedy import greedy
@@ -17,11 +18,15 @@ def split(pool: Pool, budget: int, settings: SelectionSettings, seed: int) -> li
     The second part is as far from the first as it is from itself: its diversity counts all that is chosen.
     """
     # With the whole budget in view, so that what each group still needs can be paid in the second part.
-    covering = facility_location(pool, budget, settings, seed)
-    covering = covering[: max(1, round(COVERAGE * len(covering)))]
+    whole = facility_location(pool, budget, settings, seed)
+    covering = whole[: max(1, round(COVERAGE * len(whole)))]
     limits = pool.limits
     if limits.most_seconds is not None and limits.seconds is not None:
         spent = float(sum(limits.seconds[pick.index] for pick in covering))
         limits = replace(limits, most_seconds=limits.most_seconds - spent)
     rest = replace(pool, chosen=(*pool.chosen, *(pick.index for pick in covering)), limits=limits)
-    return [*covering, *greedy(rest, budget - len(covering), settings, seed)]
+    try:
+        return [*covering, *greedy(rest, budget - len(covering), settings, seed)]
+    except InputError:
+        # Near-duplicates made coverage give a group up and spend what it needed; a second choice would ask for it again.
+        return whole
