@@ -140,3 +140,12 @@ def test_a_group_of_near_duplicates_is_given_up_in_both_parts() -> None:
     pool = pool_of(places, [1, 3, 0, 0, 1, 2], limits=limits)
     found = picked(pool, 6)
     assert found == [pick.index for pick in facility_location(pool, 6, SETTINGS, 0)] == [3, 4, 2, 1]
+
+
+@given(st.integers(0, 99), st.floats(5, 60))
+def test_any_time_is_kept_with_the_fewest_of_each_group(seed: int, time: float) -> None:
+    rng = np.random.default_rng(seed)
+    seconds, group = rng.uniform(0.5, 2.0, 30), rng.integers(0, 2, 30)
+    found = picked(random_pool(30, seed, limits=Limits(group=group, least=1, seconds=seconds, most_seconds=time)), 30)
+    assert seconds[found].sum() <= time * (1 + 1e-9)
+    assert set(group[found].tolist()) == set(group.tolist())

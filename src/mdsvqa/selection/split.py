@@ -28,5 +28,5 @@ def split(pool: Pool, budget: int, settings: SelectionSettings, seed: int) -> li
     try:
         return [*covering, *greedy(rest, budget - len(covering), settings, seed)]
     except InputError:
-        # Near-duplicates made coverage give a group up and spend what it needed; a second choice would ask for it again.
+        # Coverage gave up a group of near-duplicates and spent what was kept for it; a new choice asks for it again.
         return whole
