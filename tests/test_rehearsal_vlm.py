@@ -33,7 +33,7 @@ def test_a_head_on_embeddings_and_the_model_itself(
     found = rehearse_study(config, Silent())
     assert "frozen embeddings" in found.proxy
     assert {each.contender for each in found.answer.standings} == {*RULES} - {"random"}
-    assert {result.contender for result in found.real} == {"base", "random", found.answer.recommended}
+    assert {result.contender for result in found.real} == {"base", "random", found.answer.leader}
     assert len({result.target for result in found.real}) == 1
     assert all(-1 <= result.srcc <= 1 for result in found.real)
     assert any("The model itself" in note for note in found.notes())

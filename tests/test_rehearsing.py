@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,11 @@ import yaml
 from commands import printed
 from mdsvqa.config import ConfigError, read_study
 from mdsvqa.errors import InputError
+from mdsvqa.evaluation.intervals import Interval
 from mdsvqa.external import RULES as EXTERNAL_RULES
 from mdsvqa.progress import Silent
 from mdsvqa.rehearsal_study import rehearse_study
-from mdsvqa.rehearsing import load_rehearsal, recommendation
+from mdsvqa.rehearsing import _fallback, load_rehearsal, recommendation
 from mdsvqa.results import measure, write_results
 from mdsvqa.study import run_study
 from mdsvqa.tables import TableError, read_table
@@ -67,7 +69,8 @@ def test_it_recommends_a_rule_and_keeps_what_it_found(study: Path) -> None:
     config = read_study(study)
     found = rehearse_study(config, Silent())
     assert {each.contender for each in found.answer.standings} == set(RULES)
-    assert found.answer.recommended in {*RULES, "random"}
+    assert found.answer.leader in {*RULES, "random"}
+    assert found.recommended == (found.answer.leader if found.answer.distinguishable else "facility-location")
     assert found.budget == 6
     assert len(found.targets) == 6
     assert sum(weight for *_, weight in found.targets) == pytest.approx(1)
@@ -151,8 +154,8 @@ def test_auto_uses_what_the_rehearsal_recommends(study: Path) -> None:
     outcome = run_study(config, Silent())
     found = load_rehearsal(config)
     assert found is not None
-    assert outcome.config.selection.rule == found.chosen["rule"] == found.answer.recommended
-    assert {row["rule"] for row in outcome.selected} == {found.answer.recommended}
+    assert outcome.config.selection.rule == found.chosen["rule"] == found.recommended
+    assert {row["rule"] for row in outcome.selected} == {found.recommended}
     assert outcome.waiting_for == ""
 
 
@@ -180,7 +183,7 @@ def test_the_page_shows_promise_and_reality(study: Path) -> None:
 def test_json(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, _ = printed(capsys, "rehearse", study, "--json", "--repeats", 2)
     found = json.loads(out)
-    assert found["answer"]["recommended"] in {*RULES, "random"}
+    assert found["answer"]["leader"] in {*RULES, "random"}
     assert found["sentence"].endswith(".")
 
 
@@ -243,8 +246,23 @@ def test_two_rounds_needs_two_rounds(study: Path) -> None:
         read_study(write(study.parent, selection={"rule": "two-rounds"}))
 
 
-def test_nothing_gained_is_said(study: Path) -> None:
+def test_what_is_said(study: Path) -> None:
     found = rehearse_study(read_study(study), Silent()).answer
-    from dataclasses import replace
+    best = found.standings[0].contender
+    assert recommendation(replace(found, leader=best, p_value=0.01), best).startswith(f"Use {best}: ")
+    doubtful = recommendation(replace(found, leader=best, p_value=0.3), "k-means")
+    assert doubtful.startswith("No rule is distinguishable from random here (p = 0.30)")
+    assert doubtful.endswith("Fall back on k-means.")
+    assert "none gained" in recommendation(replace(found, leader="random"), "random")
 
-    assert "at random" in recommendation(replace(found, recommended="random"))
+
+def test_the_fallback_is_used_unless_it_did_worse_beyond_doubt(study: Path) -> None:
+    settings = {"rules": RULES, "repeats": 2, "fallback": "k-means"}
+    found = rehearse_study(read_study(write(study.parent, rehearsal=settings)), Silent())
+    assert found.answer.distinguishable or found.recommended == "k-means"
+    worse = [
+        replace(each, gain=Interval(-0.2, -0.3, -0.1)) if each.contender == "k-means" else each
+        for each in found.answer.standings
+    ]
+    assert _fallback(replace(found.answer, standings=worse), "k-means") == "random"
+    assert _fallback(replace(found.answer, standings=worse), "mds") == "mds"

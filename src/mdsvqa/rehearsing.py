@@ -60,17 +60,19 @@ class Rehearsal:
     """What a rehearsal found, as it is kept.
 
     Attributes:
-        answer: standings and recommendation.
+        answer: standings, the leader, and whether it can be told from random selection.
+        recommended: the leader, or where it cannot be told from random selection the study's fallback.
         curve: target SRCC by labels.
         targets: pseudo-targets: name, videos and weight.
         asked, budget: labels of the study and of each repeat, which parts of the source may not be large enough for.
-        chosen: settings of the recommended contender, as `SelectionSettings` has them.
+        chosen: settings of the recommended rule, as `SelectionSettings` has them.
         complete: whether all repeats were done; else the time was up.
         proxy: what stood in for f; empty where f itself was trained again.
         real: where f is a vision-language model and was itself fine-tuned on some pseudo-targets.
     """
 
     answer: Answer
+    recommended: str
     curve: Sequence[CurvePoint]
     targets: Sequence[tuple[str, int, float]]
     asked: int
@@ -82,7 +84,7 @@ class Rehearsal:
 
     def sentence(self) -> str:
         """The recommendation."""
-        return recommendation(self.answer)
+        return recommendation(self.answer, self.recommended)
 
     def notes(self) -> list[str]:
         """Limits that its reader must know."""
@@ -109,11 +111,16 @@ class Rehearsal:
         return found
 
 
-def recommendation(found: Answer) -> str:
-    """One sentence: the rule, what to expect of it, and how sure that is."""
+def recommendation(found: Answer, recommended: str) -> str:
+    """In a sentence or two: the rule, what to expect of it, and how sure that is.
+
+    Args:
+        found: by the rehearsal.
+        recommended: see `Rehearsal`.
+    """
     best = found.best
     if best is None:
-        return "No rule is distinguishable from random here, and none gained in the mean: draw the videos at random."
+        return f"No rule is distinguishable from random here, and none gained in the mean. Use {recommended}."
     expected = f"of which {best.expected:+.3f} is to be expected" if best.expected > 0.0005 else "which chance explains"
     told = (
         f"{best.gain:+.3f} SRCC over random selection, {expected}; the chance that random would do as well is "
@@ -123,7 +130,7 @@ def recommendation(found: Answer) -> str:
         return f"Use {best.contender}: {told}"
     return (
         f"No rule is distinguishable from random here (p = {found.p_value:.2f}); the best mean is that of "
-        f"{best.contender}: {told}"
+        f"{best.contender}: {told} Fall back on {recommended}."
     )
 
 
@@ -165,7 +172,7 @@ def rehearse(
         "model": fingerprint([base.cost, base.gamma]),
     }
     results, cut = _run(config, plan, stage, maker, show, engine_name, address, overwrite=overwrite)
-    found = _summed_up(plan, results, asked, complete=not cut, proxy=proxy)
+    found = _summed_up(plan, results, asked, config.rehearsal.fallback, complete=not cut, proxy=proxy)
     if config.rehearsal.real and is_vlm(config.quality.model):
         choices = _real_choices(stage, plan, found, config.rehearsal.real)
         found = replace(found, real=tuple(rehearse_really(config, material, choices, show, overwrite=overwrite)))
@@ -317,28 +324,38 @@ def _run(
 
 
 def _real_choices(stage: Stage, plan: Race, found: Rehearsal, count: int) -> list[Choice]:
-    """What random selection and the recommended contender chose in the first repeat on the heaviest pseudo-targets."""
-    wanted = {RANDOM, found.answer.recommended}
+    """What random selection and the leader chose in the first repeat on the heaviest pseudo-targets."""
+    wanted = {RANDOM, found.answer.leader}
     tried = [each for each in plan.contenders if each.name in wanted]
     heaviest = sorted(plan.targets, key=lambda target: -target.weight)[:count]
     jobs = [Job(target.name, target.members, target.others, 0, tried, [plan.budget]) for target in heaviest]
     return [choice for job in jobs for choice in choices_of(stage, job)]
 
 
-def _summed_up(plan: Race, results: Sequence[Result], asked: int, *, complete: bool, proxy: str) -> Rehearsal:
+def _fallback(found: Answer, rule: str) -> str:
+    """The rule for where nothing can be told, unless it did worse than random selection beyond doubt."""
+    worse = any(each.contender.split()[0] == rule and each.gain.high < 0 for each in found.standings)
+    return RANDOM if worse else rule
+
+
+def _summed_up(
+    plan: Race, results: Sequence[Result], asked: int, fallback: str, *, complete: bool, proxy: str
+) -> Rehearsal:
     found = answer(results, plan.targets, plan.budget)
     weights = {target.name: target.weight for target in plan.targets}
     last = [each.contender for each in found.standings]
     tried = {r.contender for r in results if r.budget != plan.budget and r.budget in plan.curve}
     names = [RANDOM, *(name for name in last if name in tried)]
-    chosen = next(each for each in plan.contenders if each.name == found.recommended)
+    recommended = found.leader if found.distinguishable else _fallback(found, fallback)
+    contender = next((each for each in plan.contenders if recommended in (each.name, each.rule)), None)
     return Rehearsal(
         found,
+        recommended,
         curve_points(results, names, sorted({plan.budget, *plan.curve}), weights),
         [(target.name, len(target.members), target.weight) for target in plan.targets],
         asked,
         plan.budget,
-        chosen.settings(),
+        {"rule": recommended} if contender is None else contender.settings(),
         complete,
         proxy,
     )

@@ -61,11 +61,11 @@ def rehearsal_sentences(found: Rehearsal, real: Mapping[str, RuleSummary]) -> li
     """The recommendation, and how its promises were kept."""
     sentences = [found.sentence()]
     gains = {name: gain for name, gain in real_gains(found, real).items() if gain is not None}
-    best = found.answer.best
-    if best is not None and best.contender in gains:
+    promised = next((each for each in found.answer.standings if each.contender == found.recommended), None)
+    if promised is not None and promised.contender in gains:
         sentences.append(
-            f"In this study {best.contender} gained {gains[best.contender]:+.3f} SRCC over random selection; "
-            f"{best.expected:+.3f} was to be expected."
+            f"In this study {promised.contender} gained {gains[promised.contender]:+.3f} SRCC over random selection; "
+            f"{promised.expected:+.3f} was to be expected."
         )
     correlation = promise_correlation(found, real)
     if correlation is not None:
@@ -93,7 +93,8 @@ def rehearsal_json(found: Rehearsal | None, real: Mapping[str, RuleSummary]) -> 
         return None
     best = found.answer.best
     return {
-        "recommended": found.answer.recommended,
+        "recommended": found.recommended,
+        "leader": found.answer.leader,
         "distinguishable": found.answer.distinguishable,
         "p_value": found.answer.p_value,
         "expected_gain": best.expected if best else 0.0,
@@ -106,7 +107,9 @@ def rehearsal_json(found: Rehearsal | None, real: Mapping[str, RuleSummary]) -> 
 def budget_points(found: Rehearsal) -> list[BudgetPoint]:
     """The curve as the page draws it: the recommended rule, random selection, and the two bounds."""
     answer = found.answer
-    shown = {RANDOM: "random", answer.recommended: "recommended"}
+    tried = {point.contender for point in found.curve}
+    line = found.recommended if found.recommended in tried else answer.leader
+    shown = {line: "recommended", RANDOM: "random"}
     points = [
         BudgetPoint(point.contender, shown.get(point.contender, "other"), point.labels, point.srcc)
         for point in found.curve

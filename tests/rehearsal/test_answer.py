@@ -75,14 +75,14 @@ def test_differences_within_their_errors_promise_nothing() -> None:
     found = answer(results({"a": [[0.1], [-0.09]], "b": [[-0.1], [0.1]]}), targets(2), BUDGET)
     assert [s.expected for s in found.standings] == [0.0, 0.0]
     assert [s.chance for s in found.standings] == [0.5, 0.5]
-    assert found.recommended == "a"
+    assert found.leader == "a"
     assert not found.distinguishable
 
 
 def test_of_two_with_one_mean_the_steadier_is_recommended() -> None:
     steady, risky = [[0.02], [0.021], [0.019], [0.02]], [[0.06], [-0.03], [0.05], [0.0]]
     found = answer(results({"risky": risky, "steady": steady}), targets(4), BUDGET)
-    assert found.recommended == "steady"
+    assert found.leader == "steady"
 
 
 def test_a_steady_lead_is_told_and_nothing_else_is() -> None:
@@ -90,7 +90,7 @@ def test_a_steady_lead_is_told_and_nothing_else_is() -> None:
     assert lead.p_value == pytest.approx(1 / 64)
     assert lead.distinguishable
     behind = answer(results({"a": [[-0.02]] * 6}), targets(6), BUDGET)
-    assert behind.recommended == RANDOM
+    assert behind.leader == RANDOM
     assert behind.best is None
     assert not behind.distinguishable
 

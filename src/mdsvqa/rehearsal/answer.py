@@ -55,15 +55,15 @@ class Answer:
 
     Attributes:
         standings: of the contenders, the best expected gain first; random selection is not among them.
-        recommended: name of the contender to use; "random" where none gained.
-        p_value: that a lead such as the recommended one's arises where no contender is better than random selection;
+        leader: name of the contender of largest expected gain; "random" where none gained.
+        p_value: that a lead such as its own arises where no contender is better than random selection;
             the search over all contenders is accounted for.
         random_srcc, base_srcc, everything_srcc: target SRCC of random selection, of no new labels, of the whole pool
             labeled; weighted means.
     """
 
     standings: Sequence[Standing]
-    recommended: str
+    leader: str
     p_value: float
     random_srcc: float
     base_srcc: float
@@ -71,13 +71,13 @@ class Answer:
 
     @property
     def distinguishable(self) -> bool:
-        """Whether the recommended rule can be told from random selection."""
-        return self.recommended != RANDOM and self.p_value < LEVEL
+        """Whether the leader can be told from random selection."""
+        return self.leader != RANDOM and self.p_value < LEVEL
 
     @property
     def best(self) -> Standing | None:
-        """The standing of the recommended contender; None where that is random selection."""
-        return next((each for each in self.standings if each.contender == self.recommended), None)
+        """The standing of the leader; None where that is random selection."""
+        return next((each for each in self.standings if each.contender == self.leader), None)
 
 
 def answer(results: Sequence[Result], targets: Sequence[PseudoTarget], budget: int) -> Answer:
