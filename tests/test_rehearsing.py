@@ -235,6 +235,15 @@ def test_another_budget_adds_to_what_is_there(study: Path) -> None:
     assert found.budget == 5
 
 
+def test_a_budget_in_time_and_an_audit(study: Path) -> None:
+    """Two minutes of videos of 10 seconds, a quarter of it for the audit: 9 videos."""
+    rows = list(csv.reader((study.parent / "manifest.csv").open()))
+    with (study.parent / "manifest.csv").open("w") as file:
+        csv.writer(file).writerows([[*rows[0], "seconds"], *([*row, 10] for row in rows[1:])])
+    found = rehearse_study(read_study(write(study.parent, selection={"budget": "2 min", "audit": 0.25})), Silent())
+    assert found.asked == 9
+
+
 def test_auto_needs_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "difficulty.csv").write_text("id,difficulty\na,1\nb,2\n")
     _, err = printed(capsys, "select", tmp_path / "difficulty.csv", "--rule", "auto", "--budget", 1, code=1)

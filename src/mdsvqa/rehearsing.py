@@ -22,7 +22,6 @@ from mdsvqa.config import (
     Space,
     StudyConfig,
     budget_count,
-    budget_seconds,
 )
 from mdsvqa.content.chamfer import Content
 from mdsvqa.evaluation.intervals import Interval
@@ -47,6 +46,7 @@ from mdsvqa.rehearsal.pseudo_targets import (
 from mdsvqa.rehearsal.racing import Race, race, rungs
 from mdsvqa.rehearsal.repeats import TARGET_TEST, Choice, Job, Result, Stage, choices_of
 from mdsvqa.rehearsal_real import RealResult, rehearse_really
+from mdsvqa.selection.audit import budget_of, mean_budget
 from mdsvqa.tables import REPEATS, Maker, ResultTable, fingerprint, is_table, json_text, read_table, write_atomically
 
 Floats = NDArray[np.float64]
@@ -242,7 +242,7 @@ def _plan(config: StudyConfig, material: Material, rules: Sequence[str] | None) 
         settings.scales or [config.selection.scale],
         settings.features or [config.selection.features],
     )
-    asked, budget, curve = _budgets(config, len(material.pool), targets)
+    asked, budget, curve = _budgets(config, material, targets)
     limit = float("inf") if settings.minutes is None else 60 * settings.minutes
     return Race(targets, racing, budget, curve, rungs(settings.repeats), limit), asked
 
@@ -285,15 +285,13 @@ def _parts(config: StudyConfig, material: Material, content: Floats) -> dict[str
     return groups([None if said[video] in MISSING else str(said[video]) for video in ids], settings.targets)
 
 
-def _budgets(config: StudyConfig, pool: int, targets: Sequence[PseudoTarget]) -> tuple[int, int, list[int]]:
+def _budgets(config: StudyConfig, material: Material, targets: Sequence[PseudoTarget]) -> tuple[int, int, list[int]]:
     """Labels of the study, of each repeat, and of the curve."""
     smallest = round((1 - TARGET_TEST) * min(len(target.members) for target in targets))
     most = max(2, round(LARGEST_SHARE * smallest))
-    time = budget_seconds(config.selection.budget)
-    if time is None:
-        asked = budget_count(config.selection.budget, pool)
-    else:
-        asked = budget_count(config.rehearsal.budgets[0], pool)
+    pool = len(material.pool)
+    # Without the audit, from which nothing is learned; a time as the videos that it pays in the mean.
+    asked = mean_budget(budget_of(config.selection, pool, material.pool_arrays(config).limits))
     curve = {max(2, min(smallest, budget_count(budget, pool))) for budget in config.rehearsal.budgets}
     return asked, max(2, min(most, asked)), sorted(curve)
 

@@ -10,6 +10,7 @@ import pytest
 
 from mdsvqa.evaluation.intervals import Interval
 from mdsvqa.report.data import (
+    BudgetPoint,
     PairedVideo,
     PoolPoint,
     ReportData,
@@ -68,13 +69,20 @@ def make_pairs(count: int) -> list[VideoPair]:
 
 def make_full_study() -> ReportData:
     """A study with every section."""
-    names = ("rules", "datasets", "rounds", "failure", "audit", "reliability")
+    names = ("rules", "datasets", "rounds", "failure", "audit", "reliability", "rehearsal")
     study = make_study()
     pool = [replace(point, audit=point.rank in (1, 2)) for point in study.pool]
     return replace(
         study,
         pool=pool,
         tables={name: make_table(name) for name in names},
+        rehearsal=["Use split: it gained.", "It kept its promise."],
+        budgets=[
+            BudgetPoint("no new labels", "base", 0, 0.50),
+            *(BudgetPoint("split <of 2>", "recommended", spent, 0.6 + spent / 1000) for spent in (8, 20, 40)),
+            *(BudgetPoint("random", "random", spent, 0.6 + spent / 1010) for spent in (8, 20, 40)),
+            BudgetPoint("everything labeled", "everything", 0, 0.8),
+        ],
         failure=["f errs more on the chosen videos.", "Errors are distances of ranks."],
         base_sees_none=make_pairs(4),
         tuned_sees_none=make_pairs(1),

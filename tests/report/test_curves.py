@@ -1,12 +1,21 @@
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from scipy.special import expit
 
 from mdsvqa.evaluation.intervals import Interval
-from mdsvqa.report.curves import binned_means, calibration, fitted_curve, learning_curve, width_bars
-from mdsvqa.report.data import RoundResult, ScatterPoint
+from mdsvqa.report.curves import (
+    CURVE,
+    binned_means,
+    budget_curve,
+    calibration,
+    fitted_curve,
+    learning_curve,
+    width_bars,
+)
+from mdsvqa.report.data import BudgetPoint, RoundResult, ScatterPoint
 
 
 def test_calibration_shares_axes_and_grows_upwards_and_to_the_right():
@@ -73,3 +82,30 @@ def test_width_bars_count_every_video():
     assert [x for x, _, height in bars.bars if height] == pytest.approx([100 * 10 / 24, 100 * 23 / 24], abs=0.01)
     assert bars.ticks[0] == (0.0, "0.00")
     assert width_bars([]) is None
+
+
+def test_budget_curve_places_budgets_bounds_and_names() -> None:
+    points = [
+        BudgetPoint("none", "base", 0, 0.5),
+        BudgetPoint("split", "recommended", 10, 0.70),
+        BudgetPoint("split", "recommended", 20, 0.71),
+        BudgetPoint("random", "random", 10, 0.69),
+        BudgetPoint("random", "random", 20, 0.71),
+        BudgetPoint("all", "everything", 0, 0.9),
+    ]
+    curve = budget_curve(points)
+    assert curve is not None
+    lines = {line.label: line for line in curve.lines}
+    assert [len(lines[name].dots) for name in ("none", "split", "random", "all")] == [0, 2, 2, 0]
+    # More is higher, and further to the right.
+    assert lines["split"].dots[0].x < lines["split"].dots[1].x
+    assert lines["split"].dots[0].y < lines["random"].dots[0].y
+    # Names do not stand on each other, though two lines end in one place.
+    heights = sorted(line.label_y for line in curve.lines)
+    assert min(b - a for a, b in pairwise(heights)) >= 15
+    assert max(heights) <= CURVE[1]
+
+
+def test_one_budget_is_no_curve() -> None:
+    assert budget_curve([BudgetPoint("split", "recommended", 10, 0.7)]) is None
+    assert budget_curve([]) is None

@@ -74,7 +74,8 @@ def test_the_page_loads_nothing(study, page):
 def test_every_section_is_there_and_asks_for_nothing(full_study):
     page = Page(render_page(full_study))
     sections = [attributes["id"] for attributes in page.of("section")]
-    assert sections[:7] == ["help", "selected", "failure", "agreement", "disagreement", "audit", "reliability"]
+    names = ["help", "selected", "rehearsal", "failure", "agreement", "disagreement", "audit", "reliability"]
+    assert sections[:8] == names
     links = [value for _, attributes in page.elements for name, value in attributes.items() if name in ("src", "href")]
     outside = {value for value in links if not value.startswith(("#", "data:"))}
     assert outside == {"https://arxiv.org/abs/2603.11525"}
@@ -83,13 +84,13 @@ def test_every_section_is_there_and_asks_for_nothing(full_study):
 
 def test_sections_without_figures_are_left_out(page):
     sections = {attributes["id"] for attributes in page.of("section")}
-    assert sections.isdisjoint({"failure", "disagreement", "audit", "reliability"})
+    assert sections.isdisjoint({"rehearsal", "failure", "disagreement", "audit", "reliability"})
 
 
 def test_the_files_of_a_table_are_in_the_page(full_study):
     page = Page(render_page(full_study))
     files = {link["download"]: link["href"] for link in page.of("a") if "download" in link}
-    assert len(files) == 2 * 6
+    assert len(files) == 2 * 7
     kind, text = files["rules.csv"].split(",", 1)
     assert kind == "data:text/csv;charset=utf-8;base64"
     assert base64.b64decode(text).decode() == csv_text(full_study.tables["rules"])
