@@ -69,6 +69,7 @@ def material_of(source: tuple[Floats, Floats], pool: Floats) -> Material:
         source_test=np.empty(0, np.int64),
         failures={},
         maker={},
+        content_is_features=True,
     )
 
 

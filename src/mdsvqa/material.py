@@ -41,6 +41,7 @@ class Material:
         source, pool, target_test, source_test: indices of the videos in each role.
         failures: why the other videos are not here, by id.
         maker: what made the features and the content, for the results that depend on them.
+        content_is_features: there are no files, and the standardised features stand in for content.
     """
 
     videos: Sequence[Video]
@@ -53,6 +54,7 @@ class Material:
     source_test: Indices
     failures: Mapping[str, str]
     maker: Mapping[str, str]
+    content_is_features: bool = False
 
     def ids(self, role: Indices) -> list[str]:
         """The ids of the videos in a role."""
@@ -75,17 +77,21 @@ class Material:
         return Pool(
             ids,
             self.features[self.pool],
-            self.space(config.selection.features).take(self.pool),
+            self.space(config.selection.features, self.pool),
             self.mos(self.pool),
             self.dataset[self.pool],
             limits,
         )
 
-    def space(self, name: Space) -> Content:
-        """The features in which videos are compared, of all videos: those that show content, or those that f reads."""
-        if name == "content":
-            return self.content
-        return Content.stack(list(Standardiser.fit(self.features)(self.features)[:, None, :]))
+    def space(self, name: Space, role: Indices) -> Content:
+        """The features in which the videos of a role are compared: those that show content, or those that f reads.
+
+        The latter in units of these videos: in those of others a few features may outweigh all else.
+        """
+        if name == "content" and not self.content_is_features:
+            return self.content.take(role)
+        features = self.features[role]
+        return Content.stack(list(Standardiser.fit(features)(features)[:, None, :]))
 
     def only(self, kept: NDArray[np.bool_], reason: str) -> "Material":
         """Without some of the videos, which become failures for the stated reason."""
@@ -190,7 +196,8 @@ def gather(config: StudyConfig, show: Show, *, overwrite: bool = False) -> Mater
         )
         rows = _rows(table, videos, failures)
         made_features = fingerprint(read_meta(config.out / "features"))
-    if config.quality.features is not None and not any(video.path for video in videos):
+    content_is_features = config.quality.features is not None and not any(video.path for video in videos)
+    if content_is_features:
         # One "frame" a video: the standardised features say how different two videos are.
         known = np.stack([rows[video.id] for video in videos])
         frames = dict(zip(rows, Standardiser.fit(known)(known)[:, None, :], strict=True))
@@ -202,7 +209,7 @@ def gather(config: StudyConfig, show: Show, *, overwrite: bool = False) -> Mater
     usable = [video for video in videos if video.id not in failures]
     if not usable:
         raise ConfigError(f"{config.videos}: not one of its {len(videos)} videos can be used: {_first(failures)}")
-    return _in_roles(
+    found = _in_roles(
         usable,
         np.stack([rows[video.id] for video in usable]).astype(np.float64),
         Content.stack([frames[video.id] for video in usable]),
@@ -210,6 +217,7 @@ def gather(config: StudyConfig, show: Show, *, overwrite: bool = False) -> Mater
         {"features": made_features, "content": made_content},
         config,
     )
+    return replace(found, content_is_features=content_is_features)
 
 
 def _with_role(video: Video) -> Video:

@@ -266,7 +266,7 @@ def _stage(config: StudyConfig, material: Material, base: KernelModel, plan: Rac
         material.dataset[videos],
     )
     names = {each.features or "content" for each in plan.contenders}
-    spaces: dict[Space, Content] = {name: material.space(name).take(videos) for name in names}
+    spaces: dict[Space, Content] = {name: material.space(name, videos) for name in names}
     return Stage(source, spaces, bare, base.cost, base.gamma)
 
 

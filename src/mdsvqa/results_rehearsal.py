@@ -28,6 +28,7 @@ def rehearsal_table(found: Rehearsal, real: Mapping[str, RuleSummary]) -> Table:
         Column("Gain", "rehearsed", signed=True),
         Column("Expected", "rehearsed", signed=True),
         Column("Random as good", "rehearsed", decimals=2),
+        Column("Source SRCC", "rehearsed"),
         Column("Won", "pseudo-targets"),
         Column("Lost", "pseudo-targets"),
         Column("Repeats", "pseudo-targets"),
@@ -38,7 +39,8 @@ def rehearsal_table(found: Rehearsal, real: Mapping[str, RuleSummary]) -> Table:
         Row(
             each.contender,
             (
-                *(each.gain, each.expected, each.chance, each.wins, each.losses, each.repeats),
+                *(each.gain, each.expected, each.chance, each.source_srcc),
+                *(each.wins, each.losses, each.repeats),
                 *((gains.get(each.contender),) if real else ()),
             ),
         )
