@@ -1,6 +1,6 @@
 """Does a rehearsal on the labeled source choose the rule that serves on the real target?
 
-    python benchmarks/rehearsal.py [--seeds 20] [--rehearsals 4] [--data ../shared/data/videval]
+    python benchmarks/rehearsal.py [--seeds 20] [--rehearsals 2] [--data ../shared/data/videval]
     python benchmarks/rehearsal.py --permuted 50
 
 YouTube-UGC is the source and KoNViD-1k the real target, then the reverse. A rehearsal sees the features and MOS of a
@@ -214,7 +214,7 @@ CONSOLE, STDERR = Console(width=110), Console(stderr=True)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--rehearsals", type=int, default=4, help="in each direction, each on another 80%% of the MOS")
+    parser.add_argument("--rehearsals", type=int, default=2, help="in each direction, each on another 80%% of the MOS")
     parser.add_argument("--repeats", type=int, help="of the best rules on each pseudo-target")
     parser.add_argument("--permuted", type=int, default=0, help="runs with shuffled MOS, in place of all else")
     parser.add_argument("--data", type=Path, default=Path("../shared/data/videval"))
