@@ -20,7 +20,8 @@ CLUSTER = "Where"
 def rehearse(
     study: Annotated[Path, typer.Argument(help="The study, as `mdsvqa init` writes it.")],
     repeats: Annotated[
-        int | None, typer.Option(min=2, help=f"On each pseudo-target, of the best rules. [default: {DEFAULTS.repeats}]")
+        int | None,
+        typer.Option(min=2, help=f"On each pseudo-target, of the best rules; {DEFAULTS.repeats} by default."),
     ] = None,
     minutes: Annotated[float | None, typer.Option(help="After which no further repeat is begun.")] = None,
     overwrite: Overwrite = False,
@@ -38,9 +39,9 @@ def rehearse(
 ) -> None:
     """Find out on the labeled source which rule to choose by, before labels are paid for.
 
-    Parts of the source play the unlabeled pool in turn: the model is trained without them, every rule spends the budget
-    there, and the known MOS say what each would have gained. What it found is kept in the study's folder; `rule: auto`
-    in the study uses it.
+    Parts of the labeled source play the pool in turn, and every rule spends the
+    budget there: the known MOS say what it gains. The answer stays in the
+    folder of the study, and `rule: auto` in the study uses it.
     """
     if engine not in ("local", "ray"):
         raise InputError(f"--engine {engine}: expected local or ray.")
