@@ -17,22 +17,14 @@ from mdsvqa.difficulty.prediction import Prediction, predict_difficulty, refitte
 from mdsvqa.finetuning.statistical import finetune, train
 from mdsvqa.quality.statistical import KernelModel, LabeledFeatures
 from mdsvqa.selection.base import Limits, Pick
-from mdsvqa.selection.rules import FREE, select
+from mdsvqa.selection.rules import FREE, RULES, select
 
 Floats = NDArray[np.float64]
 # The comparison's own names: no new labels, and every video of the pool labeled.
 BASE, EVERYTHING = "base", "everything"
-NEED_DIFFICULTY = (
-    "mds",
-    "difficulty",
-    "difficulty-facility",
-    "committee",
-    "weighted-k-means",
-    "difficult-k-means",
-    "importance",
-    "split",
-    "two-rounds",
-)
+# Rules that cover content or draw at random; all others go by a predicted difficulty.
+WITHOUT_DIFFICULTY = ("random", "core-set", "k-means", "facility-location", "typiclust", "freesel")
+NEED_DIFFICULTY = tuple(rule for rule in RULES if rule not in WITHOUT_DIFFICULTY)
 COMMITTEE, TWO_ROUNDS = "committee", "two-rounds"
 
 
