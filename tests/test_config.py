@@ -48,7 +48,7 @@ def test_template(write: Write, tmp_path: Path) -> None:
 
 
 def test_template_with_every_comment_removed(write: Write, tmp_path: Path) -> None:
-    assert sum(bool(COMMENTED.match(line)) for line in TEMPLATE.splitlines()) == 18
+    assert sum(bool(COMMENTED.match(line)) for line in TEMPLATE.splitlines()) == 22
     # Predictions are for a precomputed model only, which the template says in its list of models.
     text = uncommented(TEMPLATE).replace("model: statistical\n", "model: precomputed\n")
     config = read_study(write(text))
@@ -59,6 +59,7 @@ def test_template_with_every_comment_removed(write: Write, tmp_path: Path) -> No
     assert config.selection == defaults.selection.model_copy(update={"audit": 0.2, **limits})
     assert config.comparison.seeds == defaults.comparison.seeds
     assert config.comparison.rules == ("mds", "core-set", "k-means")
+    assert config.rehearsal == defaults.rehearsal.model_copy(update={"minutes": 10.0})
     assert config.mos_scale == {"konvid": "1-5", "live": "DMOS 0-100"}
     assert config.quality.predictions == tmp_path / "predictions.csv"
     assert config.quality.scores_after == tmp_path / "predictions_after_finetuning.csv"
@@ -68,7 +69,7 @@ def test_template_with_every_comment_removed(write: Write, tmp_path: Path) -> No
 @pytest.mark.parametrize("number", OUTER)
 def test_template_with_one_comment_removed(number: int, write: Write) -> None:
     lines = TEMPLATE.splitlines()
-    below = 2 if lines[number] == "# comparison:" else 0
+    below = {"# comparison:": 2, "# rehearsal:": 3}.get(lines[number], 0)
     for place in range(number, number + below + 1):
         lines[place] = uncommented(lines[place])
     text = "\n".join(lines)

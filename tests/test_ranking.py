@@ -198,8 +198,8 @@ def test_fidelity_of_pairs_is_that_of_torch(items: list[tuple[int, int]], seed: 
     at = score.detach().numpy()
     loss, by_pair = fidelity_of(at[pairs.better] - at[pairs.worse], pairs, 0.25)
     gradient = np.bincount(pairs.better, by_pair, len(items)) - np.bincount(pairs.worse, by_pair, len(items))
-    assert loss == pytest.approx(plain.item(), abs=1e-9)
-    np.testing.assert_allclose(gradient, score.grad.numpy(), atol=1e-9)
+    assert loss == pytest.approx(plain.item(), abs=1e-7)
+    np.testing.assert_allclose(gradient, score.grad.numpy(), atol=1e-7)
 
 
 def test_fidelity_of_hopeless_pairs_is_finite() -> None:

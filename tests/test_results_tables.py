@@ -69,7 +69,8 @@ def make_outcome(*, rated: bool = True, audit: int = 0, trials: bool = False) ->
         if trials
     ]
     audited = {video: float(mos[int(video[1:])]) for video in chosen[:audit]}
-    return Outcome(material, selected, [before, after], rng.uniform(1, 5, EACH), trials=runs, audit=audited)
+    config = StudyConfig(videos=Path())
+    return Outcome(material, config, selected, [before, after], rng.uniform(1, 5, EACH), trials=runs, audit=audited)
 
 
 def test_each_data_set_has_its_own_figures_and_the_mean_is_theirs(tmp_path: Path) -> None:

@@ -367,7 +367,7 @@ class SelectionSettings(Settings):
             else. "auto" takes a GPU if there is one; None leaves the number of threads as it is; bytes.
     """
 
-    rule: RuleName | Literal["auto"] = "mds"
+    rule: Literal[RuleName, "auto"] = "mds"
     features: Space = "content"
     budget: int | str = "5%"
     # Raw lambdas do not transfer between feature spaces. On z-scores and mean distance 1, about 3 did best for the
