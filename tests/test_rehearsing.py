@@ -112,7 +112,7 @@ def test_killed_it_goes_on_to_the_same_answer(study: Path, tmp_path: Path) -> No
     repeats = study.parent / "killed" / "rehearsal" / "repeats"
     with subprocess.Popen([sys.executable, "-m", "mdsvqa", "rehearse", str(killed)], stderr=subprocess.DEVNULL) as run:
         ends = time.monotonic() + 120
-        while len(list(repeats.glob("part-*"))) < 3 and time.monotonic() < ends:
+        while len(list(repeats.glob("part-*.parquet"))) < 3 and time.monotonic() < ends:
             time.sleep(0.02)
         os.kill(run.pid, signal.SIGKILL)
     there = len(list(repeats.glob("part-*.parquet")))
