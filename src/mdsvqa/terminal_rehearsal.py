@@ -32,14 +32,20 @@ def _rules(found: Rehearsal) -> Table:
     table = Table(
         title=title,
         caption=f"No new labels: {answer.base_srcc - answer.random_srcc:+.3f}. Everything labeled: "
-        f"{answer.everything_srcc - answer.random_srcc:+.3f}. Rules that did worse had fewer repeats.",
+        f"{answer.everything_srcc - answer.random_srcc:+.3f}. Rules that did worse had fewer runs. "
+        "chance: that random does as well; won: pseudo-targets won/lost.",
         title_justify="left",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
-    for heading in ("rule", "gain [95%]", "expected", "random as good", "won/lost", "repeats"):
-        table.add_column(heading, justify="left" if heading == "rule" else "right", no_wrap=heading != "rule")
+    for heading in ("rule", "gain [95%]", "expected", "chance", "won", "runs"):
+        table.add_column(
+            heading,
+            justify="left" if heading == "rule" else "right",
+            no_wrap=heading != "rule",
+            min_width=20 if heading == "rule" else None,
+        )
     for each in answer.standings:
         table.add_row(
             each.contender,
