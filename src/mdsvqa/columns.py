@@ -50,6 +50,18 @@ class Columns:
             raise ColumnError(f"{self.path}: has no column {name!r}; found {', '.join(self.cells)}.")
         return self.cells[name]
 
+    def said_of(self, videos: Sequence[str], name: str) -> list[str | None]:
+        """What a column says of each of some videos, as text; None where its cell is empty.
+
+        Raises:
+            ColumnError: there is no such column, or a video is not in the table.
+        """
+        said = dict(zip(self.ids(), self.column(name), strict=True))
+        missing = next((video for video in videos if video not in said), None)
+        if missing is not None:
+            raise ColumnError(f"{self.path}: video {missing!r} is not in it, so its {name} is unknown.")
+        return [None if said[video] in MISSING else str(said[video]) for video in videos]
+
     def numbers(self, name: str) -> NDArray[np.float64]:
         """A column as numbers, NaN where the cell is empty.
 

@@ -90,6 +90,10 @@ class VlmSettings(Settings):
     trust_remote_code: bool = False
     seed: int = Field(0, ge=0)
 
+    def below(self) -> "VlmSettings":
+        """The same f as what another adapter goes on top of: its own adapter becomes a part of the base."""
+        return self.model_copy(update={"base_adapter": self.adapter, "adapter": None}) if self.adapter else self
+
     @model_validator(mode="after")
     def _samples_once(self) -> Self:
         if self.rate is not None and self.frames is not None:

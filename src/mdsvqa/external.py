@@ -166,7 +166,7 @@ def rate_by_adapter(run: Run, material: Material, scores: Floats, labeled: NDArr
 
     config, show, overwrite = run.config, run.show, run.overwrite
     name, vlm, workers = config.quality.model, config.quality.vlm, cores(config.workers)
-    frozen = vlm.model_copy(update={"base_adapter": vlm.adapter, "adapter": None}) if vlm.adapter else vlm
+    frozen = vlm.below()
     adapter = str(config.difficulty.adapter)
     if adapter == "train":
         folder = config.out / "failure-predictor"
@@ -202,7 +202,7 @@ def fine_tuned_scores(
     config = run.config
     name, vlm, workers = config.quality.model, config.quality.vlm, cores(config.workers)
     # f's own adapter becomes a part of the base.
-    on_top = vlm.model_copy(update={"base_adapter": vlm.adapter, "adapter": None}) if vlm.adapter else vlm
+    on_top = vlm.below()
     folder = config.out / "finetuned"
     training = config.finetuning.vlm.model_copy(update={"seed": config.seed})
     course, compared = finetune_vlm(

@@ -149,6 +149,11 @@ def budget_by_round(budget: int, rounds: int) -> list[int]:
     return [budget // rounds + (turn < budget % rounds) for turn in range(rounds)]
 
 
+def rounds_of(config: StudyConfig) -> int:
+    """Rounds of the loop; the rule two-rounds has at least two."""
+    return max(config.rounds, 2) if config.selection.rule == TWO_ROUNDS else config.rounds
+
+
 def simulate(state: State, pool: Pool, config: StudyConfig, budget: int, seed: int, first: Floats) -> State:
     """The whole loop on a pool whose MOS are all known.
 
@@ -164,8 +169,7 @@ def simulate(state: State, pool: Pool, config: StudyConfig, budget: int, seed: i
         The state after the last round.
     """
     difficulty = first
-    rounds = max(config.rounds, 2) if config.selection.rule == TWO_ROUNDS else config.rounds
-    for turn, part in enumerate(budget_by_round(budget, min(rounds, budget))):
+    for turn, part in enumerate(budget_by_round(budget, min(rounds_of(config), budget))):
         if turn > 0 and config.selection.rule in NEED_DIFFICULTY:
             difficulty = rate_difficulty(state, pool, config, seed).difficulty
         picks = choose(state, pool, difficulty, config, part, seed + turn)

@@ -54,7 +54,7 @@ def rehearse_really(
 
     vlm, workers = config.quality.vlm, cores(config.workers)
     name, training = config.quality.model, config.finetuning.vlm.model_copy(update={"seed": config.seed})
-    on_top = vlm.model_copy(update={"base_adapter": vlm.adapter, "adapter": None}) if vlm.adapter else vlm
+    on_top = vlm.below()
     source = [material.videos[int(index)] for index in material.source]
     found: list[RealResult] = []
     for choice in choices:

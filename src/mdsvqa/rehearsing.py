@@ -14,7 +14,7 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from mdsvqa.columns import MISSING, ColumnError, read_columns
+from mdsvqa.columns import read_columns
 from mdsvqa.config import (
     ConfigError,
     RuleName,
@@ -25,7 +25,7 @@ from mdsvqa.config import (
 )
 from mdsvqa.content.chamfer import Content
 from mdsvqa.evaluation.intervals import Interval
-from mdsvqa.loop import Pool
+from mdsvqa.loop import Pool, rounds_of
 from mdsvqa.material import Material, cores
 from mdsvqa.progress import Show
 from mdsvqa.quality.standardise import Standardiser
@@ -217,9 +217,8 @@ def with_rehearsed_rule(
         return config
     found = rehearse(config, material, base, show, rules=rules, proxy=proxy, overwrite=overwrite)
     show.note(f"rehearsal: {found.sentence()}")
-    selection = config.selection.model_copy(update=dict(found.chosen))
-    rounds = max(config.rounds, 2) if selection.rule == "two-rounds" else config.rounds
-    return config.model_copy(update={"selection": selection, "rounds": rounds})
+    ruled = config.model_copy(update={"selection": config.selection.model_copy(update=dict(found.chosen))})
+    return ruled.model_copy(update={"rounds": rounds_of(ruled)})
 
 
 def _plan(config: StudyConfig, material: Material, rules: Sequence[str] | None) -> tuple[Race, int]:
@@ -277,12 +276,7 @@ def _parts(config: StudyConfig, material: Material, content: Floats) -> dict[str
     if settings.targets == "clusters":
         return clusters(content, settings.clusters, config.seed)
     table = read_columns(config.selection.about or config.videos)
-    said = dict(zip(table.ids(), table.column(settings.targets), strict=True))
-    ids = material.ids(material.source)
-    missing = next((video for video in ids if video not in said), None)
-    if missing is not None:
-        raise ColumnError(f"{table.path}: video {missing!r} is not in it, so its {settings.targets} is unknown.")
-    return groups([None if said[video] in MISSING else str(said[video]) for video in ids], settings.targets)
+    return groups(table.said_of(material.ids(material.source), settings.targets), settings.targets)
 
 
 def _budgets(config: StudyConfig, material: Material, targets: Sequence[PseudoTarget]) -> tuple[int, int, list[int]]:

@@ -59,6 +59,11 @@ class Figures:
     audit: Mapping[str, RuleSummary]
     rules: Mapping[str, tuple[RuleSummary, RuleSummary | None]]
 
+    @property
+    def on_target(self) -> dict[str, RuleSummary]:
+        """Each rule of the comparison on the target's test set."""
+        return {rule: target for rule, (target, _) in self.rules.items()}
+
 
 def measure(config: StudyConfig, outcome: Outcome) -> Figures:
     """Computes all figures of a study."""
@@ -114,9 +119,7 @@ def summarise(config: StudyConfig, outcome: Outcome, figures: Figures) -> dict[s
         "target": {name: _summary_json(value) for name, value in figures.target.items()},
         "source": {name: _summary_json(value) for name, value in figures.source.items()},
         "audit": {name: _summary_json(value) for name, value in figures.audit.items()},
-        "rehearsal": rehearsal_json(
-            load_rehearsal(config), {rule: target for rule, (target, _) in figures.rules.items()}
-        ),
+        "rehearsal": rehearsal_json(load_rehearsal(config), figures.on_target),
         "rules": {
             rule: {
                 "target": _summary_json(target),
@@ -150,8 +153,7 @@ def findings(config: StudyConfig, outcome: Outcome, figures: Figures) -> list[st
         sentences.append(_verdict(chosen, list(figures.target.values())[-1].over_base))
     if figures.audit:
         sentences.append(_audit(outcome, list(figures.audit.values())))
-    by_rule = {rule: target for rule, (target, _) in figures.rules.items()}
-    compared = {rule: s for rule, s in by_rule.items() if rule not in (BASE, EVERYTHING)}
+    compared = {rule: s for rule, s in figures.on_target.items() if rule not in (BASE, EVERYTHING)}
     if len(compared) > 1:
         best = max(compared, key=lambda rule: compared[rule].metrics["srcc"].value)
         sentences.append(_best(best, compared[best]))
@@ -229,7 +231,7 @@ def report_data(config: StudyConfig, outcome: Outcome, figures: Figures, command
     mos = pool_mos(config, material)
     failure, failure_said = failure_table(config, outcome, mos)
     base_sees_none, tuned_sees_none = video_pairs(outcome)
-    rehearsal, by_rule = load_rehearsal(config), {rule: target for rule, (target, _) in figures.rules.items()}
+    rehearsal, by_rule = load_rehearsal(config), figures.on_target
     extra = [failure] if rehearsal is None else [failure, rehearsal_table(rehearsal, by_rule)]
     return ReportData(
         title=config.title,

@@ -55,7 +55,7 @@ def print_study(config: StudyConfig, outcome: Outcome, figures: Figures, page: P
         console.print(f"• {sentence}", highlight=False, markup=False, soft_wrap=True)
     rehearsal = load_rehearsal(config)
     if rehearsal is not None:
-        for sentence in rehearsal_sentences(rehearsal, {rule: target for rule, (target, _) in figures.rules.items()}):
+        for sentence in rehearsal_sentences(rehearsal, figures.on_target):
             console.print(f"• Rehearsal: {sentence}", highlight=False, markup=False, soft_wrap=True)
     for note in outcome.notes:
         console.print(f"• Note: {note}", highlight=False, markup=False, soft_wrap=True)

@@ -14,7 +14,7 @@ from mdsvqa.progress import Show
 from mdsvqa.quality.batching import batches_by_tokens, run_halving
 from mdsvqa.quality.expected import inner_model
 from mdsvqa.quality.qwen import NO_MEMORY, QwenModel
-from mdsvqa.quality.vlm import load_vlm, read_maker
+from mdsvqa.quality.vlm import load_vlm
 from mdsvqa.quality.vlm_inputs import SeenClip, Sight, see_video
 from mdsvqa.tables import FEATURES, ResultTable, read_table
 from mdsvqa.videos.decoding import Undecodable
@@ -52,7 +52,7 @@ def embed_with_vlm(
     asked = settings.model_copy(update={"reading": "expected", "samples": 1})
     with show.working(f"Loading {model}"):
         reader, maker = load_vlm(model, asked)
-    maker = {**maker, **read_maker(asked), "step": "embeddings"}
+    maker = {**maker, "step": "embeddings"}
     with ResultTable(folder, FEATURES, maker, overwrite=overwrite) as table:
         prepare = partial(_seen_row, sight=reader.sight)
         sweep(table, videos, prepare, workers, "Embeddings", show, finish=partial(_rows, reader))

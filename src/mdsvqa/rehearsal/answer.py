@@ -1,8 +1,8 @@
 """From repeats to an answer: how every rule did, which one to use, and whether it can be told from random selection."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from scipy.stats import t as student
 from mdsvqa.evaluation.intervals import Interval
 from mdsvqa.loop import BASE, EVERYTHING
 from mdsvqa.rehearsal.contenders import RANDOM
-from mdsvqa.rehearsal.gains import gains, weighted_mean
+from mdsvqa.rehearsal.gains import by_contender, gains, weighted_mean
 from mdsvqa.rehearsal.pseudo_targets import PseudoTarget
 from mdsvqa.rehearsal.repeats import Result
 
@@ -113,7 +113,10 @@ def answer(results: Sequence[Result], targets: Sequence[PseudoTarget], budget: i
     # Where nothing but error is left, in the order of the limit: by value / error^2.
     steady = value / np.maximum(error, 1e-9) ** 2
     order = sorted(range(len(names)), key=lambda i: (-expected[i], -steady[i]))
-    srcc, source = _levels(results, budget, weights)
+    srcc, source = (
+        {name: weighted_mean(of_targets, weights) for name, of_targets in by_contender(results, budget, side).items()}
+        for side in (attrgetter("target_srcc"), attrgetter("source_srcc"))
+    )
     half = float(student.ppf(0.975, len(targets) - 1)) * error
     standings = [
         Standing(
@@ -163,17 +166,3 @@ def sign_flips(gained: Floats, best: int) -> float:
     sums = gained.sum(1)
     largest = (gained[sums > 0] @ signs.T).max(0)
     return float((largest >= sums[best] * (1 - 1e-9)).mean())
-
-
-def _levels(
-    results: Sequence[Result], budget: int, weights: Mapping[str, float]
-) -> tuple[dict[str, float], dict[str, float]]:
-    """Weighted mean SRCC of every contender and bound on target and source."""
-    levels = []
-    for side in ("target_srcc", "source_srcc"):
-        table: dict[str, dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
-        for r in results:
-            if r.budget == budget or r.contender in (BASE, EVERYTHING):
-                table[r.contender][r.target][r.repeat] = getattr(r, side)
-        levels.append({name: weighted_mean(of_targets, weights) for name, of_targets in table.items()})
-    return levels[0], levels[1]

@@ -6,11 +6,11 @@ from itertools import product
 from typing import Any
 
 from mdsvqa.config import Space, StudyConfig
+from mdsvqa.selection.rules import WITHOUT_CONTENT
 
 RANDOM = "random"
-# Rules that weigh diversity by lambda, and rules that compare no videos.
+# Rules that weigh diversity by lambda.
 BY_LAMBDA = ("mds", "split", "two-rounds")
-WITHOUT_DISTANCES = (RANDOM, "difficulty", "committee", "importance")
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def contenders(
     """
     found = [Contender(RANDOM, RANDOM)]
     for rule in dict.fromkeys(rules):
-        weighed, compared = rule in BY_LAMBDA, rule not in WITHOUT_DISTANCES
+        weighed, compared = rule in BY_LAMBDA, rule not in WITHOUT_CONTENT
         for lambda_, scale, space in product(
             lambdas if weighed else [None], scales if weighed else [None], features if compared else [None]
         ):

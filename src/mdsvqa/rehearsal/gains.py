@@ -1,7 +1,7 @@
 """What repeats of a rehearsal gained over random selection, by contender and pseudo-target."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from mdsvqa.rehearsal.contenders import RANDOM
 from mdsvqa.rehearsal.repeats import Result
 
 Floats = NDArray[np.float64]
-# Of one contender: gains by the number of the repeat, by pseudo-target.
+# Of one contender: gains, or other figures, by the number of the repeat, by pseudo-target.
 Gains = Mapping[str, Mapping[int, float]]
 
 
@@ -26,11 +26,25 @@ def gains(results: Sequence[Result], budget: int) -> dict[str, Gains]:
         By contender, by pseudo-target, by the number of the repeat.
     """
     yardstick = {(r.target, r.repeat): r.target_srcc for r in results if r.contender == RANDOM and r.budget == budget}
+    paired = [r for r in results if (r.target, r.repeat) in yardstick]
+    return by_contender(paired, budget, lambda r: r.target_srcc - yardstick[r.target, r.repeat])
+
+
+def by_contender(results: Sequence[Result], budget: int, figure: Callable[[Result], float]) -> dict[str, Gains]:
+    """A figure of every result at one budget, and of the bounds, which spend others.
+
+    Args:
+        results: of repeats.
+        budget: labels that contenders spent.
+        figure: of a result.
+
+    Returns:
+        By contender, by pseudo-target, by the number of the repeat.
+    """
     found: dict[str, dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
     for r in results:
-        place = r.target, r.repeat
-        if place in yardstick and (r.budget == budget or r.contender in (BASE, EVERYTHING)):
-            found[r.contender][r.target][r.repeat] = r.target_srcc - yardstick[place]
+        if r.budget == budget or r.contender in (BASE, EVERYTHING):
+            found[r.contender][r.target][r.repeat] = figure(r)
     return {name: {target: dict(by_repeat) for target, by_repeat in table.items()} for name, table in found.items()}
 
 

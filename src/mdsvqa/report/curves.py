@@ -94,8 +94,9 @@ class BudgetLine:
 
 @dataclass(frozen=True)
 class BudgetCurve:
-    """Agreement by budget: lines from top to bottom, ticks as (place, text)."""
+    """Agreement by budget: lines from top to bottom, ticks as (place, text); beyond `width` stand their names."""
 
+    width: int
     lines: tuple[BudgetLine, ...]
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
@@ -253,7 +254,8 @@ def budget_curve(points: Sequence[BudgetPoint]) -> BudgetCurve | None:
         return None
     x_axis = Axis(0, 1.06 * spent[-1], ticks_between(0, spent[-1], 5))
     # A third of the width is for the names of the lines.
-    frame = _Frame(x_axis, axis_around([point.srcc for point in points]), round(CURVE[0] * 0.7), CURVE[1])
+    width = round(CURVE[0] * 0.7)
+    frame = _Frame(x_axis, axis_around([point.srcc for point in points]), width, CURVE[1])
     lines = []
     for label in dict.fromkeys(point.label for point in points):
         own = [point for point in points if point.label == label]
@@ -277,7 +279,7 @@ def budget_curve(points: Sequence[BudgetPoint]) -> BudgetCurve | None:
         places.append(max(line.label_y, places[-1] + NAME_HEIGHT if places else TOP))
     below = max(0.0, places[-1] - (CURVE[1] - BOTTOM))
     moved = [replace(line, label_y=round(place - below, 1)) for line, place in zip(lines, places, strict=True)]
-    return BudgetCurve(tuple(moved), frame.x_ticks(), frame.y_ticks())
+    return BudgetCurve(width, tuple(moved), frame.x_ticks(), frame.y_ticks())
 
 
 def width_bars(half_widths: Sequence[float]) -> WidthBars | None:

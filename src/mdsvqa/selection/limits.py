@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mdsvqa.columns import MISSING, ColumnError, Columns, read_columns
+from mdsvqa.columns import MISSING, Columns, read_columns
 from mdsvqa.config import SelectionSettings, budget_seconds
 from mdsvqa.errors import InputError
 from mdsvqa.selection.base import Floats, Indices, Limits
@@ -44,12 +44,8 @@ def read_limits(
 
 
 def _groups(table: Columns, column: str, ids: Sequence[str]) -> Indices:
-    named = dict(zip(table.ids(), table.column(column), strict=True))
-    missing = next((video for video in ids if video not in named), None)
-    if missing is not None:
-        raise ColumnError(f"{table.path}: video {missing!r} is not in it, so its {column} is unknown.")
-    codes = {name: code for code, name in enumerate(sorted({str(n) for n in named.values() if n not in MISSING}))}
-    return np.array([-1 if named[video] in MISSING else codes[str(named[video])] for video in ids], np.int64)
+    codes = {name: code for code, name in enumerate(sorted({str(n) for n in table.column(column) if n not in MISSING}))}
+    return np.array([-1 if name is None else codes[name] for name in table.said_of(ids, column)], np.int64)
 
 
 def _seconds(table: Columns | None, ids: Sequence[str], paths: Mapping[str, Path | None]) -> Floats:
