@@ -10,7 +10,7 @@ from mdsvqa.config import DifficultySettings, VlmSettings
 from mdsvqa.difficulty.vlm_instability import Unstable
 from mdsvqa.progress import Show
 from mdsvqa.quality import prompts
-from mdsvqa.quality.checkpoints import Checkpoint, load_checkpoint, weights_fingerprint, with_adapter
+from mdsvqa.quality.checkpoints import Checkpoint, load_checkpoint, with_adapter
 from mdsvqa.quality.qwen import QwenModel
 from mdsvqa.quality.vlm_scoring import ClipReader, score_with_reader
 from mdsvqa.tables import DIFFICULTY, Maker, ResultTable
@@ -44,9 +44,9 @@ def predict_with_vlm(
     frozen = settings.model_copy(update={"merge": True, "reading": "expected", "samples": 1})
     with show.working(f"Loading {model} and {adapter}"):
         checkpoint = load_checkpoint(frozen, model)
-        predictor, folder = with_adapter(checkpoint.model, adapter, merge=True)
+        predictor, applied = with_adapter(checkpoint.model, adapter, merge=True)
         reader = QwenModel(Checkpoint(predictor.eval(), checkpoint.processor, {}), frozen, prompts.DIFFICULTY)
-    maker = {**checkpoint.maker, "predictor": adapter, "predictor_weights": weights_fingerprint(folder)}
+    maker = {**checkpoint.maker, "predictor": adapter, **{f"predictor_{key}": found for key, found in applied.items()}}
     maker |= {"prompt": prompts.prompt_fingerprint(prompts.DIFFICULTY)}
     return _difficulty_table(videos, out, reader, maker, frozen, workers, show, overwrite=overwrite)
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,8 +14,9 @@ from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 
 from mdsvqa.config import VlmSettings
+from mdsvqa.quality.adapters import apply_adapter
 from mdsvqa.quality.scoring import ModelError
-from mdsvqa.transformers_vision import AutoProcessor, Qwen2_5_VLForConditionalGeneration
+from mdsvqa.transformers_vision import AutoProcessor, Qwen2_5_VLForConditionalGeneration, quiet
 
 # No pickles. Code of a repository only where somebody asked for it.
 _FILES = ("*.json", "*.safetensors", "*.txt", "*.jinja", "*.model")
@@ -36,7 +38,7 @@ class Checkpoint:
 
     model: Any
     processor: Any
-    maker: dict[str, str]
+    maker: dict[str, Any]
 
 
 def find_checkpoint(name: str, *, remote_code: bool = False, what: str = "model") -> Path:
@@ -103,39 +105,58 @@ def load_checkpoint(settings: VlmSettings, model: str, adapter: str | None = Non
     if settings.quantise is not None:
         arguments |= _quantised(device)
     try:
-        loaded: Any = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, **arguments)
+        with quiet():
+            loaded, found = Qwen2_5_VLForConditionalGeneration.from_pretrained(
+                folder, **arguments, output_loading_info=True
+            )
         processor = AutoProcessor.from_pretrained(folder, trust_remote_code=settings.trust_remote_code)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ModelError(f"model {model!r}: {folder} cannot be loaded: {short_reason(error)}") from error
+    check_whole(found, f"model {model!r}", folder)
     if settings.quantise is None:
         loaded = loaded.to(device)
-    maker = {"model": model, "weights": weights_fingerprint(folder)}
-    if settings.base_adapter is not None:
-        loaded, found = with_adapter(loaded, settings.base_adapter, merge=True)
-        maker |= {"base_adapter": settings.base_adapter, "base_adapter_weights": weights_fingerprint(found)}
-    if adapter is not None:
-        loaded, found = with_adapter(loaded, adapter, merge=settings.merge)
-        maker |= {"adapter": adapter, "adapter_weights": weights_fingerprint(found)}
+    maker: dict[str, Any] = {"model": model, "weights": weights_fingerprint(folder)}
+    for name, value, merge in (("base_adapter", settings.base_adapter, True), ("adapter", adapter, settings.merge)):
+        if value is not None:
+            loaded, applied = with_adapter(loaded, value, merge=merge)
+            maker |= {name: value, **{f"{name}_{key}": found for key, found in applied.items()}}
     return Checkpoint(loaded.eval(), processor, maker)
 
 
-def with_adapter(model: Any, adapter: str, *, merge: bool) -> tuple[Any, Path]:
-    """A model with a PEFT adapter on it, and the adapter's folder.
+def check_whole(found: Mapping[str, Any], what: str, folder: Path) -> None:
+    """Raises a ModelError where weights that a model needs were not in its files: transformers draws them at random.
+
+    Args:
+        found: loading information of `from_pretrained`.
+        what: was loaded, in messages.
+        folder: of its files.
+    """
+    lacking = sorted({*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])})
+    if lacking:
+        left = sorted(found["unexpected_keys"])
+        also = f" They hold {len(left)} others, such as {left[0]}." if left else ""
+        raise ModelError(
+            f"{what}: {len(lacking)} of its weights are not in the files of {folder}; the first: {lacking[0]}.{also}"
+        )
+
+
+def with_adapter(model: Any, adapter: str, *, merge: bool) -> tuple[Any, dict[str, Any]]:
+    """A model with a PEFT adapter on it, and what names the adapter in the record of what made a result.
+
+    Args:
+        model: transformers' Qwen2.5-VL, changed in place.
+        adapter: a folder or a Hub name.
+        merge: into the weights.
+
+    Returns:
+        The model, and the adapter's `weights` and number of `tensors`.
 
     Raises:
-        ModelError: it is no PEFT adapter in safetensors, or one for another model.
+        ModelError: it is no PEFT adapter in safetensors, or does not fit this model whole; see `apply_adapter`.
     """
-    from peft import PeftModel  # noqa: PLC0415
-
-    folder = find_checkpoint(adapter)
-    for needed in ("adapter_config.json", "adapter_model.safetensors"):
-        if not (folder / needed).is_file():
-            raise ModelError(f"adapter {adapter!r}: {folder} has no {needed}, so it is no PEFT adapter in safetensors.")
-    try:
-        adapted = PeftModel.from_pretrained(model, str(folder))
-    except (ValueError, RuntimeError, KeyError, OSError) as error:
-        raise ModelError(f"adapter {adapter!r}: does not fit this model: {short_reason(error)}") from error
-    return (adapted.merge_and_unload() if merge else adapted), folder
+    folder = find_checkpoint(adapter, what="adapter")
+    applied = apply_adapter(model, folder, adapter, merge=merge)
+    return applied.model, {"weights": weights_fingerprint(folder), "tensors": applied.tensors}
 
 
 def _check_class(folder: Path, model: str) -> None:

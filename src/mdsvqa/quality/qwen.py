@@ -27,6 +27,7 @@ from mdsvqa.quality.expected import (
     read_tree,
     read_tree_at_once,
 )
+from mdsvqa.quality.positions import keep_trained_positions
 from mdsvqa.quality.replies import AnswerEnd, AnswerRecorder, Reply, expected_in_reply, score_of_replies
 from mdsvqa.quality.scoring import ModelError
 from mdsvqa.quality.vision_tower import speed_up
@@ -74,6 +75,7 @@ class QwenModel:
         usual = CPU_BATCH_TOKENS if self.device.type == "cpu" else BATCH_TOKENS
         self.batch_tokens = settings.batch_tokens or usual[settings.reading]
         self._normalisation = Normalisation.of(checkpoint.processor.video_processor)
+        keep_trained_positions(inner_model(self.model))
         speed_up(inner_model(self.model).visual)
         try:
             self.answer: AnswerTokens | None = AnswerTokens.of(self.tokenizer)

@@ -18,6 +18,7 @@ from torch import Tensor
 from mdsvqa.progress import Show
 from mdsvqa.quality import prompts
 from mdsvqa.quality.expected import AnswerTokens
+from mdsvqa.quality.positions import keep_trained_positions
 from mdsvqa.quality.tiny import PATCH, SPAN, frequency_filters, reply_to
 from mdsvqa.quality.vision_tower import speed_up
 from mdsvqa.quality.vlm_inputs import Normalisation, Prompt, SeenClip, collate, patches, tokenise_prompt
@@ -77,6 +78,7 @@ def train_tiny(
     """
     normalisation = Normalisation.of(processor.video_processor)
     initialise_vision(model, normalisation, clips[:200])
+    keep_trained_positions(model.model)
     speed_up(model.model.visual)
     lesson = _Lesson(processor, normalisation)
     rng = np.random.default_rng(training.seed)
