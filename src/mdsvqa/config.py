@@ -52,9 +52,16 @@ class VlmSettings(Settings):
         merge: the adapter into the weights: faster, and rounded anew in 16-bit precision.
         reading: "generate" lets the model think and parses its answer; "expected" takes the mean answer under its
             token probabilities, in one pass and without ties.
+        prompt: in place of the one that the checkpoint was trained on.
         samples: replies a video; above 1 they are drawn at temperature 1, the score is their mean and `spread` their
             standard deviation.
         retries: drawn replies in place of a greedy one that cannot be parsed.
+        repetition_penalty: on tokens that the question and the reply hold already, where replies are written; None
+            takes the checkpoint's own.
+        sampling: which frames. "reference": as many as `rate` gives, an even number, at equal distances by number, the
+            first and the last among them, as in the training of this family. "rate": those on screen at 0, 1/rate,
+            2/rate, ... seconds. "count": `frames` of them. None is "count" where `frames` or the checkpoint says how
+            many, else "reference".
         rate: frames a second of video; not beside `frames`.
         frames: of each video, at equal distances.
         most_pixels, fewest_pixels: of a frame.
@@ -70,17 +77,20 @@ class VlmSettings(Settings):
     adapter: str | None = None
     merge: bool = False
     reading: Literal["generate", "expected"] = "generate"
+    prompt: str | None = Field(None, min_length=1)
     samples: int = Field(1, ge=1)
     retries: int = Field(0, ge=0)
-    # None: what the checkpoint's processor says, else 2 as qwen-vl-utils, which spreads them from the first to the last
-    # frame; here they are those on screen at 0, 0.5, 1, ... seconds.
+    # None: 1.05 for Qwen2.5-VL, which the reference decodes with.
+    repetition_penalty: float | None = Field(None, gt=0)
+    sampling: Literal["reference", "rate", "count"] | None = None
+    # None: what the checkpoint's processor says, else 2 as qwen-vl-utils.
     rate: float | None = Field(None, gt=0)
     frames: int | None = Field(None, ge=1)
     # Limits of qwen-vl-utils: 768 and 128 tokens of 28 x 28 pixels a frame. A checkpoint that allows less gets less.
     most_pixels: int = Field(768 * 28 * 28, ge=28 * 28)
     fewest_pixels: int = Field(128 * 28 * 28, ge=1)
-    # Of the paper's training.
-    most_tokens: int = Field(256, ge=16)
+    # The reference's. Half of a reply says nothing: the answer stands at its end.
+    most_tokens: int = Field(2048, ge=16)
     # None: on a GPU four videos of 20 s at the limits above; on a CPU what its caches like.
     batch_tokens: int | None = Field(None, ge=1)
     device: str = "auto"
@@ -98,6 +108,10 @@ class VlmSettings(Settings):
     def _samples_once(self) -> Self:
         if self.rate is not None and self.frames is not None:
             raise ValueError("`rate` and `frames` exclude each other.")
+        if self.frames is not None and self.sampling not in (None, "count"):
+            raise ValueError(f"`frames` goes with `sampling: count`, and `sampling: {self.sampling}` with `rate`.")
+        if self.rate is not None and self.sampling == "count":
+            raise ValueError("`rate` goes with `sampling: reference` or `rate`, and `sampling: count` with `frames`.")
         if self.samples > 1 and self.reading == "expected":
             raise ValueError("`samples` draws replies; the expected score has none. Use `reading: generate`.")
         return self

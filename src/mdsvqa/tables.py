@@ -35,6 +35,7 @@ SCORES = pa.schema(
         ("text", pa.string()),
         ("spread", pa.float64()),
         ("expected", pa.float64()),
+        ("cut", pa.bool_()),
     ]
 )
 FEATURES = pa.schema(
@@ -314,7 +315,8 @@ def read_table(folder: Path) -> pa.Table:
     shards = _shards(folder)
     if not shards:
         raise TableError(f"{folder}: has no rows yet; run the step that makes it first.")
-    return pa.concat_tables([_read_shard(shard) for shard in shards]).combine_chunks()
+    # Shards of an earlier version may lack a column.
+    return pa.concat_tables([_read_shard(shard) for shard in shards], promote_options="default").combine_chunks()
 
 
 def read_parts(folder: Path, columns: list[str]) -> Iterator[pa.Table]:

@@ -1,7 +1,7 @@
 """What vision-language models are asked. Word for word: a model trained on one wording answers another one worse.
 
-Sources: the model card of the active fine-tuned checkpoint of Zou et al. (2026) for `QUALITY`; their failure
-predictor's prompt for `DIFFICULTY`.
+Source: the code of Zou et al. (2026), for training and inference alike: one line, with spaces between its sentences.
+Their model card shows `QUALITY` on three lines, which are other tokens.
 """
 
 from mdsvqa.tables import fingerprint
@@ -18,9 +18,8 @@ _THINK = (
 )
 _ANSWER_ONLY = "Please only output the final answer with only one score in <answer> </answer> tags."
 
-# The card breaks its lines behind each of the three sentences.
-QUALITY = f"{_TASK}\n{_RATING}\n{_THINK}"
-QUALITY_ANSWER_ONLY = f"{_TASK}\n{_RATING}\n{_ANSWER_ONLY}"
+QUALITY = f"{_TASK} {_RATING} {_THINK}"
+QUALITY_ANSWER_ONLY = f"{_TASK} {_RATING} {_ANSWER_ONLY}"
 DIFFICULTY = (
     f"{_TASK} Here is the question: Assess how difficult it is to evaluate this video's quality for video quality "
     "assessment. The difficulty rating should be a float between 1 and 5, rounded to two decimal places, with 1 "
@@ -29,6 +28,16 @@ DIFFICULTY = (
 # What the reply is made to begin with where only the answer is wanted.
 ANSWER_OPENING = "<answer>"
 ANSWER_CLOSING = "</answer>"
+
+
+def quality_prompt(reading: str, own: str | None = None) -> str:
+    """What is asked about a video's quality.
+
+    Args:
+        reading: "generate" or "expected"; see `VlmSettings`.
+        own: text that is asked in place of the one that checkpoints were trained on.
+    """
+    return own or (QUALITY if reading == "generate" else QUALITY_ANSWER_ONLY)
 
 
 def prompt_fingerprint(prompt: str) -> str:

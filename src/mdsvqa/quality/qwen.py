@@ -28,7 +28,14 @@ from mdsvqa.quality.expected import (
     read_tree_at_once,
 )
 from mdsvqa.quality.positions import keep_trained_positions
-from mdsvqa.quality.replies import AnswerEnd, AnswerRecorder, Reply, expected_in_reply, score_of_replies
+from mdsvqa.quality.replies import (
+    AnswerEnd,
+    AnswerRecorder,
+    RepetitionPenalty,
+    Reply,
+    expected_in_reply,
+    score_of_replies,
+)
 from mdsvqa.quality.scoring import ModelError
 from mdsvqa.quality.vision_tower import speed_up
 from mdsvqa.quality.vlm_inputs import (
@@ -40,6 +47,7 @@ from mdsvqa.quality.vlm_inputs import (
     limited,
     see,
     tokenise_prompt,
+    wanted_sight,
 )
 from mdsvqa.videos.clip import Clip
 from mdsvqa.videos.decoding import Undecodable
@@ -62,6 +70,7 @@ class QwenModel:
 
     Attributes:
         sight: how a clip must be seen to be read.
+        penalty: on repeated tokens in the replies that are scored, 1 for none.
 
     Raises:
         ModelError: `settings.reading` is "expected", and the tokenizer has no token for each digit.
@@ -73,6 +82,8 @@ class QwenModel:
         self.sight = sight_of(settings, checkpoint.processor.video_processor)
         self.device = next(self.model.parameters()).device
         usual = CPU_BATCH_TOKENS if self.device.type == "cpu" else BATCH_TOKENS
+        own = getattr(self.model.generation_config, "repetition_penalty", None)
+        self.penalty = float(settings.repetition_penalty or own or 1.0)
         self.batch_tokens = settings.batch_tokens or usual[settings.reading]
         self._normalisation = Normalisation.of(checkpoint.processor.video_processor)
         keep_trained_positions(inner_model(self.model))
@@ -86,11 +97,9 @@ class QwenModel:
         self._tree = AnswerTree.of(self.answer) if self.answer else None
         known = self.tokenizer.get_vocab()
         self.suppressed = [known[token] for token in _PLACEHOLDERS if token in known]
-        if settings.reading == "generate":
-            self.prompt = tokenise_prompt(self.processor, question or prompts.QUALITY)
-        else:
-            asked = question or prompts.QUALITY_ANSWER_ONLY
-            self.prompt = tokenise_prompt(self.processor, asked, prompts.ANSWER_OPENING)
+        asked = question or prompts.quality_prompt(settings.reading, settings.prompt)
+        opening = prompts.ANSWER_OPENING if settings.reading == "expected" else ""
+        self.prompt = tokenise_prompt(self.processor, asked, opening)
 
     @property
     def overhead(self) -> int:
@@ -192,13 +201,15 @@ class QwenModel:
             }
             torch.manual_seed(zlib.crc32(f"{self.settings.seed} {attempt} {clips[0].id}".encode()))
         length = batch["input_ids"].shape[1]
+        # Recorded are the model's own probabilities, before the penalty.
+        penalty = [] if self.penalty == 1 else [RepetitionPenalty(self.penalty, batch["attention_mask"])]
         written = self.model.generate(
             **batch,
             **sampling,
             repetition_penalty=1.0,
             max_new_tokens=self.settings.most_tokens,
             suppress_tokens=self.suppressed or None,
-            logits_processor=[recorder] if recorder else None,
+            logits_processor=[*([recorder] if recorder else []), *penalty],
             stopping_criteria=[AnswerEnd(self.tokenizer, length)],
         )[:, length:]
         seen = recorder.probabilities() if recorder else [None] * len(written)
@@ -212,16 +223,19 @@ class QwenModel:
         if answer.status == "ok" and probabilities is not None and self.answer is not None:
             pieces = [self.tokenizer.decode([token]) for token in tokens]
             expected = expected_in_reply(pieces, probabilities)
-        return Reply(text, answer, expected)
+        full = len(tokens) >= self.settings.most_tokens
+        ended = any(token in tokens for token in (self.tokenizer.eos_token_id, self.tokenizer.pad_token_id))
+        return Reply(text, answer, expected, cut=full and not ended and answer.status == "unparsable")
 
 
 def sight_of(settings: VlmSettings, video_processor: Any) -> Sight:
-    """What the settings let a checkpoint see, within what its own processor allows."""
-    frames, rate = settings.frames, settings.rate
-    if frames is None and rate is None:
-        frames = getattr(video_processor, "num_frames", None)
-        rate = None if frames else getattr(video_processor, "fps", None) or 2.0
-    sight = Sight(rate=rate, frames=frames, most_pixels=settings.most_pixels, fewest_pixels=settings.fewest_pixels)
+    """What the settings let a checkpoint see, within what its own processor allows.
+
+    Raises:
+        ModelError: frames are to be counted, and nothing says how many.
+    """
+    counted = getattr(video_processor, "num_frames", None) if settings.rate is None else None
+    sight = wanted_sight(settings, counted, getattr(video_processor, "fps", None))
     return limited(sight, video_processor)
 
 

@@ -27,11 +27,13 @@ class Reply:
         text: what the model wrote.
         answer: what that says.
         expected: mean answer at its place, None where there is none.
+        cut: it ended because no more tokens were allowed.
     """
 
     text: str
     answer: Answer
     expected: float | None
+    cut: bool = False
 
 
 class AnswerRecorder:
@@ -53,6 +55,34 @@ class AnswerRecorder:
     def probabilities(self) -> Tensor:
         """Of digits 0 to 9 and the point, shape (rows, steps, 11), on the CPU."""
         return torch.stack(self._steps, 1).exp().cpu()
+
+
+class RepetitionPenalty:
+    """Makes tokens that a row holds already less likely: positive logits are divided by it; a logits processor.
+
+    transformers' own counts the padding of shorter prompts as held, so that a reply depends on its batch.
+
+    Args:
+        penalty: above 0; 1 changes nothing.
+        mask: 1 where a prompt's tokens are no padding, shape (B, L).
+
+    Source: Keskar et al. (2019), CTRL, section 4.1; over question and reply, as transformers and vLLM apply it.
+    """
+
+    def __init__(self, penalty: float, mask: Tensor) -> None:
+        self._penalty = penalty
+        self._mask = mask > 0
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """The scores of all tokens, shape (rows, V), where `input_ids` are what each row holds."""
+        rows, length = self._mask.shape
+        # Padding counts as the prompt's last token, which is held in any case.
+        real = self._mask.repeat_interleave(len(input_ids) // rows, 0)
+        prompt = torch.where(real, input_ids[:, :length], input_ids[:, length - 1 : length])
+        held = torch.zeros_like(scores, dtype=torch.bool)
+        held.scatter_(1, torch.cat([prompt, input_ids[:, length:]], 1), True)
+        penalised = torch.where(scores < 0, scores * self._penalty, scores / self._penalty)
+        return torch.where(held, penalised, scores)
 
 
 class AnswerEnd:
@@ -137,15 +167,16 @@ def score_of_replies(video: str, replies: Sequence[Reply]) -> Score:
 
     Returns:
         Of one reply its answer; of several the mean of those that are on the scale, with their standard deviation as
-        spread, if they are at least half. `text` is the first reply.
+        spread, if they are at least half. `text` is the first reply, `cut` says whether any was.
     """
+    cut = any(reply.cut for reply in replies)
     usable = [reply.answer.value for reply in replies if reply.answer.value is not None]
     text = replies[0].text
     if 2 * len(usable) < len(replies) or not usable:
         failed = [reply.answer.status for reply in replies if reply.answer.value is None]
-        return Score(
-            video, None, "out_of_range" if failed.count("out_of_range") * 2 > len(failed) else "unparsable", text
-        )
+        out_of_range = failed.count("out_of_range") * 2 > len(failed)
+        return Score(video, None, "out_of_range" if out_of_range else "unparsable", text, cut=cut)
     expected = [reply.expected for reply in replies if reply.expected is not None]
     spread = float(np.std(usable, ddof=1)) if len(usable) > 1 else None
-    return Score(video, float(np.mean(usable)), "ok", text, spread, float(np.mean(expected)) if expected else None)
+    mean = float(np.mean(expected)) if expected else None
+    return Score(video, float(np.mean(usable)), "ok", text, spread, mean, cut)

@@ -9,6 +9,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -34,7 +35,7 @@ from mdsvqa.quality.served_messages import (
     wait_before,
 )
 from mdsvqa.quality.vlm import read_maker
-from mdsvqa.quality.vlm_inputs import SeenClip, Sight
+from mdsvqa.quality.vlm_inputs import SeenClip, Sight, wanted_sight
 from mdsvqa.quality.vlm_scoring import score_with_reader
 from mdsvqa.videos.video import Video
 
@@ -87,14 +88,8 @@ class ServedModel:
         self._answered = False
         self.kind: Kind = asyncio.run(self._look())
         self.as_video = served.frames_as == "video" or (served.frames_as == "auto" and self.kind == "vllm")
-        self.sight = Sight(
-            None if settings.frames else settings.rate or Sight.rate,
-            settings.frames,
-            fewest_pixels=min(settings.fewest_pixels, settings.most_pixels),
-            most_pixels=settings.most_pixels,
-            # A picture shares its tokens with no other.
-            span=Sight.span if self.as_video else 1,
-        )
+        # A picture shares its tokens with no other.
+        self.sight = replace(wanted_sight(settings), span=Sight.span if self.as_video else 1)
 
     def _client(self) -> AsyncOpenAI:
         key = os.environ.get("MDSVQA_API_KEY") or os.environ.get("OPENAI_API_KEY") or "none"
@@ -213,7 +208,7 @@ class ServedModel:
     @property
     def question(self) -> str:
         """The prompt; a server cannot be made to begin its reply with `<answer>`, so it writes the tags itself."""
-        return prompts.QUALITY if self.settings.reading == "generate" else prompts.QUALITY_ANSWER_ONLY
+        return prompts.quality_prompt(self.settings.reading, self.settings.prompt)
 
     def _steps(self, choice: Any) -> Sequence[Any]:
         steps = choice.logprobs.content if choice.logprobs else None
@@ -347,5 +342,5 @@ def score_served(
         "frames_as": "video" if model.as_video else "images",
         "picture": served.picture,
     }
-    maker |= {"served": True, **read_maker(settings)}
+    maker |= {"served": True, **read_maker(settings, settings.repetition_penalty or "the server's")}
     return score_with_reader(videos, folder, model, maker, workers, show, overwrite=overwrite)[0]

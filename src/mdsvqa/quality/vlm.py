@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from mdsvqa.config import VlmSettings
 from mdsvqa.progress import Show
-from mdsvqa.quality.prompts import QUALITY, QUALITY_ANSWER_ONLY, prompt_fingerprint
+from mdsvqa.quality.prompts import prompt_fingerprint, quality_prompt
 from mdsvqa.quality.scoring import ModelError
 from mdsvqa.videos.ahead import warm_up
 from mdsvqa.videos.video import Video
@@ -58,14 +58,20 @@ def load_vlm(model: str, settings: VlmSettings) -> tuple["QwenModel", Mapping[st
     from mdsvqa.quality.qwen import QwenModel  # noqa: PLC0415
 
     checkpoint = load_checkpoint(settings, model, settings.adapter)
-    return QwenModel(checkpoint, settings), {"step": "scores", **checkpoint.maker, **read_maker(settings)}
+    reader = QwenModel(checkpoint, settings)
+    return reader, {"step": "scores", **checkpoint.maker, **read_maker(settings, reader.penalty)}
 
 
-def read_maker(settings: VlmSettings) -> dict[str, Any]:
-    """What of the settings and the prompt makes a score what it is."""
-    prompt = QUALITY if settings.reading == "generate" else QUALITY_ANSWER_ONLY
+def read_maker(settings: VlmSettings, penalty: float | str) -> dict[str, Any]:
+    """What of the settings and the prompt makes a score what it is.
+
+    Args:
+        settings: of f.
+        penalty: on repeated tokens, where the settings leave it to the checkpoint.
+    """
     return {
-        "prompt": prompt_fingerprint(prompt),
+        "prompt": prompt_fingerprint(quality_prompt(settings.reading, settings.prompt)),
+        **({"repetition_penalty": penalty} if settings.reading == "generate" else {}),
         "settings": settings.model_dump(mode="json", exclude=_NOT_OF_THE_SCORE),
     }
 

@@ -8,6 +8,7 @@ where the model is.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from mdsvqa.config import VlmSettings
+from mdsvqa.quality.scoring import ModelError
 from mdsvqa.videos.clip import Clip
 from mdsvqa.videos.decoding import Sampling, Undecodable, decode_video
 from mdsvqa.videos.video import Video
 
 # A frame that is hundreds of times as wide as it is high has no size in whole patches.
 MOST_ASPECT = 200
+# Times of frames are rounded to those that there are.
+_SIMPLE, _NEAR = 24, 0.002
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,8 @@ class Sight:
 
     Attributes:
         rate: frames a second of video, None where `frames` says how many.
+        spread: as many frames as `rate` gives, from the first to the last one, as the reference takes them; else those
+            on screen at 0, 1/rate, 2/rate, ... seconds. See `Sampling`.
         frames: at equal distances, None where `rate` counts.
         fewest_frames, most_frames: limits of what `rate` gives.
         fewest_pixels, most_pixels: of a frame; smaller ones are enlarged, larger ones reduced.
@@ -39,6 +46,7 @@ class Sight:
     """
 
     rate: float | None = 2.0
+    spread: bool = True
     frames: int | None = None
     fewest_frames: int = 4
     most_frames: int = 768
@@ -101,13 +109,13 @@ def sampling_of(sight: Sight) -> Sampling:
     """How the frames of a video are sampled."""
     if sight.frames is not None:
         return Sampling(frames=sight.frames)
-    return Sampling(rate=sight.rate, at_least=sight.fewest_frames, at_most=sight.most_frames)
+    return Sampling(rate=sight.rate, spread=sight.spread, at_least=sight.fewest_frames, at_most=sight.most_frames)
 
 
 def see_video(video: Video, sight: Sight) -> SeenClip | Undecodable:
     """Decodes a video as a model sees it, or says why it cannot be; made for worker processes."""
     clip = decode_video(video, sampling_of(sight))
-    return clip if isinstance(clip, Undecodable) else see(clip, sight)
+    return clip if isinstance(clip, Undecodable) else see(clip, sight, sight.rate)
 
 
 def crashed(video: Video) -> SeenClip | Undecodable:
@@ -115,11 +123,17 @@ def crashed(video: Video) -> SeenClip | Undecodable:
     return Undecodable(video.path or video.id, "the decoder crashed on it")
 
 
-def see(clip: Clip, sight: Sight) -> SeenClip | Undecodable:
+def see(clip: Clip, sight: Sight, rate: float | None = None) -> SeenClip | Undecodable:
     """A clip at the size at which a model reads it.
 
     Frames are resized by antialiased bicubic interpolation, as the processor does; the last one is repeated until their
     number is a multiple of `Sight.span`.
+
+    Args:
+        clip: frames of any size.
+        sight: the limits.
+        rate: at which frames were asked for, which is what the model is told, as in its training, also where a short
+            video has more of them and a long one fewer; None measures it.
     """
     count, _, height, width = clip.frames.shape
     try:
@@ -130,10 +144,25 @@ def see(clip: Clip, sight: Sight) -> SeenClip | Undecodable:
     frames = (torch.from_numpy(frame)[None] for frame in clip.frames)
     resized = [interpolate(frame, size, mode="bicubic", antialias=True)[0] for frame in frames]
     resized += [resized[-1]] * (-count % sight.span)
-    gaps = np.diff(clip.timestamps)
-    rate = 1 / float(gaps.mean()) if len(gaps) and gaps.mean() > 0 else (clip.fps or 1.0)
+    seconds = sight.span / rate if rate else measured_seconds(clip, sight.span)
     tokens = len(resized) // sight.span * size[0] * size[1] // sight.patch**2
-    return SeenClip(clip.id, torch.stack(resized).numpy(), sight.span / rate, tokens)
+    return SeenClip(clip.id, torch.stack(resized).numpy(), seconds, tokens)
+
+
+def measured_seconds(clip: Clip, span: int) -> float:
+    """Seconds that a step of the temporal grid spans, by the frames' times; a simple fraction where they are near one.
+
+    The model counts time in whole steps and cuts off the rest: of 0.9997 s it would make 0, 1, 3, 5, ... in place of
+    0, 2, 4, 6, ...
+
+    >>> frames = np.zeros((3, 3, 1, 1), np.uint8)
+    >>> measured_seconds(Clip("a", frames, np.array([0, 0.4999, 0.9997])), 2)
+    1.0
+    """
+    gaps = np.diff(clip.timestamps)
+    seconds = span * (float(gaps.mean()) if len(gaps) and gaps.mean() > 0 else 1 / (clip.fps or 1.0))
+    near = float(Fraction(seconds).limit_denominator(_SIMPLE))
+    return near if abs(near - seconds) <= _NEAR * seconds else seconds
 
 
 @dataclass(frozen=True)
@@ -256,6 +285,25 @@ def collate(
         "video_grid_thw": torch.tensor(grids, device=device),
         "second_per_grid_ts": torch.tensor([clip.seconds_per_grid for clip in clips], device=device),
     }
+
+
+def wanted_sight(settings: VlmSettings, frames: int | None = None, rate: float | None = None) -> Sight:
+    """How much of a video the settings ask for.
+
+    Args:
+        settings: sampling and limits of pixels.
+        frames, rate: the checkpoint's own, where the settings leave them open.
+
+    Raises:
+        ModelError: frames are to be counted, and nothing says how many.
+    """
+    pixels = {"most_pixels": settings.most_pixels, "fewest_pixels": min(settings.fewest_pixels, settings.most_pixels)}
+    counted = settings.frames or frames
+    if settings.sampling == "count" and counted is None:
+        raise ModelError("sampling count: say how many by `frames`; this checkpoint does not.")
+    if counted is not None and settings.sampling in (None, "count"):
+        return Sight(rate=None, frames=counted, **pixels)
+    return Sight(rate=settings.rate or rate or Sight.rate, spread=settings.sampling != "rate", **pixels)
 
 
 def limited(sight: Sight, video_processor: Any) -> Sight:

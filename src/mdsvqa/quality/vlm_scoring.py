@@ -125,7 +125,10 @@ def score_with_reader(
             clock.videos += len(window)
     if clock.videos:
         show.note(clock.verdict())
-    return read_table(folder), clock
+    scores = read_table(folder)
+    if cut := sum(bool(row) for row in scores["cut"].to_pylist()):
+        show.note(f"{cut} of {len(scores)} replies were cut before their answer: more tokens give it room")
+    return scores, clock
 
 
 def _retry(table: ResultTable, videos: Sequence[Video], reader: ClipReader, workers: int, show: Show) -> None:

@@ -44,9 +44,10 @@ _EXACT = Interpolation.AREA | Interpolation.FULL_CHR_H_INT | Interpolation.ACCUR
 def sample_clip(path: Path, id: str, sampling: Sampling, *, threads: int = 1, spare: bool = True) -> Clip:
     """Decodes the frames of a video that a sampling asks for.
 
-    Each frame is the one on screen at a wanted time (see `pick_frames`); times count from the first frame. A video
-    with fewer frames than asked gives those it has, none twice. Frames are RGB by the matrix and range that the file
-    states (BT.601 when it is silent, as in FFmpeg), upright by its rotation, without tone mapping of HDR.
+    Each frame is the one on screen at a wanted time, or of a wanted number (see `pick_frames`); times count from the
+    first frame. A video with fewer frames than asked gives those it has, none twice. Frames are RGB by the matrix and
+    range that the file states (BT.601 when it is silent, as in FFmpeg), upright by its rotation, without tone mapping
+    of HDR.
 
     A file is truncated when its packets cover less than 95% of the duration that its header states, and damaged when
     a wanted frame does not come and the decoder refuses more than 5% of the packets or covers less than 95% of
@@ -65,7 +66,7 @@ def sample_clip(path: Path, id: str, sampling: Sampling, *, threads: int = 1, sp
     with open_video(path, threads) as (container, stream):
         packets = read_packets(path, container, stream)
     if packets.pts is not None:
-        picks = pick_frames(packets.times, packets.duration, sampling)
+        picks = pick_frames(packets.times, packets.duration, sampling, packets.rate)
         wanted = [int(time) for time in np.sort(packets.pts)[picks]]
         ways = [(False, [(0, wanted)])]
         if spare:
@@ -244,12 +245,12 @@ def _packets_from(
 def _second_look(path: Path, id: str, packets: Packets, sampling: Sampling, threads: int) -> Clip:
     """A clip from what decoding the whole file gives, where its packets do not tell."""
     nothing = np.array([], dtype=np.intp)
-    picks = pick_frames(packets.times, packets.duration, sampling) if packets.pts is None else nothing
+    picks = pick_frames(packets.times, packets.duration, sampling, packets.rate) if packets.pts is None else nothing
     shown, pictures = _decode_whole(path, packets, picks, sampling, threads)
     if packets.pts is None and len(shown) == len(packets.times):
         return _clip(id, packets.times, packets.duration, picks, pictures)
     times, duration = _times_shown(shown, packets)
-    picks = pick_frames(times, duration, sampling)
+    picks = pick_frames(times, duration, sampling, packets.rate)
     return _clip(id, times, duration, picks, _decode_whole(path, packets, picks, sampling, threads)[1])
 
 

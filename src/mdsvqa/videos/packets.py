@@ -1,6 +1,6 @@
 """The packets of a video, read without decoding: when each frame is shown, and where decoding can start."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +18,8 @@ _STATES_DURATION = ("mov", "matroska", "avi", "flv", "asf")
 # A file is whole when this share of the duration it states is there; muxers round, and audio may end later.
 WHOLE = 0.95
 _USUAL_RATE = Fraction(25)
+# Some muxers write thousands of frames a second; a rate of variable frames is off by less than this factor.
+_NONSENSE = 4
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Packets:
         times: start of each frame in display order, in seconds from the first, shape (N,), ascending.
         duration: from the start of the first to the end of the last frame, in seconds.
         tick: the unit of pts in seconds.
+        rate: mean frames a second that the header states, in Hz; None where it states none, or nonsense.
     """
 
     pts: NDArray[np.int64] | None
@@ -37,6 +40,7 @@ class Packets:
     times: NDArray[np.float64]
     duration: float
     tick: Fraction
+    rate: float | None = None
 
 
 class _Stamp(NamedTuple):
@@ -64,6 +68,7 @@ def read_packets(path: Path, container: InputContainer, stream: VideoStream) -> 
         raise Undecodable(path, "truncated: the header is there, but no frame")
     frame = 1 / (stream.average_rate or stream.guessed_rate or _USUAL_RATE)
     packets = _index(_from_first_keyframe(stamps), tick, frame, trusted=container.format.name != "avi")
+    packets = replace(packets, rate=_stated_rate(stream, len(packets.times) / packets.duration))
     stated = stated_duration(container, stream)
     if stated is not None and container.format.name.startswith(_STATES_DURATION):
         # A container may count its duration from zero and include streams that outlast the video.
@@ -71,6 +76,16 @@ def read_packets(path: Path, container: InputContainer, stream: VideoStream) -> 
         if found < WHOLE * stated:
             raise Undecodable(path, f"truncated: {found:.2f} s of the stated {stated:.2f} s are there")
     return packets
+
+
+def _stated_rate(stream: VideoStream, counted: float) -> float | None:
+    """The mean rate of a header, unless it is another one by far than that of the frames that are there."""
+    stated = float(_mean_rate(stream) or 0)
+    return stated if counted / _NONSENSE < stated < counted * _NONSENSE else None
+
+
+def _mean_rate(stream: VideoStream) -> Fraction | None:
+    return stream.average_rate
 
 
 def _demux(container: InputContainer, stream: VideoStream) -> tuple[list[_Stamp], float]:

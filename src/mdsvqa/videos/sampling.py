@@ -21,14 +21,17 @@ class Sampling:
     Attributes:
         frames: how many, at the centres of as many equal parts of the duration.
         rate: per second of video, at 0, 1/rate, 2/rate, ... seconds.
-        at_least, at_most: frames that a rate may give; where it would give fewer or more, that many are taken as by
-            `frames`.
+        spread: of a rate: take as many frames as it gives, an even number, at equal distances by their numbers from the
+            first to the last one; see `spread_frames`.
+        at_least, at_most: frames that a rate may give; where it would give fewer or more, that many are taken, as by
+            `frames` or spread.
         longest_side, shortest_side: in pixels; larger pictures are reduced to it, smaller ones stay.
         most_pixels: width times height; larger pictures are reduced until they do not exceed it.
     """
 
     frames: int | None = None
     rate: float | None = None
+    spread: bool = False
     at_least: int | None = None
     at_most: int | None = None
     longest_side: int | None = None
@@ -40,8 +43,8 @@ class Sampling:
             raise ValueError(
                 f"found a sampling of {self.frames} frames and {self.rate} frames a second; expected one of both."
             )
-        for name in ("at_least", "at_most"):
-            if getattr(self, name) is not None and self.rate is None:
+        for name in ("spread", "at_least", "at_most"):
+            if getattr(self, name) and self.rate is None:
                 raise ValueError(f"found {name} {getattr(self, name)} beside frames; expected it beside a rate only.")
         limits = [name for name in _LIMITS_OF_SIZE if getattr(self, name) is not None]
         if len(limits) > 1:
@@ -52,7 +55,9 @@ class Sampling:
                 raise ValueError(f"found {name} {value}; expected a number above 0.")
 
 
-def pick_frames(times: NDArray[np.float64], duration: float, sampling: Sampling) -> NDArray[np.intp]:
+def pick_frames(
+    times: NDArray[np.float64], duration: float, sampling: Sampling, mean_rate: float | None = None
+) -> NDArray[np.intp]:
     """Indices of the frames on screen at the wanted times: the last frame that starts at or before each.
 
     A frame that starts up to 1 ms late counts as on time. A frame on screen at several wanted times is taken once,
@@ -61,6 +66,8 @@ def pick_frames(times: NDArray[np.float64], duration: float, sampling: Sampling)
     Args:
         times: start of each frame in seconds from the first, shape (N,), ascending, N >= 1.
         duration: from the start of the first to the end of the last frame, in seconds.
+        sampling: what is wanted.
+        mean_rate: that the file states, in Hz, for `Sampling.spread`; None for frames over duration.
 
     Returns:
         Ascending unique indices into times, at least one.
@@ -78,6 +85,8 @@ def pick_frames(times: NDArray[np.float64], duration: float, sampling: Sampling)
     if sampling.frames is not None:
         return _at_centres(times, duration, sampling.frames)
     assert sampling.rate is not None
+    if sampling.spread:
+        return spread_frames(len(times), mean_rate or len(times) / duration, sampling)
     # By frame, not by wanted time: a damaged timestamp can make a video of hours out of seconds.
     starts = times - _TIMESTAMP_ROUNDING
     ends = np.append(starts[1:], duration - _TIMESTAMP_ROUNDING)
@@ -88,6 +97,28 @@ def pick_frames(times: NDArray[np.float64], duration: float, sampling: Sampling)
     if sampling.at_least is not None and len(picks) < sampling.at_least:
         return _at_centres(times, duration, sampling.at_least)
     return picks if len(picks) else np.array([0])
+
+
+def spread_frames(count: int, mean_rate: float, sampling: Sampling) -> NDArray[np.intp]:
+    """Indices of frames at equal distances by number, the first and the last among them.
+
+    Args:
+        count: of the frames of a video.
+        mean_rate: of them, in Hz.
+        sampling: its rate and limits say how many of them; the result is even, but for a video of one frame.
+
+    Source: smart_nframes and what follows it in qwen-vl-utils 0.0.10, the inference of Zou et al. (2026).
+
+    >>> spread_frames(30, 30.0, Sampling(rate=2, spread=True, at_least=4)).tolist()
+    [0, 10, 19, 29]
+    >>> spread_frames(40, 5.0, Sampling(rate=2, spread=True)).tolist()
+    [0, 3, 5, 8, 10, 13, 16, 18, 21, 23, 26, 29, 31, 34, 36, 39]
+    """
+    assert sampling.rate is not None
+    # In the order of the reference: another one may end just below an even number.
+    wanted = max(count / mean_rate * sampling.rate, sampling.at_least or 0)
+    even = int(min(wanted, sampling.at_most or count, count)) // 2 * 2
+    return np.linspace(0, count - 1, max(even, min(count, 2))).round().astype(np.intp)
 
 
 def _at_centres(times: NDArray[np.float64], duration: float, parts: int) -> NDArray[np.intp]:
