@@ -243,6 +243,7 @@ app.command("study-size", rich_help_panel=STEPS)(cli_evaluate.study_size)
 app.add_typer(gmad_app, name="gmad", rich_help_panel=STEPS)
 
 
+app.command(rich_help_panel=HELP)(cli_score.merge)
 app.command("tiny-vlm", rich_help_panel=HELP)(cli_score.tiny_vlm)
 app.command(rich_help_panel=HELP)(cli_score.doctor)
 

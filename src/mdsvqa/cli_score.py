@@ -1,5 +1,6 @@
-"""The commands around f: `mdsvqa score`, `mdsvqa tiny-vlm`, `mdsvqa doctor`."""
+"""The commands around f: `mdsvqa score`, `mdsvqa merge`, `mdsvqa tiny-vlm`, `mdsvqa doctor`."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -187,6 +188,37 @@ def tiny_vlm(
         print_json({"out": str(out), "held_out": len(held_out.mos), "srcc": value})
         return
     Console().print(f"{out}: SRCC {value:.3f} with the MOS of {len(held_out.mos)} held-out videos", soft_wrap=True)
+
+
+def merge(
+    model: Annotated[str, typer.Option("--model", "-m", help="Base checkpoint: a folder or a Hub name.")],
+    adapter: Annotated[str, typer.Option("--adapter", "-a", help="PEFT adapter on it: a folder or a Hub name.")],
+    out: Out,
+    base_adapter: BaseAdapter = None,
+    dtype: Annotated[str, typer.Option(help="Of the weights: bfloat16, float16, float32.")] = "bfloat16",
+    device: Annotated[str, typer.Option(help="To merge on: auto, cpu, cuda, cuda:1.")] = "auto",
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a checkpoint with its adapter merged, for a server that does not take the adapter.
+
+    mdsvqa merge --model hollow404/VQR1-7B-YouTubeUGC --adapter hollow404/MDS-VQA-Active-Finetuning --out mds-vqa/
+    """
+    need_vlm_packages("merge")
+    from mdsvqa.quality.merging import merge_checkpoint  # noqa: PLC0415
+
+    settings = checked(VlmSettings, {"base_adapter": base_adapter, "dtype": dtype, "device": device})
+    with terminal.progress() as show:
+        merged = merge_checkpoint(model, adapter, out, settings, show, overwrite=overwrite)
+    if as_json:
+        print_json({**asdict(merged), "out": str(out)})
+        return
+    Console().print(
+        f"{out}: {merged.parameters / 1e6:,.1f} million parameters in {dtype}, {merged.tensors} tensors of the adapter "
+        f"merged; logits of a made-up clip differ by {merged.difference:.2g} at the most (standard deviation "
+        f"{merged.spread:.2g})",
+        soft_wrap=True,
+    )
 
 
 def doctor(

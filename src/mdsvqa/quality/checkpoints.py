@@ -19,7 +19,7 @@ from mdsvqa.quality.scoring import ModelError
 from mdsvqa.transformers_vision import AutoProcessor, Qwen2_5_VLForConditionalGeneration, quiet
 
 # No pickles. Code of a repository only where somebody asked for it.
-_FILES = ("*.json", "*.safetensors", "*.txt", "*.jinja", "*.model")
+FILES = ("*.json", "*.safetensors", "*.txt", "*.jinja", "*.model")
 _CLASS = "Qwen2_5_VLForConditionalGeneration"
 # Files up to this many bytes are hashed whole, larger ones in pieces.
 _WHOLE = 64 << 20
@@ -58,7 +58,7 @@ def find_checkpoint(name: str, *, remote_code: bool = False, what: str = "model"
     repository, _, revision = name.partition("@")
     if repository.count("/") != 1 or name.startswith((".", "/", "~")):
         raise ModelError(f"{what} {name!r}: there is no such folder, and it is no Hub name (owner/name) either.")
-    patterns = [*_FILES, "*.py"] if remote_code else list(_FILES)
+    patterns = [*FILES, "*.py"] if remote_code else list(FILES)
     try:
         return Path(snapshot_download(repository, revision=revision or None, allow_patterns=patterns))
     except (RepositoryNotFoundError, GatedRepoError) as error:

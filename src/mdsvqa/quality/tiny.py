@@ -30,6 +30,7 @@ PATCH, SPAN, MERGE = 14, 2, 2
 # Frames of the simulated corpus at about their own size: what is wrong with them shows at the scale of pixels.
 PIXELS = 66 * 28 * 28
 FRAMES = 2
+WIDTH = 96
 # The labels of the five-point scale of ITU-T P.910, worst first.
 LABELS = ("bad", "poor", "fair", "good", "excellent")
 # The real one thinks for a hundred tokens and more; long enough that thinking costs here too.
@@ -103,9 +104,17 @@ def make_processor(pixels: int = PIXELS, frames: int = FRAMES) -> Any:
     )
 
 
-def make_model(tokenizer: Any, seed: int = 0) -> Qwen2_5_VLForConditionalGeneration:
-    """An untrained model of about 0.6 million parameters, the same for the same seed."""
-    width, seeing, heads = 96, 64, 4
+def make_model(tokenizer: Any, seed: int = 0, width: int = WIDTH) -> Qwen2_5_VLForConditionalGeneration:
+    """An untrained model of about 0.6 million parameters, the same for the same seed.
+
+    Args:
+        tokenizer: says how many words there are.
+        seed: of the weights.
+        width: of the language model, a multiple of 8; vLLM wants 128 or another one whose quarter it knows.
+    """
+    seeing, heads = 64, 4
+    half = width // heads // 2
+    sections = [half - 2 * (half // 3), half // 3, half // 3]
     ids = {name: tokenizer.convert_tokens_to_ids(f"<|{name}|>") for name in ("image_pad", "video_pad")}
     config = Qwen2_5_VLConfig(
         text_config={
@@ -118,7 +127,7 @@ def make_model(tokenizer: Any, seed: int = 0) -> Qwen2_5_VLForConditionalGenerat
             "num_key_value_heads": heads // 2,
             "max_position_embeddings": 8192,
             # Sums to half of a head's width.
-            "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": [4, 4, 4]},
+            "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": sections},
             "bos_token_id": None,
             "eos_token_id": tokenizer.eos_token_id,
             "pad_token_id": tokenizer.pad_token_id,
