@@ -100,8 +100,7 @@ def apply_adapter(model: Any, folder: Path, name: str, *, merge: bool) -> Applie
         wanted = _targets(config, modules)
         given = {found.rpartition(".lora_")[0] for found in keys if ".lora_" in found}
         placed = _exactly(config, modules, given & wanted)
-        if merge:
-            _untie(model, placed)
+        _untie(model, placed)
         adapted = _adapted(model, placed, name)
         slots = _slots(adapted)
         shapes = {found: tuple(file.get_slice(key).get_shape()) for found, key in keys.items()}
@@ -265,7 +264,10 @@ def _same(copied: Any, weight: Tensor | None) -> bool:
 
 
 def _untie(model: Any, config: Any) -> None:
-    """Gives the head a weight of its own before an adapter is merged into one of two modules that share theirs."""
+    """Gives the head a weight of its own where an adapter changes one of two modules that share theirs.
+
+    Merged into one of them it would change the other.
+    """
     touched = {*config.target_modules, *(config.modules_to_save or ())}
     embedding = model.get_input_embeddings()
     if model.lm_head.weight is embedding.weight and any(name.endswith(("lm_head", "embed_tokens")) for name in touched):
