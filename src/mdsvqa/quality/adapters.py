@@ -213,7 +213,7 @@ def _exactly(config: Any, modules: Mapping[str, nn.Module], targets: Collection[
 
     def by_name(pattern: Mapping[str, int]) -> dict[str, int]:
         # By either name; what a pattern does not hold comes back as it is.
-        found = {name: [get_pattern_key(pattern.keys(), s) for s in (name, old_name(name))] for name in targets}
+        found = {name: [get_pattern_key(list(pattern), s) for s in (name, old_name(name))] for name in targets}
         return {re.escape(n): pattern[key] for n, keys in found.items() for key in reversed(keys) if key in pattern}
 
     ends = tuple(config.modules_to_save or ())

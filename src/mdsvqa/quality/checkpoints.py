@@ -106,9 +106,10 @@ def load_checkpoint(settings: VlmSettings, model: str, adapter: str | None = Non
         arguments |= _quantised(device)
     try:
         with quiet():
-            loaded, found = Qwen2_5_VLForConditionalGeneration.from_pretrained(
+            made: Any = Qwen2_5_VLForConditionalGeneration.from_pretrained(
                 folder, **arguments, output_loading_info=True
             )
+        loaded, found = made
         processor = AutoProcessor.from_pretrained(folder, trust_remote_code=settings.trust_remote_code)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ModelError(f"model {model!r}: {folder} cannot be loaded: {short_reason(error)}") from error

@@ -8,7 +8,7 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from mdsvqa.quality.answers import parse_answer
 from mdsvqa.quality.base import Score
 from mdsvqa.quality.replies import Reply, expected_in_reply, score_of_replies
 from mdsvqa.quality.scoring import ModelError
+from mdsvqa.quality.served_expectation import RefusedError, all_or_first_error, expect
 from mdsvqa.quality.served_messages import (
     Kind,
     digit_probabilities,
@@ -33,7 +34,9 @@ from mdsvqa.quality.served_messages import (
     score_of_probabilities,
     seed_of,
     wait_before,
+    words_of,
 )
+from mdsvqa.quality.served_start import SERVER_TIMES, Abilities, Start
 from mdsvqa.quality.vlm import read_maker
 from mdsvqa.quality.vlm_inputs import SeenClip, Sight, wanted_sight
 from mdsvqa.quality.vlm_scoring import score_with_reader
@@ -50,7 +53,7 @@ _NO_LOGPROBS = (
 )
 
 
-class _NoReply(Exception):
+class _NoReply(RefusedError):
     """No reply to one video; the message is in the server's words.
 
     Attributes:
@@ -68,17 +71,24 @@ class ServedModel:
     Args:
         served: where it is, and how it is asked.
         settings: reading, samples, limits on frames and pixels.
+        note: says a line.
 
     Attributes:
         sight: how a clip must be seen.
         kind: of server.
         as_video: whether frames go as one video.
+        abilities: of a vLLM, as they were found out.
 
     Raises:
-        ModelError: the server cannot be reached, refuses the key, or speaks other models.
+        ModelError: the server cannot be reached, refuses the key, or speaks other models; it does not mind the times
+            of frames, or cannot be told what the settings ask for.
     """
 
-    def __init__(self, served: ServedSettings, settings: VlmSettings) -> None:
+    abilities = Abilities()
+
+    def __init__(
+        self, served: ServedSettings, settings: VlmSettings, note: Callable[[str], None] = lambda text: None
+    ) -> None:
         if settings.adapter is not None:
             raise ModelError(
                 f"adapter {settings.adapter!r}: a server loads its own adapters. Start it with this one, and name the "
@@ -90,6 +100,13 @@ class ServedModel:
         self.as_video = served.frames_as == "video" or (served.frames_as == "auto" and self.kind == "vllm")
         # A picture shares its tokens with no other.
         self.sight = replace(wanted_sight(settings), span=Sight.span if self.as_video else 1)
+        if settings.repetition_penalty is not None and self.kind == "openai":
+            raise ModelError(
+                f"server {served.url}: repetition_penalty: the protocol has no word for it, and this is none of the "
+                "servers that are known to have one (vLLM, SGLang, transformers serve)."
+            )
+        if self.kind == "vllm":
+            self.abilities = asyncio.run(self._start(note))
 
     def _client(self) -> AsyncOpenAI:
         key = os.environ.get("MDSVQA_API_KEY") or os.environ.get("OPENAI_API_KEY") or "none"
@@ -117,6 +134,16 @@ class ServedModel:
                 await self._try_unlisted(client, kind, [entry.id for entry in listed])
         return kind
 
+    async def _start(self, note: Callable[[str], None]) -> Abilities:
+        async with self._client() as client:
+            start = Start(client, self.served.model, self.served.url, self.sight, self.question, note)
+            try:
+                return await start.find(as_video=self.as_video)
+            except APIConnectionError as error:
+                raise self._unreachable(error) from None
+            except APIStatusError as error:
+                raise self._refused(error) from None
+
     async def _try_unlisted(self, client: AsyncOpenAI, kind: Kind, known: Sequence[str]) -> None:
         if kind != "transformers":
             raise self._other_model(", ".join(known) or "none")
@@ -128,7 +155,7 @@ class ServedModel:
         except APIConnectionError as error:
             raise self._unreachable(error) from None
         except APIStatusError as error:
-            raise self._other_model(f"{', '.join(known) or 'no other listed'} ({_words(error)})") from None
+            raise self._other_model(f"{', '.join(known) or 'no other listed'} ({words_of(error)})") from None
 
     def _unreachable(self, error: Exception) -> ModelError:
         cause = error.__cause__ or error
@@ -138,7 +165,7 @@ class ServedModel:
         )
 
     def _refused(self, error: APIStatusError) -> ModelError:
-        said = _words(error)
+        said = words_of(error)
         if error.status_code in (401, 403):
             said = f"refuses the key ({said}); set MDSVQA_API_KEY to one that it knows"
         elif error.status_code in _BUSY:
@@ -187,11 +214,13 @@ class ServedModel:
                 progress(1)
                 return found
 
-            return await _all_or_first_error([score(clip) for clip in clips])
+            return await all_or_first_error([score(clip) for clip in clips])
 
     async def _score(self, client: AsyncOpenAI, clip: SeenClip) -> Score:
         # Packing takes the time of many small messages; the others go on meanwhile.
         parts = await asyncio.to_thread(frame_parts, clip, as_video=self.as_video, picture=self.served.picture)
+        if self.settings.reading == "expected" and self.abilities.exact:
+            return await self._expect(client, clip, parts)
         content = [*parts, {"type": "text", "text": self.question}]
         samples = self.settings.samples
         choices = await self._choices(client, clip, content, samples, 0 if samples > 1 else None)
@@ -205,9 +234,20 @@ class ServedModel:
             replies = [fresh] if fresh.answer.status != "unparsable" else replies
         return score_of_replies(clip.id, replies)
 
+    async def _expect(self, client: AsyncOpenAI, clip: SeenClip, parts: Sequence[dict[str, Any]]) -> Score:
+        async def ask(messages: Sequence[dict[str, Any]], fields: Mapping[str, Any]) -> Sequence[Any]:
+            completion = await self._complete(client, {"messages": messages, **fields})
+            self._check_frames(clip, completion.usage)
+            if not completion.choices:
+                raise _NoReply("the server's answer holds no reply", by_failing=True)
+            return self._steps(completion.choices[0])
+
+        tokens, says_times = self.abilities.tokens or (), self.abilities.says_times
+        return await expect(ask, clip, parts, self.question, tokens, as_video=self.as_video, says_times=says_times)
+
     @property
     def question(self) -> str:
-        """The prompt; a server cannot be made to begin its reply with `<answer>`, so it writes the tags itself."""
+        """The prompt. Where a reply cannot be begun with `<answer>`, the server writes the tags itself."""
         return prompts.quality_prompt(self.settings.reading, self.settings.prompt)
 
     def _steps(self, choice: Any) -> Sequence[Any]:
@@ -225,7 +265,15 @@ class ServedModel:
             # Servers that do not know `n` send one reply at a time.
             more = samples - len(found)
             seed = None if attempt is None else seed_of(self.settings.seed, clip.id, attempt * samples + len(found))
-            fields = request_fields(self.kind, self.settings, clip, as_video=self.as_video, replies=more, seed=seed)
+            fields = request_fields(
+                self.kind,
+                self.settings,
+                clip,
+                as_video=self.as_video,
+                says_times=self.abilities.says_times,
+                replies=more,
+                seed=seed,
+            )
             completion = await self._complete(client, {"messages": [{"role": "user", "content": content}], **fields})
             if not completion.choices:
                 raise _NoReply("the server's answer holds no reply", by_failing=True)
@@ -237,8 +285,7 @@ class ServedModel:
         if self.as_video and usage and usage.prompt_tokens < clip.tokens:
             raise ModelError(
                 f"server {self.served.url}: read {usage.prompt_tokens} tokens of video {clip.id!r}, which has "
-                f"{clip.tokens}: it drops frames. Start vLLM with --media-io-kwargs "
-                '\'{"video": {"num_frames": -1}}\', or use --frames-as images.'
+                f"{clip.tokens}: it drops frames. Start vLLM with {SERVER_TIMES}, or use --frames-as images."
             )
 
     async def _complete(self, client: AsyncOpenAI, fields: dict[str, Any]) -> Any:
@@ -266,7 +313,7 @@ class ServedModel:
         raise problem
 
     def _problem(self, error: APIStatusError) -> Exception:
-        said = _words(error)
+        said = words_of(error)
         if error.status_code == 404 or "pinned to" in said:
             return self._other_model(f"not that one ({said})")
         if error.status_code in {401, 403} | _BUSY:
@@ -296,31 +343,13 @@ async def _loads_models(client: AsyncOpenAI) -> bool:
     return isinstance(found, dict) and "/load_model" in found.get("paths", {})
 
 
-async def _all_or_first_error(work: Sequence[Coroutine[Any, Any, Score]]) -> list[Score]:
-    tasks = [asyncio.ensure_future(one) for one in work]
-    try:
-        return list(await asyncio.gather(*tasks))
-    except BaseException:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        raise
-
-
 def _reply_of(choice: Any) -> Reply:
     text = reply_text(choice)
     answer, expected = parse_answer(text), None
     steps = choice.logprobs.content if choice.logprobs else None
     if steps and answer.status == "ok":
         expected = expected_in_reply([step.token for step in steps], digit_probabilities(steps))
-    return Reply(text, answer, expected)
-
-
-def _words(error: APIStatusError) -> str:
-    body: Any = error.body
-    if isinstance(body, dict):
-        body = body.get("message") or body.get("detail") or body
-    return f"{error.status_code}: {' '.join(str(body or error.message).split())[:300]}"
+    return Reply(text, answer, expected, cut=choice.finish_reason == "length" and answer.status == "unparsable")
 
 
 def score_served(
@@ -335,12 +364,15 @@ def score_served(
 ) -> pa.Table:
     """Scores each video that has no score yet by a model behind a server; as `vlm.score_with_vlm`."""
     with show.working(f"Asking {served.url} for {served.model}"):
-        model = ServedModel(served, settings)
+        model = ServedModel(served, settings, show.note)
     maker: dict[str, Any] = {
         "step": "scores",
         "model": served.model,
         "frames_as": "video" if model.as_video else "images",
         "picture": served.picture,
+        "server": " ".join([model.kind, *([model.abilities.version] if model.abilities.version else [])]),
     }
+    if settings.reading == "expected":
+        maker["probabilities"] = "of all answers" if model.abilities.exact else "along the reply"
     maker |= {"served": True, **read_maker(settings, settings.repetition_penalty or "the server's")}
     return score_with_reader(videos, folder, model, maker, workers, show, overwrite=overwrite)[0]

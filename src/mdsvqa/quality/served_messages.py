@@ -5,16 +5,18 @@ Nothing here touches the network. Servers share the form of a chat completion an
 
 import base64
 import email.utils
+import hashlib
 import json
 import math
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
 import cv2
 import torch
+from openai import APIStatusError
 from torch import Tensor
 
 from mdsvqa.config import VlmSettings
@@ -32,8 +34,8 @@ TOP_LOGPROBS = 20
 _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 98, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
 # Packed fast, not small: it is unpacked again at once.
 _PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1]
-# That vLLM takes decoded frames to have.
-_ASSUMED_RATE = 2.0
+# Frames a second at which nothing is said of their times: vLLM has to be started so that it assumes them.
+UNSAID_RATE = 2.0
 _SPECIAL = re.compile(r"<\|[a-z_]+\|>")
 # Seconds before the first repetition, and at most before any that the server does not ask for itself.
 FIRST_WAIT, LONGEST_WAIT, LONGEST_ASKED = 1.0, 60.0, 600.0
@@ -53,6 +55,24 @@ def frame_parts(clip: SeenClip, *, as_video: bool, picture: str = "png") -> list
     return [{"type": "image_url", "image_url": {"url": f"data:image/{picture};base64,{frame}"}} for frame in packed]
 
 
+def named_parts(clip: SeenClip, parts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Parts of a message with names by which vLLM knows them again: a further request may leave out what they hold."""
+    digest = hashlib.sha256(clip.frames.tobytes())
+    digest.update(f"{clip.frames.shape} {clip.seconds_per_grid}".encode())
+    return [{**part, "uuid": f"{digest.hexdigest()[:32]}-{place}"} for place, part in enumerate(parts)]
+
+
+def without_frames(parts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Named parts without what they hold."""
+    return [{**part, str(part["type"]): None} for part in parts]
+
+
+def times_of(clip: SeenClip) -> dict[str, Any]:
+    """Fields of a request to vLLM that say when the frames of a clip were shown."""
+    # Two frames share a step of the temporal grid.
+    return {"media_io_kwargs": {"video": {"num_frames": -1, "fps": 2 / clip.seconds_per_grid}}}
+
+
 def _packed(frame: Any, picture: str) -> str:
     ending, options = (".jpg", _JPEG) if picture == "jpeg" else (".png", _PNG)
     shown = cv2.cvtColor(frame.transpose(1, 2, 0).copy(), cv2.COLOR_RGB2BGR)
@@ -60,7 +80,14 @@ def _packed(frame: Any, picture: str) -> str:
 
 
 def request_fields(
-    kind: Kind, settings: VlmSettings, clip: SeenClip, *, as_video: bool, replies: int = 1, seed: int | None = None
+    kind: Kind,
+    settings: VlmSettings,
+    clip: SeenClip,
+    *,
+    as_video: bool,
+    says_times: bool = False,
+    replies: int = 1,
+    seed: int | None = None,
 ) -> dict[str, Any]:
     """What a request says beside the model and the message, as arguments of the client.
 
@@ -69,6 +96,7 @@ def request_fields(
         settings: reading, length of a reply.
         clip: that is asked about.
         as_video: whether its frames go as one video.
+        says_times: also where the server should assume them.
         replies: wanted.
         seed: of drawn replies; None for a greedy one.
     """
@@ -79,14 +107,16 @@ def request_fields(
     }
     extra: dict[str, Any] = {}
     if kind in ("vllm", "sglang"):
-        # Both take what is not said from the checkpoint's generation_config.json: 1.05 of Qwen2.5-VL, for example.
-        extra |= {"top_k": -1, "repetition_penalty": 1.0}
+        # Both take what is not said from the checkpoint's generation_config.json: its repetition penalty, for example.
+        extra["top_k"] = -1
+        if settings.repetition_penalty is not None:
+            extra["repetition_penalty"] = settings.repetition_penalty
         # Only they say at what a reply stopped. `transformers serve` 5.23 fails on a text to stop at, where the model
         # has a processor.
         fields["stop"] = [prompts.ANSWER_CLOSING]
-    if kind == "transformers":
-        # Its way to say repetition_penalty 1.
-        fields["frequency_penalty"] = 0.0
+    if kind == "transformers" and settings.repetition_penalty is not None:
+        # Its way to say it.
+        fields["frequency_penalty"] = settings.repetition_penalty - 1
     if settings.reading == "expected" or kind in ("vllm", "sglang"):
         fields |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
     if seed is not None:
@@ -97,11 +127,64 @@ def request_fields(
             # A temperature alone does not make it draw.
             drawn = {"do_sample": True, "temperature": 1.0, "top_p": 1.0, "top_k": 0}
             extra["generation_config"] = json.dumps(drawn)
-    # Two frames share a step of the temporal grid.
-    rate = 2 / clip.seconds_per_grid
-    if as_video and not math.isclose(rate, _ASSUMED_RATE, rel_tol=0.02):
-        extra["mm_processor_kwargs"] = {"fps": rate, "do_sample_frames": False}
+    unusual = not math.isclose(2 / clip.seconds_per_grid, UNSAID_RATE, rel_tol=1e-6)
+    # Two frames share a step of time; one step has no times.
+    if as_video and len(clip.frames) > 2 and (says_times or unusual):
+        extra |= times_of(clip)
     return {**fields, "extra_body": extra} if extra else fields
+
+
+def answer_fields(
+    clip: SeenClip, beginning: str, tokens: Sequence[int], *, as_video: bool, says_times: bool
+) -> dict[str, Any]:
+    """What a request for the probabilities of an answer says beside the model and the message; for vLLM.
+
+    Args:
+        clip: that is asked about.
+        beginning: of the answer, which the message begins for the model.
+        tokens: ids of the digits and the point: no others are written, and the probabilities of all of them come back,
+            as they were before others were ruled out.
+        as_video, says_times: as in `request_fields`.
+    """
+    fields = request_fields("vllm", VlmSettings(), clip, as_video=as_video, says_times=says_times)
+    del fields["stop"]
+    extra = {
+        **fields["extra_body"],
+        "continue_final_message": True,
+        "add_generation_prompt": False,
+        "logprob_token_ids": list(tokens),
+        "allowed_token_ids": list(tokens),
+        "return_tokens_as_token_ids": True,
+    }
+    # The first digit, the point and two decimals.
+    return {**fields, "max_tokens": 4 - len(beginning), "extra_body": extra}
+
+
+def answer_odds(steps: Sequence[Any], tokens: Sequence[int]) -> tuple[list[str], list[list[float]]]:
+    """What a server wrote behind the beginning of an answer, and the probabilities of digits and point at each step.
+
+    Args:
+        steps: the `logprobs.content` of a choice, with ids for tokens.
+        tokens: ids of the digits and the point.
+    """
+    places = {f"token_id:{token}": place for place, token in enumerate(tokens)}
+    written, odds = [], []
+    for step in steps:
+        row = [0.0] * len(tokens)
+        for candidate in [step, *step.top_logprobs]:
+            if candidate.token in places:
+                row[places[candidate.token]] = math.exp(candidate.logprob)
+        odds.append(row)
+        written.append([*DIGITS, "."][places[step.token]] if step.token in places else "")
+    return written, odds
+
+
+def words_of(error: APIStatusError) -> str:
+    """What a server said when it refused, in one line."""
+    body: Any = error.body
+    if isinstance(body, dict):
+        body = body.get("message") or body.get("detail") or body
+    return f"{error.status_code}: {' '.join(str(body or error.message).split())[:300]}"
 
 
 def seed_of(seed: int, video: str, attempt: int) -> int:

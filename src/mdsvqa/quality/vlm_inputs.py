@@ -297,13 +297,14 @@ def wanted_sight(settings: VlmSettings, frames: int | None = None, rate: float |
     Raises:
         ModelError: frames are to be counted, and nothing says how many.
     """
-    pixels = {"most_pixels": settings.most_pixels, "fewest_pixels": min(settings.fewest_pixels, settings.most_pixels)}
+    fewest = min(settings.fewest_pixels, settings.most_pixels)
+    limits = Sight(most_pixels=settings.most_pixels, fewest_pixels=fewest)
     counted = settings.frames or frames
     if settings.sampling == "count" and counted is None:
         raise ModelError("sampling count: say how many by `frames`; this checkpoint does not.")
     if counted is not None and settings.sampling in (None, "count"):
-        return Sight(rate=None, frames=counted, **pixels)
-    return Sight(rate=settings.rate or rate or Sight.rate, spread=settings.sampling != "rate", **pixels)
+        return replace(limits, rate=None, frames=counted)
+    return replace(limits, rate=settings.rate or rate or Sight.rate, spread=settings.sampling != "rate")
 
 
 def limited(sight: Sight, video_processor: Any) -> Sight:

@@ -126,8 +126,8 @@ def score_with_reader(
     if clock.videos:
         show.note(clock.verdict())
     scores = read_table(folder)
-    if cut := sum(bool(row) for row in scores["cut"].to_pylist()):
-        show.note(f"{cut} of {len(scores)} replies were cut before their answer: more tokens give it room")
+    if short := sum(bool(row) for row in scores["cut"].to_pylist()):
+        show.note(f"{short} of {len(scores)} replies were cut before their answer: more tokens give it room")
     return scores, clock
 
 
