@@ -81,6 +81,17 @@ def score(
     retries: Annotated[
         int, typer.Option(min=0, help="Drawn replies in place of an unparsable one.", rich_help_panel=VLM)
     ] = 0,
+    prompt: Annotated[
+        str | None, typer.Option(help="Asked in place of the one that it was trained on.", rich_help_panel=VLM)
+    ] = None,
+    sampling: Annotated[
+        str | None,
+        typer.Option(
+            help="Which frames. reference: as in the model's training, an even number from the first to the last. "
+            "rate: those on screen at 0, 1/rate, 2/rate, ... seconds. count: --frames.  [default: reference]",
+            rich_help_panel=VLM,
+        ),
+    ] = None,
     rate: Annotated[
         float | None,
         typer.Option(help="Frames a second; 2 unless --frames or the checkpoint says else.", rich_help_panel=VLM),
@@ -88,7 +99,13 @@ def score(
     most_pixels: Annotated[
         int, typer.Option(min=784, help="Of a frame; larger ones are reduced.", rich_help_panel=VLM)
     ] = DEFAULTS.most_pixels,
-    most_tokens: Annotated[int, typer.Option(min=16, help="Of a reply.", rich_help_panel=VLM)] = DEFAULTS.most_tokens,
+    most_tokens: Annotated[
+        int, typer.Option(min=16, help="Of a reply; one that is cut has no score.", rich_help_panel=VLM)
+    ] = DEFAULTS.most_tokens,
+    repetition_penalty: Annotated[
+        float | None,
+        typer.Option(help="On tokens of question and reply; by default the checkpoint's own.", rich_help_panel=VLM),
+    ] = None,
     batch_tokens: Annotated[
         int | None,
         typer.Option(min=1, help="Of a batch; 65,536 on a GPU, fewer on a CPU.", rich_help_panel=VLM),
@@ -130,6 +147,9 @@ def score(
             "adapter": adapter,
             "merge": merge,
             "reading": read,
+            "prompt": prompt,
+            "sampling": sampling,
+            "repetition_penalty": repetition_penalty,
             "samples": samples,
             "retries": retries,
             "rate": rate,

@@ -310,12 +310,19 @@ def test_a_reply_that_was_not_stopped_at_the_tag_stays_unclosed(choice, monkeypa
 def test_requests_say_what_each_kind_of_server_needs_to_hear() -> None:
     vllm = request_fields("vllm", SETTINGS, CLIP, as_video=True)
     assert (vllm["temperature"], vllm["stop"], vllm["top_logprobs"]) == (0.0, ["</answer>"], 20)
-    assert vllm["extra_body"] == {"top_k": -1, "repetition_penalty": 1.0}
-    slow = SeenClip("b", CLIP.frames, 4.0, 1)
+    assert vllm["extra_body"] == {"top_k": -1}
+    slow = SeenClip("b", np.zeros((4, 3, 28, 28), np.uint8), 4.0, 2)
     extra = request_fields("vllm", SETTINGS, slow, as_video=True, replies=3, seed=5)
     assert (extra["n"], extra["seed"], extra["temperature"]) == (3, 5, 1.0)
-    assert extra["extra_body"]["mm_processor_kwargs"] == {"fps": 0.5, "do_sample_frames": False}
+    assert extra["extra_body"]["media_io_kwargs"] == {"video": {"num_frames": -1, "fps": 0.5}}
+    # A single step of time has no times.
+    short = SeenClip("c", CLIP.frames, 4.0, 1)
+    assert "media_io_kwargs" not in request_fields("vllm", SETTINGS, short, as_video=True)["extra_body"]
+    penalised = SETTINGS.model_copy(update={"repetition_penalty": 1.25})
+    assert request_fields("sglang", penalised, CLIP, as_video=False)["extra_body"]["repetition_penalty"] == 1.25
+    assert request_fields("transformers", penalised, CLIP, as_video=False)["frequency_penalty"] == 0.25
     tf = request_fields("transformers", SETTINGS, CLIP, as_video=False)
+    assert "frequency_penalty" not in tf
     assert "stop" not in tf
     assert "logprobs" not in tf
     assert set(request_fields("openai", SETTINGS, CLIP, as_video=False)) == {"max_tokens", "temperature", "top_p"}

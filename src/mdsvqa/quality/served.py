@@ -37,7 +37,7 @@ from mdsvqa.quality.served_messages import (
     words_of,
 )
 from mdsvqa.quality.served_start import SERVER_TIMES, Abilities, Start
-from mdsvqa.quality.vlm import read_maker
+from mdsvqa.quality.vlm import read_maker, warn_of_prompt
 from mdsvqa.quality.vlm_inputs import SeenClip, Sight, wanted_sight
 from mdsvqa.quality.vlm_scoring import score_with_reader
 from mdsvqa.videos.video import Video
@@ -363,6 +363,7 @@ def score_served(
     overwrite: bool = False,
 ) -> pa.Table:
     """Scores each video that has no score yet by a model behind a server; as `vlm.score_with_vlm`."""
+    warn_of_prompt(settings, show)
     with show.working(f"Asking {served.url} for {served.model}"):
         model = ServedModel(served, settings, show.note)
     maker: dict[str, Any] = {

@@ -62,6 +62,12 @@ def load_vlm(model: str, settings: VlmSettings) -> tuple["QwenModel", Mapping[st
     return reader, {"step": "scores", **checkpoint.maker, **read_maker(settings, reader.penalty)}
 
 
+def warn_of_prompt(settings: VlmSettings, show: Show) -> None:
+    """Says that a prompt of one's own is not the one that a checkpoint knows."""
+    if settings.prompt is not None:
+        show.note("Warning: the checkpoint was not trained on this prompt; scores on another one are worse as a rule.")
+
+
 def read_maker(settings: VlmSettings, penalty: float | str) -> dict[str, Any]:
     """What of the settings and the prompt makes a score what it is.
 
@@ -99,6 +105,7 @@ def score_with_vlm(
         The scores table.
     """
     need_vlm_packages(f"model {model!r}")
+    warn_of_prompt(settings, show)
     # Workers take seconds to start, and so does the model.
     starting = Thread(target=warm_up, args=(workers, "mdsvqa.quality.vlm_inputs"), daemon=True)
     starting.start()
