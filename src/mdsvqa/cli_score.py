@@ -243,12 +243,20 @@ def merge(
 
 def doctor(
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help="Say whether this checkpoint fits: folder or Hub name.")
+        str | None,
+        typer.Option("--model", "-m", help="Look at this checkpoint, and whether it fits: folder or Hub name."),
     ] = None,
+    adapter: Annotated[str | None, typer.Option("--adapter", "-a", help="And at this PEFT adapter on it.")] = None,
+    base_adapter: Annotated[str | None, typer.Option(help="Merged into the model below it.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what this machine will use for models, and what to install for more."""
-    findings = examine(model)
+    """Show what this machine will use for models, what is made of a checkpoint, and what to install for more.
+
+    Nothing is fetched, and no weights are loaded.
+    """
+    if model is None and (adapter or base_adapter):
+        raise InputError("--adapter: goes with --model, the checkpoint that it belongs on.")
+    findings = examine(model, adapter, base_adapter)
     if as_json:
         print_json(findings.as_json())
         return

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 import mdsvqa
+from mdsvqa.config import VlmSettings
 from mdsvqa.material import cores
 from mdsvqa.quality.vlm import packages_to_install
 
@@ -29,23 +30,29 @@ class Findings:
         facts: what will be used, by what it is used for.
         packages: versions, "not installed" where there is none.
         fits: whether the model that was asked for fits, and why; empty when none was.
+        checkpoint: what is made of it, by what it is about; empty when none was asked for, or it is not here.
         advice: what to install or change for more.
     """
 
     facts: Mapping[str, str]
     packages: Mapping[str, str]
     fits: str
+    checkpoint: Mapping[str, str]
     advice: Sequence[str]
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def examine(model: str | None = None) -> Findings:
+def examine(model: str | None = None, adapter: str | None = None, base_adapter: str | None = None) -> Findings:
     """Looks at this machine.
 
     Args:
-        model: checkpoint that is to be run, a folder or a Hub name.
+        model: checkpoint that is to be run, a folder or a Hub name; nothing is fetched.
+        adapter, base_adapter: on it.
+
+    Raises:
+        ModelError: the checkpoint is here and cannot be used, or an adapter does not fit whole.
     """
     gpu = torch.cuda.is_available()
     memory = device_memory()
@@ -69,7 +76,25 @@ def examine(model: str | None = None) -> Findings:
     if gpu and not find_spec("bitsandbytes"):
         advice.append("pip install bitsandbytes allows --quantise 4bit, for a GPU with less than 20 GiB.")
     packages = {name: _version(name) for name in _PACKAGES}
-    return Findings(facts, packages, "" if model is None else fits(model, memory, gpu), advice)
+    found = {} if model is None or needed else _checkpoint(model, adapter, base_adapter, advice)
+    return Findings(facts, packages, "" if model is None else fits(model, memory, gpu), found, advice)
+
+
+def _checkpoint(model: str, adapter: str | None, base_adapter: str | None, advice: list[str]) -> dict[str, str]:
+    from mdsvqa.quality.inspection import inspect_checkpoint  # noqa: PLC0415
+
+    folder = _here(model)
+    if folder is None or count_parameters(folder) == 0:
+        return {}
+    adapters = {}
+    for what, name in (("base adapter", base_adapter), ("adapter", adapter)):
+        if name is not None:
+            place = _here(name)
+            if place is None:
+                advice.append(f"{name}: not on this machine, so it was not looked at. `hf download {name}` fetches it.")
+            else:
+                adapters[what] = (name, place)
+    return inspect_checkpoint(folder, model, VlmSettings(), adapters)
 
 
 def device_memory() -> int:
@@ -87,8 +112,7 @@ def device_memory() -> int:
 
 def fits(model: str, memory: int, gpu: bool) -> str:
     """Whether a checkpoint fits into a device's memory, in a sentence."""
-    named = Path(model).expanduser()
-    folder = named if named.is_dir() else _cached(model)
+    folder = _here(model)
     if folder is None:
         return f"{model}: not on this machine, so its size is not known. `hf download {model}` fetches it."
     parameters = count_parameters(folder)
@@ -106,7 +130,11 @@ def fits(model: str, memory: int, gpu: bool) -> str:
     return text
 
 
-def _cached(model: str) -> Path | None:
+def _here(model: str) -> Path | None:
+    """The folder of a checkpoint that is on this machine: its own, or that of the Hub's cache."""
+    named = Path(model).expanduser()
+    if named.is_dir():
+        return named
     if find_spec("huggingface_hub") is None or model.count("/") != 1:
         return None
     from huggingface_hub import snapshot_download  # noqa: PLC0415

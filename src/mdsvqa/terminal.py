@@ -177,7 +177,10 @@ def print_failures(failures: Mapping[str, str]) -> None:
 def print_findings(findings: Findings) -> None:
     """What `mdsvqa doctor` found."""
     console = Console()
-    for title, rows in (("This machine", findings.facts), ("Packages", findings.packages)):
+    parts = [("This machine", findings.facts), ("Packages", findings.packages)]
+    if findings.checkpoint:
+        parts.append(("This checkpoint", findings.checkpoint))
+    for title, rows in parts:
         table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_header=False)
         for name, value in rows.items():
             table.add_row(name, value)

@@ -30,6 +30,7 @@ class FakeVllm:
         reads_files: video files as well as frames.
         tokenises: has /tokenize.
         remembers: videos by their names; it forgets them behind so many requests.
+        most_tokens: of a video; those with more are enlarged.
         asked: bodies of the chat completions that it was asked for.
     """
 
@@ -40,6 +41,7 @@ class FakeVllm:
     tokenises: bool = True
     logprobs: bool = True
     remembers: int = 1_000_000
+    most_tokens: int = 1_000_000
     version: str | None = "0.32.0"
     asked: list[dict[str, Any]] = field(default_factory=list)
     refused: list[dict[str, Any]] = field(default_factory=list)
@@ -66,13 +68,13 @@ class FakeVllm:
         if data.startswith("data:video/mp4"):
             if not self.reads_files:
                 return 500, {"error": {"message": "no decoder"}}
-            frames, rate = self._frames_of_file(data)
+            frames, rate, area = *self._frames_of_file(data), 0
         else:
-            frames = data.count(",")
+            frames, area = data.count(","), _area(data.split(",", 2)[1])
             rate = kwargs["video"]["fps"] if kwargs else self.assumes
         begun = body["messages"][1]["content"] if len(body["messages"]) > 1 else None
         seen = f"{frames} {rate if self.minds else 0} {content[-1]['text']}"
-        return 200, self._completion(body, seen, begun, frames)
+        return 200, self._completion(body, seen, begun, frames * area // 2 // 784)
 
     def _frames_of_file(self, data: str) -> tuple[int, float]:
         import io
@@ -91,7 +93,7 @@ class FakeVllm:
             weights[place] *= 50 if wanted else 1
         return [weight / sum(weights) for weight in weights]
 
-    def _completion(self, body: dict[str, Any], seen: str, begun: str | None, frames: int) -> dict[str, Any]:
+    def _completion(self, body: dict[str, Any], seen: str, begun: str | None, video: int) -> dict[str, Any]:
         beginning = (begun or "").rpartition("<answer>")[2]
         steps, text = [], beginning
         ids = body.get("logprob_token_ids")
@@ -102,20 +104,26 @@ class FakeVllm:
             listed = [{"token": names[k], "logprob": math.log(odds[k]), "bytes": []} for k in ids or range(11)]
             steps.append({**listed[place], "top_logprobs": listed})
             text += SYMBOLS[place]
-        words = 30 + len(begun or "") + frames // 2
+        words = 30 + len(begun or "") + (video if video <= self.most_tokens else 2 * video)
         written = text.removeprefix(beginning) if begun is not None else f"<answer>{text}</answer>"
         message = {"role": "assistant", "content": written}
         choice: dict[str, Any] = {"index": 0, "message": message, "finish_reason": "stop"}
         if body.get("logprobs") and self.logprobs:
             choice["logprobs"] = {"content": steps}
-        usage = {"prompt_tokens": words * 10, "completion_tokens": len(steps), "total_tokens": words * 10 + len(steps)}
+        usage = {"prompt_tokens": words, "completion_tokens": len(steps), "total_tokens": words + len(steps)}
         return {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice], "usage": usage}
 
     def tokens(self, text: str) -> list[int]:
         """Of a text, as the length of what was begun counts."""
         if all(character in SYMBOLS for character in text):
             return [SYMBOLS.index(character) for character in text]
-        return [20] * (len(text) * 10)
+        return [20] * len(text)
+
+
+def _area(picture: str) -> int:
+    """Pixels of a PNG in base64."""
+    head = base64.b64decode(picture[:32])
+    return int.from_bytes(head[16:20], "big") * int.from_bytes(head[20:24], "big")
 
 
 @contextmanager

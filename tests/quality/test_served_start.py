@@ -151,6 +151,21 @@ def test_frames_are_sent_once_and_again_when_they_were_forgotten() -> None:
         assert model.read(clips(2.0)) == wanted
 
 
+@pytest.mark.parametrize("reading", ["generate", "expected"])
+def test_a_server_that_changes_the_size_of_frames_is_said_once(reading: str) -> None:
+    notes: list[str] = []
+    fake = FakeVllm()
+    with running(fake) as url:
+        model = model_of(url, notes, reading=reading)
+        assert model.abilities.overhead == 30
+        model.read(clips(2.0))
+        assert notes == []
+        fake.most_tokens = 5
+        model.read(clips(2.0))
+    assert len(notes) == 1
+    assert "changes the size of frames" in notes[0]
+
+
 def test_where_a_reply_cannot_be_begun_the_score_is_read_along_it() -> None:
     fake = FakeVllm(tokenises=False)
     with running(fake) as url:

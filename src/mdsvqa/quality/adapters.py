@@ -80,6 +80,29 @@ def old_name(name: str) -> str:
     return re.sub(r"^model\.visual\b", "visual", re.sub(r"^model\.language_model\b", "model", name))
 
 
+@dataclass(frozen=True)
+class _Placed:
+    """An adapter whose every tensor has its place.
+
+    Attributes:
+        model: with room for the adapter.
+        slots: where the tensors go, by their names in the current layout.
+        copies: tensors of the file that are copies of the base model's.
+        keys: names in the file by those in the current layout.
+        home: a sentence about where it belongs.
+    """
+
+    model: Any
+    slots: Mapping[str, Tensor]
+    copies: Collection[str]
+    keys: Mapping[str, str]
+    home: str
+
+    @property
+    def layout(self) -> str:
+        return CURRENT if all(_PREFIX + found == key for found, key in self.keys.items()) else OLD
+
+
 def apply_adapter(model: Any, folder: Path, name: str, *, merge: bool) -> Applied:
     """Puts an adapter on a model.
 
@@ -93,52 +116,61 @@ def apply_adapter(model: Any, folder: Path, name: str, *, merge: bool) -> Applie
         ModelError: a tensor of the file has no place in the model or another shape, one that the model needs is
             missing, or the adapter is of a kind that is not computed here as it was trained.
     """
-    config, home = _read_config(folder, name)
+    modules = dict(model.named_modules())
     with _opened(folder, name) as file:
-        keys = {_canonical(key): key for key in file.keys()}  # noqa: SIM118 - no mapping
-        modules = dict(model.named_modules())
-        wanted = _targets(config, modules)
-        given = {found.rpartition(".lora_")[0] for found in keys if ".lora_" in found}
-        placed = _exactly(config, modules, given & wanted)
-        _untie(model, placed)
-        adapted = _adapted(model, placed, name)
-        slots = _slots(adapted)
-        shapes = {found: tuple(file.get_slice(key).get_shape()) for found, key in keys.items()}
-        fitting = {found for found in slots if shapes.get(found) == tuple(slots[found].shape)}
-        copies = {found for found in keys if found not in slots and _original(found, modules) is not None}
-        left = sorted(keys.keys() - fitting - copies)
-        if left or not keys:
-            total = len(keys) - len(copies)
-            why = _why_not(left[0], keys[left[0]], shapes, slots, modules) if left else f"{WEIGHTS} is empty"
-            raise ModelError(f"adapter {name!r}: {len(fitting)} of {total} tensors fit this model; {why}. {home}")
-        lacking = sorted(module for module in wanted - given if not module.startswith(VISION))
-        lacking += sorted(slots.keys() - fitting)
-        if lacking:
-            raise ModelError(
-                f"adapter {name!r}: {len(fitting)} tensors fit this model, and {len(lacking)} modules or tensors of "
-                f"which {CONFIG} speaks are not in {WEIGHTS}; the first: {lacking[0]}. It is a part of an adapter, or "
-                "the two files are not of one."
-            )
-        for found in sorted(copies):
-            if not _same(file.get_slice(keys[found]), _original(found, modules)):
+        placed = _place(model, modules, file, folder, name)
+        for found in sorted(placed.copies):
+            if not _same(file.get_slice(placed.keys[found]), _original(found, modules)):
                 raise ModelError(
-                    f"adapter {name!r}: {keys[found]}, its copy of a weight of its base model, is not what this model "
-                    f"has. {home}"
+                    f"adapter {name!r}: {placed.keys[found]}, its copy of a weight of its base model, is not what this "
+                    f"model has. {placed.home}"
                 )
         with torch.no_grad():
-            for found, slot in slots.items():
-                slot.copy_(file.get_tensor(keys[found]))
-    layout = CURRENT if all(_PREFIX + found == key for found, key in keys.items()) else OLD
-    return Applied(adapted.merge_and_unload() if merge else adapted, len(slots), layout)
+            for found, slot in placed.slots.items():
+                slot.copy_(file.get_tensor(placed.keys[found]))
+    applied = placed.model.merge_and_unload() if merge else placed.model
+    return Applied(applied, len(placed.slots), placed.layout)
+
+
+def fit_adapter(model: Any, folder: Path, name: str) -> Applied:
+    """Whether an adapter fits a model that has no weights, on the device "meta"; see `apply_adapter`."""
+    with _opened(folder, name) as file:
+        placed = _place(model, dict(model.named_modules()), file, folder, name)
+    return Applied(placed.model, len(placed.slots), placed.layout)
+
+
+def _place(model: Any, modules: Mapping[str, nn.Module], file: Any, folder: Path, name: str) -> _Placed:
+    config, home = _read_config(folder, name)
+    keys = {_canonical(key): key for key in file.keys()}  # noqa: SIM118 - no mapping
+    wanted = _targets(config, modules)
+    given = {found.rpartition(".lora_")[0] for found in keys if ".lora_" in found}
+    exact = _exactly(config, modules, given & wanted)
+    _untie(model, exact)
+    adapted = _adapted(model, exact, name)
+    slots = _slots(adapted)
+    shapes = {found: tuple(file.get_slice(key).get_shape()) for found, key in keys.items()}
+    fitting = {found for found in slots if shapes.get(found) == tuple(slots[found].shape)}
+    copies = {found for found in keys if found not in slots and _original(found, modules) is not None}
+    left = sorted(keys.keys() - fitting - copies)
+    if left or not keys:
+        total = len(keys) - len(copies)
+        why = _why_not(left[0], keys[left[0]], shapes, slots, modules) if left else f"{WEIGHTS} is empty"
+        raise ModelError(f"adapter {name!r}: {len(fitting)} of {total} tensors fit this model; {why}. {home}")
+    lacking = sorted(module for module in wanted - given if not module.startswith(VISION))
+    lacking += sorted(slots.keys() - fitting)
+    if lacking:
+        raise ModelError(
+            f"adapter {name!r}: {len(fitting)} tensors fit this model, and {len(lacking)} modules or tensors of which "
+            f"{CONFIG} speaks are not in {WEIGHTS}; the first: {lacking[0]}. It is a part of an adapter, or the two "
+            "files are not of one."
+        )
+    return _Placed(adapted, slots, copies, keys, home)
 
 
 def _read_config(folder: Path, name: str) -> tuple[Any, str]:
     """PEFT's settings of an adapter, if all of them are understood, and a sentence about where it belongs."""
     from peft import LoraConfig  # noqa: PLC0415
 
-    for needed in (CONFIG, WEIGHTS):
-        if not (folder / needed).is_file():
-            raise ModelError(f"adapter {name!r}: {folder} has no {needed}, so it is no PEFT adapter in safetensors.")
     try:
         raw: Any = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -173,6 +205,9 @@ def _read_config(folder: Path, name: str) -> tuple[Any, str]:
 
 
 def _opened(folder: Path, name: str) -> Any:
+    for needed in (CONFIG, WEIGHTS):
+        if not (folder / needed).is_file():
+            raise ModelError(f"adapter {name!r}: {folder} has no {needed}, so it is no PEFT adapter in safetensors.")
     try:
         return safe_open(folder / WEIGHTS, "pt")
     except (SafetensorError, OSError) as error:
@@ -233,7 +268,8 @@ def _adapted(model: Any, config: Any, name: str) -> Any:
     if not config.target_modules and not config.modules_to_save:
         return model
     try:
-        return get_peft_model(model, config)
+        # Made without weights where the model has none, and filled in any case.
+        return get_peft_model(model, config, low_cpu_mem_usage=model.lm_head.weight.is_meta)
     except (ValueError, TypeError, RuntimeError) as error:
         raise ModelError(f"adapter {name!r}: PEFT does not take it: {error}") from error
 

@@ -93,7 +93,7 @@ def load_checkpoint(settings: VlmSettings, model: str, adapter: str | None = Non
         ModelError: it cannot be found or is of another kind, or what the settings ask for is not installed.
     """
     folder = find_checkpoint(model, remote_code=settings.trust_remote_code)
-    _check_class(folder, model)
+    check_class(folder, model)
     device = pick_device(settings.device)
     arguments: dict[str, Any] = {
         "dtype": pick_dtype(settings.dtype, device),
@@ -160,7 +160,12 @@ def with_adapter(model: Any, adapter: str, *, merge: bool) -> tuple[Any, dict[st
     return applied.model, {"weights": weights_fingerprint(folder), "tensors": applied.tensors}
 
 
-def _check_class(folder: Path, model: str) -> None:
+def check_class(folder: Path, model: str) -> str:
+    """The class of a checkpoint, by its configuration.
+
+    Raises:
+        ModelError: it is none that is read here.
+    """
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -172,6 +177,7 @@ def _check_class(folder: Path, model: str) -> None:
             f"model {model!r}: is a {found}; expected a {_CLASS}. Serve other models by vLLM or SGLang and name the "
             "server by --server."
         )
+    return str(found)
 
 
 def pick_device(wanted: str) -> torch.device:

@@ -85,6 +85,7 @@ class ServedModel:
     """
 
     abilities = Abilities()
+    _note: Callable[[str], None] | None = None
 
     def __init__(
         self, served: ServedSettings, settings: VlmSettings, note: Callable[[str], None] = lambda text: None
@@ -95,6 +96,7 @@ class ServedModel:
                 "adapter by --model."
             )
         self.served, self.settings = served, settings
+        self._note: Callable[[str], None] | None = note
         self._answered = False
         self.kind: Kind = asyncio.run(self._look())
         self.as_video = served.frames_as == "video" or (served.frames_as == "auto" and self.kind == "vllm")
@@ -237,7 +239,8 @@ class ServedModel:
     async def _expect(self, client: AsyncOpenAI, clip: SeenClip, parts: Sequence[dict[str, Any]]) -> Score:
         async def ask(messages: Sequence[dict[str, Any]], fields: Mapping[str, Any]) -> Sequence[Any]:
             completion = await self._complete(client, {"messages": messages, **fields})
-            self._check_frames(clip, completion.usage)
+            begun = len(messages[-1]["content"]) - len(prompts.ANSWER_OPENING) + self.abilities.opening
+            self._check_frames(clip, completion.usage, begun)
             if not completion.choices:
                 raise _NoReply("the server's answer holds no reply", by_failing=True)
             return self._steps(completion.choices[0])
@@ -281,12 +284,23 @@ class ServedModel:
             found += completion.choices[:more]
         return found
 
-    def _check_frames(self, clip: SeenClip, usage: Any) -> None:
+    def _check_frames(self, clip: SeenClip, usage: Any, begun: int = 0) -> None:
         if self.as_video and usage and usage.prompt_tokens < clip.tokens:
             raise ModelError(
                 f"server {self.served.url}: read {usage.prompt_tokens} tokens of video {clip.id!r}, which has "
                 f"{clip.tokens}: it drops frames. Start vLLM with {SERVER_TIMES}, or use --frames-as images."
             )
+        if self.abilities.overhead is None or not usage or self._note is None:
+            return
+        read = usage.prompt_tokens - self.abilities.overhead - begun
+        if read != clip.tokens:
+            self._note(
+                f"Warning: {self.served.url} reads {read} tokens of video {clip.id!r}, which has {clip.tokens}: it "
+                "changes the size of frames, so scores are those of other pictures. Give its model the limits of "
+                "pixels that are asked for here, or ask for its own."
+            )
+            # Once is enough.
+            self._note = None
 
     async def _complete(self, client: AsyncOpenAI, fields: dict[str, Any]) -> Any:
         """Sends a request, again where the reason may pass.

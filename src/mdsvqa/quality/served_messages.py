@@ -209,8 +209,8 @@ def reply_text(choice: Any) -> str:
     # Some leave the tokens in that end a turn.
     text = _SPECIAL.sub("", text)
     stopped = getattr(choice, "stop_reason", None) or getattr(choice, "matched_stop", None)
-    unclosed = text.rfind(prompts.ANSWER_OPENING) > text.rfind(prompts.ANSWER_CLOSING)
-    return text + prompts.ANSWER_CLOSING if stopped == prompts.ANSWER_CLOSING and unclosed else text
+    taken = stopped == prompts.ANSWER_CLOSING and not text.endswith(prompts.ANSWER_CLOSING)
+    return text + prompts.ANSWER_CLOSING if taken else text
 
 
 def digit_probabilities(steps: Sequence[Any]) -> Tensor:

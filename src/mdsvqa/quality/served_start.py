@@ -41,19 +41,21 @@ class Abilities:
         version: that it says it has; None where it says none.
         tokens: ids of the digits 0 to 9 and the point, in this order; None where they are not tokens of their own, or
             probabilities cannot be asked for by them.
-        begins: a reply can be begun for the model.
+        opening: tokens of `<answer>`, where a reply can be begun with it; 0 where it cannot.
         says_times: the times of frames go with every request; else only those that the server does not assume.
+        overhead: tokens of the question and what stands around it, where it was asked about a video.
     """
 
     version: str | None = None
     tokens: tuple[int, ...] | None = None
-    begins: bool = False
+    opening: int = 0
     says_times: bool = False
+    overhead: int | None = None
 
     @property
     def exact(self) -> bool:
         """Whether the expected score can be asked for as it is computed of a model here."""
-        return self.begins and self.tokens is not None
+        return self.opening > 0 and self.tokens is not None
 
 
 class Start:
@@ -73,6 +75,7 @@ class Start:
     ) -> None:
         self._client, self._model, self._url, self._note = client, model, url, note
         self._sight, self._question = sight, question
+        self._overhead: int | None = None
 
     async def find(self, *, as_video: bool) -> Abilities:
         """Everything that a run wants to know of vLLM.
@@ -87,7 +90,7 @@ class Start:
         tokens = await self._tokens()
         begun = await self._begun(tokens, as_video=as_video)
         says_times = as_video and await self._minds_times(version)
-        return Abilities(version, tokens if begun is not None else None, bool(begun), says_times)
+        return Abilities(version, tokens if begun is not None else None, begun or 0, says_times, self._overhead)
 
     async def _version(self) -> str | None:
         found = await self._other("/version")
@@ -117,8 +120,8 @@ class Start:
         except (APIStatusError, ValueError):
             return None
 
-    async def _begun(self, tokens: tuple[int, ...] | None, *, as_video: bool) -> bool | None:
-        """Whether a reply can be begun; None where probabilities cannot be asked for by token."""
+    async def _begun(self, tokens: tuple[int, ...] | None, *, as_video: bool) -> int | None:
+        """Tokens with which a reply can be begun, 0 for none; None where probabilities cannot be asked for by token."""
         if tokens is None:
             return None
         clip = made_up(self._sight, UNSAID_RATE)
@@ -134,7 +137,7 @@ class Start:
             return None
         # A server that ends the turn behind what was begun reads more tokens than these.
         lengths = [completion.usage.prompt_tokens if completion.usage else 0 for completion in (plain, begun)]
-        return bool(lengths[1] == lengths[0] + opening)
+        return opening if lengths[1] == lengths[0] + opening else 0
 
     async def _minds_times(self, version: str | None) -> bool:
         """Whether the times of frames have to be said although the server should assume them."""
@@ -200,7 +203,10 @@ class Start:
         """Log-probabilities of the first token about the made-up clip at a rate."""
         clip = made_up(self._sight, rate)
         content = [*frame_parts(clip, as_video=True), {"type": "text", "text": self._question}]
-        return _first(await self._ask(content, times_of(clip) if told else {}))
+        completion = await self._ask(content, times_of(clip) if told else {})
+        if completion.usage:
+            self._overhead = completion.usage.prompt_tokens - clip.tokens
+        return _first(completion)
 
     async def _ask(self, content: Sequence[Any], extra: Mapping[str, Any], begun: str | None = None) -> Any:
         messages: list[Any] = [{"role": "user", "content": content}]

@@ -13,7 +13,7 @@ from mdsvqa.errors import InputError
 from mdsvqa.progress import Show
 from mdsvqa.quality.checkpoints import Checkpoint
 from mdsvqa.quality.qwen import QwenModel, sight_of
-from mdsvqa.quality.tiny import FRAMES, PIXELS, make_model, make_processor, save_checkpoint
+from mdsvqa.quality.tiny import FRAMES, PIXELS, WIDTH, make_model, make_processor, save_checkpoint
 from mdsvqa.quality.tiny_training import TinyTraining, train_tiny
 from mdsvqa.quality.vlm_inputs import SeenClip, Sight, crashed, see_video
 from mdsvqa.videos.ahead import map_ahead
@@ -45,6 +45,7 @@ def make_tiny_vlm(
     *,
     pixels: int = PIXELS,
     frames: int = FRAMES,
+    width: int = WIDTH,
 ) -> HeldOut:
     """Trains a tiny Qwen2.5-VL on labeled videos and saves it as a checkpoint.
 
@@ -55,6 +56,7 @@ def make_tiny_vlm(
         training: length and rates.
         workers: processes that decode.
         pixels, frames: what the model is to see of a video.
+        width: of its language model; see `tiny.make_model`.
 
     Returns:
         Its expected scores of the held-out videos.
@@ -70,7 +72,7 @@ def make_tiny_vlm(
         raise InputError(
             f"the tiny model needs at least {training.batch} labeled videos to learn from; found {len(clips)}."
         )
-    model = make_model(processor.tokenizer, training.seed)
+    model = make_model(processor.tokenizer, training.seed, width)
     train_tiny(model, processor, clips, mos, training, show)
     save_checkpoint(model, processor, out)
     others, other_mos = _labeled(held_out, sight, workers, show)
