@@ -248,5 +248,5 @@ def test_score_by_a_vision_language_model_reads_both_ways_and_names_what_does_no
 
 def test_doctor_speaks_json(tiny_vlm: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = answer(capsys, "doctor", "--model", tiny_vlm)
-    assert {"facts", "packages", "fits", "advice"} == set(found)
+    assert {"facts", "packages", "fits", "checkpoint", "advice"} == set(found)
     assert "fits into" in found["fits"]

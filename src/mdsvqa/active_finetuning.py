@@ -102,6 +102,8 @@ def finetune_vlm(
         "model": model,
         "adapter": settings.base_adapter,
         "videos": fingerprint(named),
+        "frames": settings.seen(),
+        "prompt": prompts.prompt_fingerprint(prompts.quality_prompt("generate", settings.prompt)),
         "training": training.model_dump(mode="json", exclude={"batch_tokens"}),
     }
     crew = Crew()
@@ -199,7 +201,7 @@ def _write_card(
             "video quality assessment. It belongs on its base model. Whether it is better than that is said below, on "
             "the videos that were at hand; on others nobody has looked."
         ),
-        prompt=prompts.QUALITY,
+        prompt=prompts.quality_prompt("generate", settings.prompt),
         output="a quality score from 1 to 5 inside `<answer>` tags behind the thinking in `<think>` tags",
         details=details,
         results=[

@@ -100,6 +100,10 @@ class VlmSettings(Settings):
     trust_remote_code: bool = False
     seed: int = Field(0, ge=0)
 
+    def seen(self) -> dict[str, Any]:
+        """What of the settings says which frames a model sees, and how large."""
+        return self.model_dump(include={"sampling", "rate", "frames", "most_pixels", "fewest_pixels"})
+
     def below(self) -> "VlmSettings":
         """The same f as what another adapter goes on top of: its own adapter becomes a part of the base."""
         return self.model_copy(update={"base_adapter": self.adapter, "adapter": None}) if self.adapter else self

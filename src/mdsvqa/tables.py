@@ -35,7 +35,6 @@ SCORES = pa.schema(
         ("text", pa.string()),
         ("spread", pa.float64()),
         ("expected", pa.float64()),
-        ("cut", pa.bool_()),
     ]
 )
 FEATURES = pa.schema(
@@ -315,8 +314,7 @@ def read_table(folder: Path) -> pa.Table:
     shards = _shards(folder)
     if not shards:
         raise TableError(f"{folder}: has no rows yet; run the step that makes it first.")
-    # Shards of an earlier version may lack a column.
-    return pa.concat_tables([_read_shard(shard) for shard in shards], promote_options="default").combine_chunks()
+    return pa.concat_tables([_read_shard(shard) for shard in shards]).combine_chunks()
 
 
 def read_parts(folder: Path, columns: list[str]) -> Iterator[pa.Table]:

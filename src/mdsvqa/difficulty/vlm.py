@@ -94,7 +94,7 @@ def _difficulty_table(
     whole: Maker = {
         "step": "difficulty",
         **maker,
-        "frames": settings.model_dump(include={"rate", "frames", "most_pixels", "fewest_pixels"}),
+        "frames": settings.seen(),
     }
     # The readings first, shard by shard: they take hours and survive a kill.
     found, _ = score_with_reader(videos, out / "readings", reader, whole, workers, show, overwrite=overwrite)

@@ -88,6 +88,8 @@ def train_failure_predictor(
         "model": model,
         "adapter": settings.base_adapter,
         "videos": fingerprint(labels),
+        "frames": settings.seen(),
+        "prompt": prompts.prompt_fingerprint(prompts.DIFFICULTY),
         "training": training.model_dump(mode="json", exclude={"batch_tokens"}),
     }
     crew = Crew()

@@ -20,7 +20,7 @@ class Score:
         text: what a language model wrote, or the reason for a missing score.
         spread: standard deviation over repeated readings, None for a single one.
         expected: mean of all answers that a language model could have given, None for other models.
-        cut: whether a language model's reply ended because no more tokens were allowed.
+        cut: whether a language model's reply ended because no more tokens were allowed; counted, not kept.
     """
 
     id: str

@@ -42,11 +42,13 @@ class Clock:
         model: in which the model worked.
         waiting: in which it waited for frames, the start of the workers included.
         videos: read by the model.
+        cut: replies that ended because no more tokens were allowed.
     """
 
     model: float = 0.0
     waiting: float = 0.0
     videos: int = 0
+    cut: int = 0
 
     def verdict(self) -> str:
         """Which of the two was the limit.
@@ -119,16 +121,17 @@ def score_with_reader(
             began = time.perf_counter()
             found = [next(clips) for _ in window]
             decoded = time.perf_counter()
-            table.append([asdict(score) for score in score_window(reader, window, found, progress)])
+            scores = score_window(reader, window, found, progress)
+            table.append([asdict(score) for score in scores])
+            clock.cut += sum(score.cut for score in scores)
             clock.waiting += decoded - began
             clock.model += time.perf_counter() - decoded
             clock.videos += len(window)
     if clock.videos:
         show.note(clock.verdict())
-    scores = read_table(folder)
-    if short := sum(bool(row) for row in scores["cut"].to_pylist()):
-        show.note(f"{short} of {len(scores)} replies were cut before their answer: more tokens give it room")
-    return scores, clock
+    if clock.cut:
+        show.note(f"{clock.cut} of {clock.videos} replies were cut before their answer: more tokens give it room")
+    return read_table(folder), clock
 
 
 def _retry(table: ResultTable, videos: Sequence[Video], reader: ClipReader, workers: int, show: Show) -> None:
