@@ -1,8 +1,8 @@
 """How near mdsvqa comes to the stack of the released checkpoint, on files in its layout.
 
-`tests/reference_stack` holds a tiny base model and adapter as transformers 4.49 and PEFT 0.17 write them, and the logits
-that they compute. Prints the largest difference of logits in single precision, and, for comparison, what transformers and
-PEFT make of the same files by themselves.
+`tests/reference_stack` holds a tiny base model and adapter as transformers 4.49 and PEFT 0.17 write them, and what they
+compute. Prints the largest difference of logits in single precision; for comparison, that of today's transformers and
+PEFT by themselves.
 
     .venv/bin/python benchmarks/reference.py
 """
