@@ -144,8 +144,6 @@ LENGTHS = [1.0, 1.5, 2.3, 3.7, 5.0, 6.4, 8.8, 12.1, 20.0, 60.0]
 def test_frames_of_any_rate_and_length_are_those_of_the_reference(rate: str, tmp_path: Path) -> None:
     fps = Fraction(rate)
     for number, seconds in enumerate(LENGTHS):
-        if seconds > 20 and fps > 25:
-            continue
         frames = round(seconds * fps)
         path = write_video(tmp_path / f"{number}.mp4", frames, 96, 64, fps)
         for wanted in (1.0, 2.0, 4.0):
