@@ -57,6 +57,8 @@ _PLACEHOLDERS = ("<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|imag
 # What fits a large GPU; what a CPU's caches like, where a step of generation costs much whatever the batch.
 BATCH_TOKENS = {"generate": 65_536, "expected": 65_536}
 CPU_BATCH_TOKENS = {"generate": 24_576, "expected": 8_192}
+# Tokens that a batch has room for behind each question. Replies may be longer; one that then does not fit is halved.
+_USUAL_REPLY = 256
 NO_MEMORY = "this video alone does not fit the device's memory; allow fewer frames or pixels"
 
 
@@ -106,7 +108,7 @@ class QwenModel:
         """Tokens that a clip takes beside those of its video: the question, and room for the answer."""
         if self.settings.reading == "expected" and self._tree is not None:
             return self.prompt.tokens + len(self._tree.tokens)
-        return self.prompt.tokens + self.settings.most_tokens
+        return self.prompt.tokens + min(self.settings.most_tokens, _USUAL_REPLY)
 
     def score(self, clips: Sequence[Clip]) -> list[Score]:
         """Scores clips of any size; see `QualityModel`."""
