@@ -222,3 +222,37 @@ def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, selec
     path.write_text(yaml.safe_dump({"videos": "v", "selection": selection}))
     expected = SelectionSettings().model_dump(by_alias=True) | selection
     assert read_study(path).selection.model_dump(by_alias=True) == expected
+
+
+def test_every_path_and_checkpoint_counts_from_the_studys_folder(write: Write, tmp_path: Path) -> None:
+    for name in ("base", "adapter", "below", "predictor", "encoder"):
+        (tmp_path / name).mkdir()
+    text = """
+videos: v.csv
+out: o
+labels: l.csv
+quality: {model: base, features: f.csv, scores_after: a.csv, vlm: {adapter: adapter, base_adapter: below}}
+difficulty: {adapter: predictor}
+content: {encoder: ./encoder}
+selection: {about: about.csv, exclude: gone.csv}
+"""
+    config = read_study(write(text))
+    found = [
+        *(config.videos, config.out, config.labels, config.quality.features, config.quality.scores_after),
+        *(config.quality.model, config.quality.vlm.adapter, config.quality.vlm.base_adapter),
+        *(config.difficulty.adapter, config.content.encoder, config.selection.about, config.selection.exclude),
+    ]
+    names = ["v.csv", "o", "l.csv", "f.csv", "a.csv", "base", "adapter", "below", "predictor", "encoder"]
+    assert [str(path) for path in found] == [str(tmp_path / name) for name in [*names, "about.csv", "gone.csv"]]
+
+
+def test_a_name_of_the_hub_stays_one_and_train_is_no_folder(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    text = """
+videos: v.csv
+quality: {model: owner/base, vlm: {base_adapter: owner/adapter}}
+difficulty: {adapter: train}
+"""
+    config = read_study(write(text))
+    assert (config.quality.model, config.quality.vlm.base_adapter) == ("owner/base", "owner/adapter")
+    assert config.difficulty.adapter == "train"

@@ -1,5 +1,6 @@
 """Tables of a study that was made up, so that every figure can be had another way."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from mdsvqa.evaluation.failure import evaluate_difficulty
 from mdsvqa.evaluation.metrics import srcc
 from mdsvqa.loop import Trial
 from mdsvqa.material import Material
-from mdsvqa.results import TABLES, measure, report_data, write_tables
+from mdsvqa.results import TABLES, measure, report_data, rule_results, write_tables
 from mdsvqa.results_failure import failure_table, pool_mos
 from mdsvqa.results_tables import dataset_table, labels_spent, reliability_table
 from mdsvqa.study import Outcome
@@ -96,6 +97,15 @@ def test_rules_are_compared_where_there_is_a_comparison(tmp_path: Path) -> None:
     scores = [trial.source_scores for trial in outcome.trials if trial.rule == "mds"]
     mos = outcome.material.mos(outcome.material.source_test)
     assert table.rows[2].cells[4].value == pytest.approx(np.mean([srcc(score, mos) for score in scores]))
+
+
+def test_labels_of_a_rule_are_those_that_its_trials_spent_without_the_audit(tmp_path: Path) -> None:
+    outcome = make_outcome(trials=True, audit=3)
+    trials = [replace(t, selected=t.selected[3:]) if t.rule != "everything" else t for t in outcome.trials]
+    outcome = replace(outcome, trials=[replace(t, selected=range(31)) if t.rule == "everything" else t for t in trials])
+    config = make_config(tmp_path)
+    rules = {rule.rule: rule.labels for rule in rule_results(outcome, measure(config, outcome))}
+    assert rules == {"base": 0, "random": 4, "mds": 4, "all": 31}
 
 
 def test_failures_of_the_chosen_stand_beside_those_of_the_pool_and_the_control(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from mdsvqa.tables import (
     ResultTable,
     TableError,
     check_maker,
+    column,
     computed,
     content_schema,
     fingerprint,
@@ -500,3 +501,11 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def test_json_has_no_nan_and_no_infinity() -> None:
     value = {"srcc": float("nan"), "rmse": [float("inf"), 0.5], "n": 3}
     assert json.loads(json_text(value)) == {"srcc": None, "rmse": [None, 0.5], "n": 3}
+
+
+def test_a_column_is_read_by_id_and_not_by_place(tmp_path: Path) -> None:
+    rows = [{"id": "bad", "status": "undecodable"}, {"id": "b", "score": 2.0, "status": "ok"}]
+    with ResultTable(tmp_path, SCORES, MAKER) as table:
+        table.append([*rows, {"id": "a", "score": 1.0, "status": "ok"}])
+    found = column(read_table(tmp_path), ["a", "bad", "b", "nobody"], "score")
+    assert np.array_equal(found, [1.0, np.nan, 2.0, np.nan], equal_nan=True)

@@ -47,6 +47,7 @@ from mdsvqa.material import cores, read_videos
 from mdsvqa.quality.statistical import KernelModel
 from mdsvqa.quality.vlm import is_vlm, need_vlm_packages
 from mdsvqa.tables import read_table
+from mdsvqa.videos.roles import in_role
 from mdsvqa.videos.video import Video
 
 DEFAULTS, TRAINING, VLM_DEFAULTS = DifficultySettings(), FailureTraining(), VlmSettings()
@@ -163,7 +164,7 @@ def _by_vlm(
     from mdsvqa.difficulty.vlm import instability_of_vlm, predict_with_vlm  # noqa: PLC0415
 
     # The pool, where the manifest says which videos that is.
-    pool = [v for v in listed if v.split == "pool" or (v.mos is None and v.split == "")] or listed
+    pool = in_role(listed, "pool") or listed
     with terminal.progress() as show:
         if adapter is not None:
             table = predict_with_vlm(pool, out, model, adapter, vlm, workers, show, overwrite=overwrite)

@@ -36,6 +36,7 @@ from mdsvqa.labeling.labels import Labels, read_labels
 from mdsvqa.material import cores, parse_scale, read_videos
 from mdsvqa.progress import first_process
 from mdsvqa.quality.vlm import is_vlm, need_vlm_packages
+from mdsvqa.videos.roles import in_role
 from mdsvqa.videos.video import Video
 
 DEFAULTS = VlmFinetuning()
@@ -134,7 +135,7 @@ def finetune(
     fresh = _with_labels(listed, new, labels)
     checked_by = [] if audit is None else _with_labels(listed, read_labels(audit, parse_scale(labels_scale)), audit)
     apart = {video.id for video in [*fresh, *checked_by]}
-    source = [v for v in listed if v.mos is not None and v.split in ("train", "") and v.id not in apart]
+    source = [video for video in in_role(listed, "source") if video.id not in apart]
     trained_on = [video for video in fresh if video.id not in {video.id for video in checked_by}]
     with terminal.progress() as show:
         course, compared = finetune_vlm(

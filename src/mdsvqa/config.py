@@ -617,21 +617,25 @@ def _from_folder(config: StudyConfig, folder: Path) -> StudyConfig:
     model = config.quality.model
     if model.endswith(".safetensors"):
         model = str(folder / Path(model).expanduser())
-    adapter = config.quality.vlm.adapter
-    # A checkpoint is a folder beside the study, or a name on the Hub.
-    checkpoints = [
-        str(folder / Path(name).expanduser()) if name and (folder / Path(name).expanduser()).is_dir() else name
-        for name in (model, adapter, config.content.encoder)
-    ]
-    encoder = HANDCRAFTED if config.content.encoder == HANDCRAFTED else checkpoints[2]
-    vlm = config.quality.vlm.model_copy(update={"adapter": checkpoints[1]})
-    quality = config.quality.model_copy(update={**paths, "model": checkpoints[0], "vlm": vlm})
+
+    def beside(name: str | None) -> str | None:
+        """A checkpoint is a folder beside the study, or a name on the Hub."""
+        place = None if name is None else folder / Path(name).expanduser()
+        return str(place) if place is not None and place.is_dir() else name
+
+    encoder = HANDCRAFTED if config.content.encoder == HANDCRAFTED else beside(config.content.encoder)
+    vlm = config.quality.vlm
+    vlm = vlm.model_copy(update={"adapter": beside(vlm.adapter), "base_adapter": beside(vlm.base_adapter)})
+    quality = config.quality.model_copy(update={**paths, "model": beside(model), "vlm": vlm})
+    adapter = config.difficulty.adapter
+    difficulty = config.difficulty.model_copy(update={"adapter": adapter if adapter == "train" else beside(adapter)})
     return config.model_copy(
         update={
             "videos": folder / config.videos.expanduser(),
             "out": folder / config.out.expanduser(),
             "labels": absolute(config.labels),
             "quality": quality,
+            "difficulty": difficulty,
             "content": config.content.model_copy(update={"encoder": encoder}),
             "selection": config.selection.model_copy(
                 update={name: absolute(getattr(config.selection, name)) for name in ("about", "exclude")}

@@ -11,6 +11,7 @@ from mdsvqa.quality.vlm import need_vlm_packages
 from mdsvqa.tables import write_atomically
 from mdsvqa.videos.corpus import make_corpus
 from mdsvqa.videos.manifest import load_videos
+from mdsvqa.videos.roles import in_role
 
 if TYPE_CHECKING:
     from mdsvqa.quality.tiny_making import HeldOut
@@ -123,7 +124,5 @@ def make_demo_vlm(
             corpus, seed=seed, **sizes, seconds=SECONDS, workers=workers, progress=partial(show.progress, WRITING)
         )
     videos = load_videos(manifest)
-    train = [video for video in videos if video.split in ("train", "") and video.mos is not None]
-    datasets = {video.dataset for video in train}
-    test = [video for video in videos if video.split == "test" and video.mos is not None and video.dataset in datasets]
+    train, test = in_role(videos, "source"), in_role(videos, "source test")
     return make_tiny_vlm(out, train, test, TinyTraining(steps=steps, seed=seed), workers, show)

@@ -42,7 +42,7 @@ from mdsvqa.study import (
     gather_labels,
     selection_table,
 )
-from mdsvqa.tables import SCORES, Maker, fingerprint, read_meta
+from mdsvqa.tables import SCORES, Maker, column, fingerprint, read_meta
 from mdsvqa.videos.video import Video
 
 Floats = NDArray[np.float64]
@@ -152,11 +152,7 @@ def base_scores(run: Run, material: Material, model: QualityModel | None) -> tup
         maker = {"step": "scores", "model": config.quality.model, "frames": config.quality.frames}
         frames = config.quality.frames
         table = score_videos(videos, folder, model, maker, frames, workers, run.show, overwrite=run.overwrite)
-    rows = {row["id"]: row for row in table.select(["id", "score", "spread", "expected"]).to_pylist()}
-    known = [rows.get(i, {}) for i in ids]
-    # None becomes NaN.
-    columns = [np.array([row.get(name) for row in known], np.float64) for name in ("score", "spread", "expected")]
-    return columns[0], columns[1], columns[2], maker
+    return column(table, ids, "score"), column(table, ids, "spread"), column(table, ids, "expected"), maker
 
 
 def rate_by_adapter(run: Run, material: Material, scores: Floats, labeled: NDArray[np.int64], seed: int) -> Prediction:
@@ -179,7 +175,7 @@ def rate_by_adapter(run: Run, material: Material, scores: Floats, labeled: NDArr
     table = predict_with_vlm(
         pool, config.out / "failure-predicted", name, adapter, frozen, workers, show, overwrite=overwrite
     )
-    difficulty = np.array(table["difficulty"].to_pylist(), np.float64)
+    difficulty = column(table, material.ids(material.pool), "difficulty")
     missing = np.isnan(difficulty)
     if missing.all():
         raise ModelError(f"adapter {adapter!r}: gives no difficulty for any video of the pool.")
@@ -212,7 +208,6 @@ def fine_tuned_scores(
     table = score_with_vlm(
         material.videos, config.out / "round-1" / "scores", name, tuned, workers, run.show, overwrite=run.overwrite
     )
-    rows = {row["id"]: row["score"] for row in table.select(["id", "score"]).to_pylist()}
     sentences = [f"Fine-tuned model on {each}." for each in compared]
     if course.stopped:
         sentences.append(f"Fine-tuning stopped early: {course.stopped}.")
@@ -220,7 +215,7 @@ def fine_tuned_scores(
         sentences.append("No step of fine-tuning was better than the base model on the held-out videos.")
     for sentence in sentences:
         run.show.note(sentence)
-    scores = np.array([rows.get(video.id) for video in material.videos], np.float64)
+    scores = column(table, [video.id for video in material.videos], "score")
     missing = np.isnan(scores)
     if missing.any():
         sentences.append(

@@ -1,7 +1,7 @@
 """What a study works on: its videos with their features, as arrays, each video in its role."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from mdsvqa.quality.statistical import LabeledFeatures
 from mdsvqa.selection.limits import read_limits
 from mdsvqa.tables import fingerprint, frame_matrices, read_meta
 from mdsvqa.videos.manifest import MosScale, Video, load_videos
+from mdsvqa.videos.roles import Role, roles_of, with_split
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -178,7 +179,7 @@ def gather(config: StudyConfig, show: Show, *, overwrite: bool = False) -> Mater
     Raises:
         ConfigError, ManifestError, ColumnError, TableError: something handed in cannot be used.
     """
-    videos = [_with_role(video) for video in read_videos(config.videos, config.mos_scale)]
+    videos = [with_split(video) for video in read_videos(config.videos, config.mos_scale)]
     excluded = set() if config.selection.exclude is None else set(read_columns(config.selection.exclude).ids())
     videos = [video for video in videos if video.split != "pool" or video.id not in excluded]
     failures: dict[str, str] = {}
@@ -220,11 +221,6 @@ def gather(config: StudyConfig, show: Show, *, overwrite: bool = False) -> Mater
     return replace(found, content_is_features=content_is_features)
 
 
-def _with_role(video: Video) -> Video:
-    """Without a split, a labeled video is for training and an unlabeled one belongs to the pool."""
-    return video if video.split else replace(video, split="pool" if video.mos is None else "train")
-
-
 def _rows(table: pa.Table, videos: Sequence[Video], failures: dict[str, str]) -> dict[str, Floats]:
     wanted = {video.id for video in videos}
     rows = {}
@@ -258,8 +254,10 @@ def _in_roles(
     maker: Mapping[str, str],
     config: StudyConfig,
 ) -> Material:
-    def role(wanted: Callable[[Video], bool]) -> Indices:
-        return np.array([index for index, video in enumerate(videos) if wanted(video)], np.int64)
+    roles = roles_of(videos)
+
+    def role(wanted: Role) -> Indices:
+        return np.array([index for index, found in enumerate(roles) if found == wanted], np.int64)
 
     targets = list(dict.fromkeys(video.dataset for video in videos if video.split == "pool"))
     sources = list(dict.fromkeys(video.dataset for video in videos if video.split == "train"))
@@ -274,10 +272,10 @@ def _in_roles(
         features,
         content,
         np.array(dataset, np.int64),
-        source=role(lambda video: video.split == "train" and video.mos is not None),
-        pool=role(lambda video: video.split == "pool"),
-        target_test=role(lambda video: video.split == "test" and video.mos is not None and video.dataset in targets),
-        source_test=role(lambda v: v.split == "test" and v.mos is not None and v.dataset not in targets),
+        source=role("source"),
+        pool=role("pool"),
+        target_test=role("target test"),
+        source_test=role("source test"),
         failures=failures,
         maker=maker,
     )

@@ -195,11 +195,9 @@ def _against_random(rule: str, gain: Interval | None) -> str:
     return f"{LABELS[rule]} is {'better' if gain.value > 0 else 'worse'} than random selection: {gain:+.3f} SRCC."
 
 
-def rule_results(config: StudyConfig, outcome: Outcome, figures: Figures) -> list[RuleResult]:
+def rule_results(outcome: Outcome, figures: Figures) -> list[RuleResult]:
     """The comparison as the page shows it."""
-    material, results = outcome.material, []
-    everything = round(config.comparison.pool_share * len(material.pool))
-    labels = {BASE: 0, EVERYTHING: everything}
+    results = []
     for rule, (target, source) in figures.rules.items():
         results.append(
             RuleResult(
@@ -210,10 +208,16 @@ def rule_results(config: StudyConfig, outcome: Outcome, figures: Figures) -> lis
                 target.over_random,
                 target.over_base,
                 target.seeds,
-                labels.get(rule, len(outcome.selected)),
+                _labels(outcome, rule),
             )
         )
     return results
+
+
+def _labels(outcome: Outcome, rule: str) -> int:
+    """Labels that a rule of the comparison spent, in the mean of its trials."""
+    spent = [len(trial.selected) for trial in outcome.trials if trial.rule == rule]
+    return round(float(np.mean(spent))) if spent else 0
 
 
 def report_data(config: StudyConfig, outcome: Outcome, figures: Figures, commands: Sequence[str] = ()) -> ReportData:
@@ -227,7 +231,7 @@ def report_data(config: StudyConfig, outcome: Outcome, figures: Figures, command
         for i in test
         if len(outcome.scores) > 1
     ]
-    rules = rule_results(config, outcome, figures)
+    rules = rule_results(outcome, figures)
     mos = pool_mos(config, material)
     failure, failure_said = failure_table(config, outcome, mos)
     base_sees_none, tuned_sees_none = video_pairs(outcome)

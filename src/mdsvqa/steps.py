@@ -37,6 +37,7 @@ from mdsvqa.tables import (
     read_table,
 )
 from mdsvqa.videos.manifest import Video
+from mdsvqa.videos.roles import in_role
 
 Floats = NDArray[np.float64]
 
@@ -74,7 +75,7 @@ def score(
 
 
 def _trained(videos: Sequence[Video], features: pa.Table, show: Show, seed: int) -> KernelModel:
-    data = labeled_features([video for video in videos if video.split in ("train", "")], features)
+    data = labeled_features(in_role(videos, "source"), features)
     if len(data) == 0:
         raise InputError(
             "the statistical model learns from labeled videos (split train, with MOS), and there are none. Add some, "
@@ -172,15 +173,12 @@ def _roles(
     known: Sequence[Video], settings: DifficultySettings
 ) -> tuple[Sequence[Video], Sequence[Video], Sequence[Video]]:
     """The source's videos of split train, those of split test, and the pool."""
-    source = [video for video in known if video.mos is not None and video.split in ("train", "")]
-    pool = [video for video in known if video.split == "pool" or (video.mos is None and video.split == "")]
+    source, test, pool = in_role(known, "source"), in_role(known, "source test"), in_role(known, "pool")
     if len(source) < 2 * settings.folds or not pool:
         raise InputError(
             f"the failure predictor needs at least {2 * settings.folds} labeled videos (split train) with scores and "
             f"features, and a pool; found {len(source)} and {len(pool)}."
         )
-    names = {video.dataset for video in source} - {video.dataset for video in pool}
-    test = [video for video in known if video.mos is not None and video.split == "test" and video.dataset in names]
     return source, test, pool
 
 
@@ -222,7 +220,7 @@ def fine_tune(
     """
     base = KernelModel.load(model)
     table = read_table(features)
-    source = labeled_features([video for video in videos if video.split in ("train", "")], table)
+    source = labeled_features(in_role(videos, "source"), table)
     rows = _by_id(table, "features")
     new = [video for video in videos if video.id in labels.mos and video.id in rows]
     unknown = sorted(labels.mos.keys() - {video.id for video in new})

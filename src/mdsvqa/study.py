@@ -37,7 +37,7 @@ from mdsvqa.quality.statistical import KernelModel, fit_statistical
 from mdsvqa.rehearsing import with_rehearsed_rule
 from mdsvqa.selection.audit import AUDIT, budget_of, mean_budget
 from mdsvqa.selection.rules import selection_rows
-from mdsvqa.tables import DIFFICULTY, SCORES, SELECTION, Maker, computed, fingerprint
+from mdsvqa.tables import DIFFICULTY, SCORES, SELECTION, Maker, column, computed, fingerprint
 
 Floats = NDArray[np.float64]
 
@@ -169,7 +169,7 @@ def score_all(run: Run, name: str, model: KernelModel, maker: Maker, material: M
 
     everyone = {"videos": fingerprint([video.id for video in material.videos])}
     table = run.table(name, SCORES, {**maker, **everyone}, rows)
-    return table["score"].to_numpy()[: len(material.videos)]
+    return column(table, [video.id for video in material.videos], "score")
 
 
 def difficulty_table(run: Run, turn: int, before: Maker, material: Material, rate: Any) -> tuple[Floats, Maker]:
@@ -188,7 +188,8 @@ def difficulty_table(run: Run, turn: int, before: Maker, material: Material, rat
         write_choice(config.out / f"round-{turn}/difficulty", found)
         return difficulty_rows(material.ids(material.pool), found)
 
-    return run.table(f"round-{turn}/difficulty", DIFFICULTY, maker, rows)["difficulty"].to_numpy(), maker
+    table = run.table(f"round-{turn}/difficulty", DIFFICULTY, maker, rows)
+    return column(table, material.ids(material.pool), "difficulty"), maker
 
 
 def selection_table(

@@ -386,6 +386,21 @@ def _remove_rows(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def column(table: pa.Table, ids: Sequence[str], name: str) -> NDArray[np.float64]:
+    """A column of numbers, for some videos in their order.
+
+    Args:
+        table: with an id column; its rows may stand in any order, and be of other videos too.
+        ids: of the videos wanted.
+        name: of the column.
+
+    Returns:
+        Shape (len(ids),), NaN where there is no row or no number.
+    """
+    values = dict(zip(table["id"].to_pylist(), table[name].to_pylist(), strict=True))
+    return np.array([values.get(video) for video in ids], np.float64)
+
+
 def matrix(table: pa.Table, column: str) -> NDArray[np.float64]:
     """A column of equally long lists as a float64 array, shape (rows, length)."""
     flat = table[column].combine_chunks().flatten()

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mdsvqa.config import DifficultySettings
 from mdsvqa.difficulty.base import Source, Videos
+from mdsvqa.videos.roles import in_role
 from mdsvqa.videos.video import Video
 
 Floats = NDArray[np.float64]
@@ -74,9 +75,7 @@ def videos_to_learn_from(
     Returns:
         The videos, and a sentence that says which they are.
     """
-    train = [video for video in videos if video.mos is not None and video.split in ("train", "")]
-    source = {video.dataset for video in train} - {video.dataset for video in videos if video.split == "pool"}
-    test = [v for v in videos if v.mos is not None and v.split == "test" and (v.dataset in source or not source)]
+    train, test = in_role(videos, "source"), in_role(videos, "source test")
     if split == "auto" and len(test) < settings.held_out:
         return train, IN_SAMPLE.format(found=len(test), least=settings.held_out)
     if split == "auto":
