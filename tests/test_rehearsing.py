@@ -250,11 +250,6 @@ def test_auto_needs_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert "needs a study" in err
 
 
-def test_two_rounds_needs_two_rounds(study: Path) -> None:
-    with pytest.raises(ConfigError, match="rounds: 2"):
-        read_study(write(study.parent, selection={"rule": "two-rounds"}))
-
-
 def test_what_is_said(study: Path) -> None:
     found = rehearse_study(read_study(study), Silent()).answer
     best = found.standings[0].contender

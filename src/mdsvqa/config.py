@@ -20,11 +20,6 @@ RuleName = Literal[
     "typiclust",
     "freesel",
     "committee",
-    "weighted-k-means",
-    "difficult-k-means",
-    "importance",
-    "split",
-    "two-rounds",
 ]
 Space = Literal["content", "quality"]
 ErrorName = Literal["raw", "calibrated", "rank"]
@@ -533,12 +528,6 @@ class StudyConfig(Settings):
     finetuning: FinetuningSettings = FinetuningSettings()
     comparison: ComparisonSettings = ComparisonSettings()
     rehearsal: RehearsalSettings = RehearsalSettings()
-
-    @model_validator(mode="after")
-    def _second_round(self) -> Self:
-        if self.selection.rule == "two-rounds" and self.rounds < 2:
-            raise ValueError("selection.rule two-rounds needs `rounds: 2` or more.")
-        return self
 
 
 def budget_count(budget: int | str, pool: int) -> int:

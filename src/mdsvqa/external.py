@@ -20,7 +20,7 @@ from mdsvqa.difficulty.base import Videos
 from mdsvqa.difficulty.held_out import Labeled, external_source
 from mdsvqa.difficulty.prediction import Prediction, predict_difficulty
 from mdsvqa.labeling.labels import Labels, write_training_set
-from mdsvqa.loop import COMMITTEE, TWO_ROUNDS, Pool
+from mdsvqa.loop import COMMITTEE, Pool
 from mdsvqa.material import Material, cores, gather
 from mdsvqa.progress import Show
 from mdsvqa.quality.base import QualityModel, Score
@@ -47,7 +47,7 @@ from mdsvqa.videos.video import Video
 
 Floats = NDArray[np.float64]
 # Rules that train f anew, and what is left for an f that is not trained here.
-NEED_REFITS = (COMMITTEE, TWO_ROUNDS)
+NEED_REFITS = (COMMITTEE,)
 RULES = tuple(rule for rule in ALL_RULES if rule not in NEED_REFITS)
 
 

@@ -25,7 +25,7 @@ BASE, EVERYTHING = "base", "everything"
 # Rules that cover content or draw at random; all others go by a predicted difficulty.
 WITHOUT_DIFFICULTY = ("random", "core-set", "k-means", "facility-location", "typiclust", "freesel")
 NEED_DIFFICULTY = tuple(rule for rule in RULES if rule not in WITHOUT_DIFFICULTY)
-COMMITTEE, TWO_ROUNDS = "committee", "two-rounds"
+COMMITTEE = "committee"
 
 
 @dataclass(frozen=True)
@@ -149,11 +149,6 @@ def budget_by_round(budget: int, rounds: int) -> list[int]:
     return [budget // rounds + (turn < budget % rounds) for turn in range(rounds)]
 
 
-def rounds_of(config: StudyConfig) -> int:
-    """Rounds of the loop; the rule two-rounds has at least two."""
-    return max(config.rounds, 2) if config.selection.rule == TWO_ROUNDS else config.rounds
-
-
 def simulate(state: State, pool: Pool, config: StudyConfig, budget: int, seed: int, first: Floats) -> State:
     """The whole loop on a pool whose MOS are all known.
 
@@ -161,7 +156,7 @@ def simulate(state: State, pool: Pool, config: StudyConfig, budget: int, seed: i
         state: at the start.
         pool: with MOS everywhere.
         config: rule, rounds and the rest.
-        budget: over all rounds; the rule two-rounds has at least two, where the budget is two videos or more.
+        budget: over all rounds, of which there are no more than videos.
         seed: of everything.
         first: difficulty in the first round, shape (n,), which every rule shares.
 
@@ -169,7 +164,7 @@ def simulate(state: State, pool: Pool, config: StudyConfig, budget: int, seed: i
         The state after the last round.
     """
     difficulty = first
-    for turn, part in enumerate(budget_by_round(budget, min(rounds_of(config), budget))):
+    for turn, part in enumerate(budget_by_round(budget, min(config.rounds, budget))):
         if turn > 0 and config.selection.rule in NEED_DIFFICULTY:
             difficulty = rate_difficulty(state, pool, config, seed).difficulty
         picks = choose(state, pool, difficulty, config, part, seed + turn)

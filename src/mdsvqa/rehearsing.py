@@ -25,7 +25,7 @@ from mdsvqa.config import (
 )
 from mdsvqa.content.chamfer import Content
 from mdsvqa.evaluation.intervals import Interval
-from mdsvqa.loop import Pool, rounds_of
+from mdsvqa.loop import Pool
 from mdsvqa.material import Material, cores
 from mdsvqa.progress import Show
 from mdsvqa.quality.standardise import Standardiser
@@ -208,7 +208,7 @@ def with_rehearsed_rule(
     proxy: str = "",
     overwrite: bool = False,
 ) -> StudyConfig:
-    """A study whose rule is "auto" with the rule that its rehearsal recommends, and the rounds that it needs.
+    """A study whose rule is "auto" with the rule that its rehearsal recommends.
 
     The rehearsal is run, or gone on with, where it is not done. Any other study is returned as it is. Arguments are
     those of `rehearse`.
@@ -217,8 +217,7 @@ def with_rehearsed_rule(
         return config
     found = rehearse(config, material, base, show, rules=rules, proxy=proxy, overwrite=overwrite)
     show.note(f"rehearsal: {found.sentence()}")
-    ruled = config.model_copy(update={"selection": config.selection.model_copy(update=dict(found.chosen))})
-    return ruled.model_copy(update={"rounds": rounds_of(ruled)})
+    return config.model_copy(update={"selection": config.selection.model_copy(update=dict(found.chosen))})
 
 
 def _plan(config: StudyConfig, material: Material, rules: Sequence[str] | None) -> tuple[Race, int]:

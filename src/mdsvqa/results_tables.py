@@ -35,11 +35,6 @@ LABELS = {
     "typiclust": "typical clustering",
     "freesel": "FreeSel",
     "committee": "committee",
-    "weighted-k-means": "difficulty-weighted k-means",
-    "difficult-k-means": "k-means, difficult half",
-    "importance": "importance sampling",
-    "split": "2/3 facility location, 1/3 MDS",
-    "two-rounds": "facility location, then MDS",
     EVERYTHING: "whole pool labeled",
 }
 

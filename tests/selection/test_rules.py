@@ -53,7 +53,7 @@ def test_contract(rule: str, ties: str, size: int, budget: int, earlier: int, se
 
 
 # Another number of clusters is another clustering, and two thirds of another budget are another number.
-WHOLE = {"k-means", "typiclust", "weighted-k-means", "difficult-k-means", "split"}
+WHOLE = {"k-means", "typiclust"}
 
 
 @pytest.mark.parametrize("rule", sorted({*RULES} - WHOLE))
@@ -102,7 +102,7 @@ def test_a_video_without_difficulty_is_named(value: float) -> None:
         select(["a", "b"], np.array([1.0, value]), None, 1, SelectionSettings(rule="difficulty"))
 
 
-@pytest.mark.parametrize("rule", sorted({*RULES} - {"random", "difficulty", "committee", "importance"}))
+@pytest.mark.parametrize("rule", sorted({*RULES} - {"random", "difficulty", "committee"}))
 def test_rules_that_need_content_say_so(rule: str) -> None:
     with pytest.raises(InputError, match=f"'{rule}' needs content features"):
         select(["a", "b"], np.ones(2), None, 1, SelectionSettings(rule=rule))

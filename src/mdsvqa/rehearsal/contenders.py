@@ -10,7 +10,7 @@ from mdsvqa.selection.rules import WITHOUT_CONTENT
 
 RANDOM = "random"
 # Rules that weigh diversity by lambda.
-BY_LAMBDA = ("mds", "split", "two-rounds")
+BY_LAMBDA = ("mds",)
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,6 @@ class Pool:
         content: frame features of the same n videos.
         chosen: indices that earlier rounds chose; no rule chooses them again.
         limits: that a choice must keep to.
-        first_round: nothing was chosen before but the audit.
     """
 
     ids: Sequence[str]
@@ -63,7 +62,6 @@ class Pool:
     content: Content
     chosen: Sequence[int] = field(default_factory=tuple)
     limits: Limits = Limits()
-    first_round: bool = True
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -13,19 +13,14 @@ from mdsvqa.selection.audit import audit_sample
 from mdsvqa.selection.base import Floats, Limits, Pick, Pool, SelectionRule
 from mdsvqa.selection.committee import committee
 from mdsvqa.selection.core_set import core_set
-from mdsvqa.selection.difficult_k_means import difficult_k_means
 from mdsvqa.selection.difficulty_facility import difficulty_facility
 from mdsvqa.selection.facility_location import facility_location
 from mdsvqa.selection.freesel import freesel
 from mdsvqa.selection.greedy import greedy
 from mdsvqa.selection.hardest import hardest
-from mdsvqa.selection.importance import importance
 from mdsvqa.selection.k_means import k_means
-from mdsvqa.selection.split import split
-from mdsvqa.selection.two_rounds import two_rounds
 from mdsvqa.selection.typiclust import typiclust
 from mdsvqa.selection.uniform import uniform
-from mdsvqa.selection.weighted_k_means import weighted_k_means
 
 RULES: dict[str, SelectionRule] = {
     "mds": greedy,
@@ -38,15 +33,10 @@ RULES: dict[str, SelectionRule] = {
     "typiclust": typiclust,
     "freesel": freesel,
     "committee": committee,
-    "weighted-k-means": weighted_k_means,
-    "difficult-k-means": difficult_k_means,
-    "importance": importance,
-    "split": split,
-    "two-rounds": two_rounds,
 }
 FREE = Limits()
 # Rules that need no content features, so that a table of difficulties is enough.
-WITHOUT_CONTENT = ("random", "difficulty", "committee", "importance")
+WITHOUT_CONTENT = ("random", "difficulty", "committee")
 
 
 def select(
@@ -106,7 +96,6 @@ def select(
         content.take(order),
         tuple(position[video] for video in chosen if video in position),
         limits.take(order),
-        first_round=len(chosen) == 0,
     )
     picks: list[Pick] = []
     if audit > 0:
