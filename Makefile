@@ -32,7 +32,7 @@ vllm: .vllm/.ready
 
 # Scores through it, against those of the same checkpoint without a server.
 test-served: setup vllm
-	$(BIN)/python -m pytest -q -s -m slow tests/quality/test_vllm.py
+	$(BIN)/python -m pytest -q -s -m slow tests/models/vlm/test_vllm.py
 
 lint: setup
 	$(BIN)/ruff check .

@@ -36,8 +36,8 @@ from rich.table import Table
 
 from mdsvqa.videos.clip import Clip
 from mdsvqa.videos.decoding import Sampling, sample_clip
-from mdsvqa.videos.painting import window
-from mdsvqa.videos.sampling import reduced_size
+from mdsvqa.videos.frame_times import reduced_size
+from mdsvqa.videos.simulated.painting import window
 
 Picture = NDArray[np.uint8]
 WIDTH, HEIGHT, FRAME_RATE = 1920, 1080, 30

@@ -28,17 +28,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mdsvqa.config import ContentSettings
-from mdsvqa.content.encoders import VisionEncoder, find_encoder, load_encoder
-from mdsvqa.content.pixels import Pixels, Preparation
-from mdsvqa.material import cores
-from mdsvqa.transformers_vision import (
+from mdsvqa.models.encoders.encoders import VisionEncoder, find_encoder, load_encoder
+from mdsvqa.models.encoders.pixels import Pixels, Preparation
+from mdsvqa.models.transformers_vision import (
     AutoImageProcessor,
     CLIPImageProcessor,
     CLIPVisionConfig,
     CLIPVisionModelWithProjection,
 )
-from mdsvqa.videos.ahead import map_ahead
+from mdsvqa.runtime.workers import map_ahead
+from mdsvqa.study.config import ContentSettings
+from mdsvqa.study.data import cores
 from mdsvqa.videos.sweep import SHARD
 
 FRAMES = ContentSettings().frames

@@ -25,14 +25,14 @@ from rich.progress import track
 from rich.table import Table
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from mdsvqa.columns import read_columns
-from mdsvqa.config import DifficultySettings, ErrorName
 from mdsvqa.difficulty.base import Source, Videos
+from mdsvqa.difficulty.catalogue import PREDICTORS, RULES
 from mdsvqa.difficulty.choice import Validated, best_predictor, cross_validate
 from mdsvqa.difficulty.errors import place_scores
-from mdsvqa.difficulty.rules import PREDICTORS, RULES
 from mdsvqa.evaluation.failure import FailureEvaluation, draw_subsets, evaluate_difficulty, subset_figures
 from mdsvqa.evaluation.metrics import srcc
+from mdsvqa.runtime.user_tables import read_columns
+from mdsvqa.study.config import DifficultySettings, ErrorName
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]

@@ -21,14 +21,14 @@ from rich.progress import track
 from rich.table import Table
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from mdsvqa.config import DifficultySettings, ErrorName, FinetuningSettings
+from mdsvqa.difficulty.catalogue import PREDICTORS, RULES
 from mdsvqa.difficulty.choice import best_predictor, cross_validate
 from mdsvqa.difficulty.errors import measured_errors
 from mdsvqa.difficulty.prediction import refitted_source
-from mdsvqa.difficulty.rules import PREDICTORS, RULES
 from mdsvqa.evaluation.metrics import srcc
-from mdsvqa.finetuning.statistical import train
-from mdsvqa.quality.statistical import LabeledFeatures
+from mdsvqa.models.statistical.finetune import train
+from mdsvqa.models.statistical.kernel_model import LabeledFeatures
+from mdsvqa.study.config import DifficultySettings, ErrorName, FinetuningSettings
 from real_domains import NAMES, load, split
 
 KINDS: tuple[ErrorName, ...] = ("raw", "calibrated")

@@ -18,17 +18,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mdsvqa.config import VlmFinetuning, VlmSettings
-from mdsvqa.finetuning.training_set import TrainingSet
-from mdsvqa.finetuning.vlm_training import Tuner
-from mdsvqa.progress import terminal
-from mdsvqa.quality.checkpoints import Checkpoint
-from mdsvqa.quality.clip_cache import ClipCache
-from mdsvqa.quality.crew import Crew
-from mdsvqa.quality.lora import add_lora
-from mdsvqa.quality.qwen import QwenModel
-from mdsvqa.quality.tiny import make_model, make_processor
-from mdsvqa.quality.vlm_inputs import SeenClip, Sight
+from mdsvqa.models.checkpoints import Checkpoint
+from mdsvqa.models.training.adapter_trainer import Tuner
+from mdsvqa.models.training.clip_cache import ClipCache
+from mdsvqa.models.training.lora import add_lora
+from mdsvqa.models.training.processes import Crew
+from mdsvqa.models.training.training_set import TrainingSet
+from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip, Sight
+from mdsvqa.models.vlm.reader import QwenModel
+from mdsvqa.models.vlm.tiny.model import make_model, make_processor
+from mdsvqa.runtime.progress import terminal
+from mdsvqa.study.config import VlmFinetuning, VlmSettings
 from mdsvqa.videos.video import Video
 from vlm_scoring import build_7b
 

@@ -22,17 +22,17 @@ from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from mdsvqa.active_finetuning import finetune_vlm
-from mdsvqa.config import VlmFinetuning, VlmSettings
-from mdsvqa.material import cores
-from mdsvqa.progress import Show
-from mdsvqa.quality.tiny_making import make_tiny_vlm
-from mdsvqa.quality.tiny_training import TinyTraining
-from mdsvqa.quality.vlm import score_with_vlm
-from mdsvqa.ranking import rank_correlation
-from mdsvqa.terminal import progress
-from mdsvqa.videos.corpus import make_corpus
+from mdsvqa.cli.printing.study import progress
+from mdsvqa.models.ranking_loss import rank_correlation
+from mdsvqa.models.training.finetune import finetune_vlm
+from mdsvqa.models.vlm.load import score_with_vlm
+from mdsvqa.models.vlm.tiny.making import make_tiny_vlm
+from mdsvqa.models.vlm.tiny.training import TinyTraining
+from mdsvqa.runtime.progress import Show
+from mdsvqa.study.config import VlmFinetuning, VlmSettings
+from mdsvqa.study.data import cores
 from mdsvqa.videos.manifest import load_videos
+from mdsvqa.videos.simulated.corpus import make_corpus
 from mdsvqa.videos.video import Video
 
 TINY_STEPS = 110

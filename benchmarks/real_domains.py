@@ -21,8 +21,13 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from mdsvqa.columns import read_columns
-from mdsvqa.config import (
+from mdsvqa.evaluation.metrics import srcc
+from mdsvqa.models.statistical.kernel_model import LabeledFeatures, fit_statistical
+from mdsvqa.models.statistical.standardise import Standardiser
+from mdsvqa.runtime.user_tables import read_columns
+from mdsvqa.runtime.workers import map_ahead
+from mdsvqa.selection.distances.chamfer import Content
+from mdsvqa.study.config import (
     ComparisonSettings,
     DifficultySettings,
     ErrorName,
@@ -31,12 +36,7 @@ from mdsvqa.config import (
     SelectionSettings,
     StudyConfig,
 )
-from mdsvqa.content.chamfer import Content
-from mdsvqa.evaluation.metrics import srcc
-from mdsvqa.loop import EVERYTHING, Pool, Setting, State, Trial, run_trials
-from mdsvqa.quality.standardise import Standardiser
-from mdsvqa.quality.statistical import LabeledFeatures, fit_statistical
-from mdsvqa.videos.ahead import map_ahead
+from mdsvqa.study.loop import EVERYTHING, Pool, Setting, State, Trial, run_trials
 
 Floats = NDArray[np.float64]
 RULES = ("random", *(rule for rule in get_args(RuleName) if rule != "random"), EVERYTHING)

@@ -15,10 +15,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from mdsvqa.config import VlmSettings
-from mdsvqa.quality.checkpoints import load_checkpoint
-from mdsvqa.quality.qwen import QwenModel
-from mdsvqa.transformers_vision import Qwen2_5_VLForConditionalGeneration, quiet
+from mdsvqa.models.checkpoints import load_checkpoint
+from mdsvqa.models.transformers_vision import Qwen2_5_VLForConditionalGeneration, quiet
+from mdsvqa.models.vlm.reader import QwenModel
+from mdsvqa.study.config import VlmSettings
 
 STACK = Path(__file__).parents[1] / "tests" / "reference_stack"
 BASE, ADAPTER = str(STACK / "base"), str(STACK / "adapter")

@@ -28,15 +28,15 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from mdsvqa.config import ComparisonSettings, RehearsalSettings, SelectionSettings, StudyConfig
-from mdsvqa.content.chamfer import Content
-from mdsvqa.material import Material, cores
-from mdsvqa.progress import Silent
-from mdsvqa.quality.standardise import Standardiser
-from mdsvqa.quality.statistical import fit_statistical
-from mdsvqa.ranking import rank_correlation
-from mdsvqa.rehearsing import Rehearsal, rehearse
-from mdsvqa.videos.ahead import map_ahead
+from mdsvqa.models.ranking_loss import rank_correlation
+from mdsvqa.models.statistical.kernel_model import fit_statistical
+from mdsvqa.models.statistical.standardise import Standardiser
+from mdsvqa.runtime.progress import Silent
+from mdsvqa.runtime.workers import map_ahead
+from mdsvqa.selection.distances.chamfer import Content
+from mdsvqa.study.config import ComparisonSettings, RehearsalSettings, SelectionSettings, StudyConfig
+from mdsvqa.study.data import Material, cores
+from mdsvqa.study.rehearsal.run import Rehearsal, rehearse
 from mdsvqa.videos.video import Video
 from real_domains import NAMES, interval, load, one_seed
 from real_domains import crashed as crashed_seed

@@ -30,10 +30,10 @@ from rich.table import Table
 from scipy.spatial.distance import cdist
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from mdsvqa.config import SelectionSettings
-from mdsvqa.content.chamfer import Content
 from mdsvqa.selection.base import Pool
-from mdsvqa.selection.greedy import greedy_counted
+from mdsvqa.selection.distances.chamfer import Content
+from mdsvqa.selection.rules.mds import greedy_counted
+from mdsvqa.study.config import SelectionSettings
 
 Floats = NDArray[np.float64]
 DIMS, LAMBDA = 512, 0.25

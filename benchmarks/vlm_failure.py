@@ -25,25 +25,25 @@ from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from mdsvqa.config import DifficultySettings, FailureTraining, FinetuningSettings, VlmSettings
+from mdsvqa.cli.printing.study import progress
+from mdsvqa.difficulty.catalogue import RULES
 from mdsvqa.difficulty.prediction import refitted_source
-from mdsvqa.difficulty.rules import RULES
-from mdsvqa.difficulty.vlm import instability_of_vlm, predict_with_vlm
-from mdsvqa.difficulty.vlm_training import train_failure_predictor
-from mdsvqa.finetuning.statistical import train
-from mdsvqa.material import cores
-from mdsvqa.progress import Show
-from mdsvqa.quality.extraction import extract_features
-from mdsvqa.quality.statistical import LabeledFeatures, fit_statistical
-from mdsvqa.quality.tiny_making import make_tiny_vlm
-from mdsvqa.quality.tiny_training import TinyTraining
-from mdsvqa.quality.vlm import score_with_vlm
-from mdsvqa.ranking import rank_correlation
-from mdsvqa.steps import labeled_features
-from mdsvqa.tables import read_table
-from mdsvqa.terminal import progress
-from mdsvqa.videos.corpus import make_corpus
+from mdsvqa.difficulty.vlm.predict import instability_of_vlm, predict_with_vlm
+from mdsvqa.difficulty.vlm.train import train_failure_predictor
+from mdsvqa.models.ranking_loss import rank_correlation
+from mdsvqa.models.statistical.extraction import extract_features
+from mdsvqa.models.statistical.finetune import train
+from mdsvqa.models.statistical.kernel_model import LabeledFeatures, fit_statistical
+from mdsvqa.models.vlm.load import score_with_vlm
+from mdsvqa.models.vlm.tiny.making import make_tiny_vlm
+from mdsvqa.models.vlm.tiny.training import TinyTraining
+from mdsvqa.runtime.progress import Show
+from mdsvqa.runtime.results import read_table
+from mdsvqa.study.config import DifficultySettings, FailureTraining, FinetuningSettings, VlmSettings
+from mdsvqa.study.data import cores
+from mdsvqa.study.steps import labeled_features
 from mdsvqa.videos.manifest import load_videos
+from mdsvqa.videos.simulated.corpus import make_corpus
 from mdsvqa.videos.video import Video
 
 Floats = NDArray[np.float64]

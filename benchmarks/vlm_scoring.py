@@ -20,20 +20,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from mdsvqa.config import VlmSettings
-from mdsvqa.demo import SECONDS, make_demo_vlm
-from mdsvqa.progress import terminal
-from mdsvqa.quality import prompts
-from mdsvqa.quality.answers import parse_answer
-from mdsvqa.quality.checkpoints import Checkpoint, load_checkpoint
-from mdsvqa.quality.qwen import QwenModel
-from mdsvqa.quality.tiny import make_processor
-from mdsvqa.quality.vlm_scoring import score_with_reader
-from mdsvqa.transformers_vision import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+from mdsvqa.models.checkpoints import Checkpoint, load_checkpoint
+from mdsvqa.models.transformers_vision import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+from mdsvqa.models.vlm import prompts
+from mdsvqa.models.vlm.answers import parse_answer
+from mdsvqa.models.vlm.reader import QwenModel
+from mdsvqa.models.vlm.table_scoring import score_with_reader
+from mdsvqa.models.vlm.tiny.model import make_processor
+from mdsvqa.runtime.progress import terminal
+from mdsvqa.study.config import VlmSettings
+from mdsvqa.study.demo import SECONDS, make_demo_vlm
 from mdsvqa.videos.clip import Clip
-from mdsvqa.videos.corpus import make_corpus
 from mdsvqa.videos.decoding import Sampling, decode_all
 from mdsvqa.videos.manifest import load_videos
+from mdsvqa.videos.simulated.corpus import make_corpus
 
 BUILD = Path(__file__).parents[1] / "build" / "benchmarks"
 

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from mdsvqa import cli
+from mdsvqa.cli import app as cli
 
 
 def ended(*arguments: object) -> int:

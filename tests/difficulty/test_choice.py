@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from mdsvqa.config import DifficultySettings
 from mdsvqa.difficulty import choice
 from mdsvqa.difficulty.choice import Validated, best_predictor, content_groups, cross_validate
+from mdsvqa.study.config import DifficultySettings
 
 SETTINGS = DifficultySettings(trees=10)
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mdsvqa.difficulty.cross_fitting import Predict, committee_spread, cross_fitted_scores, stratified_folds
-from mdsvqa.quality.statistical import LabeledFeatures
+from mdsvqa.models.statistical.kernel_model import LabeledFeatures
 
 Floats = NDArray[np.float64]
 UNKNOWN = -1.0

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from mdsvqa.config import DifficultySettings
 from mdsvqa.difficulty.held_out import Labeled, external_source
+from mdsvqa.study.config import DifficultySettings
 
 SETTINGS = DifficultySettings(held_out=10, error="raw")
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from mdsvqa.difficulty.mc_dropout import mc_dropout
-from mdsvqa.errors import InputError
+from mdsvqa.runtime.errors import InputError
 
 X = torch.tensor([[0.0], [1.0], [3.0]])
 

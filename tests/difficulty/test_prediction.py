@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from mdsvqa.config import DifficultySettings
 from mdsvqa.difficulty.base import Source, Videos
+from mdsvqa.difficulty.catalogue import PREDICTORS
 from mdsvqa.difficulty.choice import Validated
 from mdsvqa.difficulty.cross_fitting import Predict
 from mdsvqa.difficulty.prediction import (
@@ -19,8 +19,8 @@ from mdsvqa.difficulty.prediction import (
     usual_predictor,
     write_choice,
 )
-from mdsvqa.difficulty.rules import PREDICTORS
-from mdsvqa.quality.statistical import LabeledFeatures
+from mdsvqa.models.statistical.kernel_model import LabeledFeatures
+from mdsvqa.study.config import DifficultySettings
 
 Floats = NDArray[np.float64]
 # The default prior is for sixty features that transfer badly; here one of four is the whole truth.

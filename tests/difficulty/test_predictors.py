@@ -5,12 +5,12 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm, rankdata, spearmanr
 
-from mdsvqa.config import DifficultySettings
+from mdsvqa.difficulty.catalogue import PREDICTORS
 from mdsvqa.difficulty.forest import forest
 from mdsvqa.difficulty.rank_average import rank_average
 from mdsvqa.difficulty.ranker import few_inputs, linear
-from mdsvqa.difficulty.rules import PREDICTORS
 from mdsvqa.difficulty.second_opinion import expected_size, second_opinion
+from mdsvqa.study.config import DifficultySettings
 
 SETTINGS = DifficultySettings(trees=30)
 

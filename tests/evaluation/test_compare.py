@@ -8,12 +8,12 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import f, spearmanr
 
-from mdsvqa.errors import InputError
 from mdsvqa.evaluation.bootstrap import resample_counts
 from mdsvqa.evaluation.compare import COMPARED, TESTS, RatingStatistics, compare_models
 from mdsvqa.evaluation.correlated import holm, meng_test
 from mdsvqa.evaluation.datasets import OVERALL, evaluate_datasets
 from mdsvqa.evaluation.logistic import map_to_mos
+from mdsvqa.runtime.errors import InputError
 
 Floats = NDArray[np.float64]
 

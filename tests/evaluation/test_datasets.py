@@ -2,19 +2,18 @@
 
 import csv
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.stats import pearsonr, spearmanr
 
-from mdsvqa.errors import InputError
 from mdsvqa.evaluation.datasets import dataset_rows, evaluate_datasets
 from mdsvqa.evaluation.metrics import METRICS, evaluate
+from mdsvqa.runtime.errors import InputError
+from places import DATA
 
 Floats = NDArray[np.float64]
-DATA = Path(__file__).parents[2].parent / "shared" / "data"
 
 
 def sample(sizes: tuple[int, ...] = (60, 30), seed: int = 0) -> tuple[Floats, Floats, list[str]]:

@@ -1,15 +1,11 @@
 """The measurement of predicted failure: by hand, by slow implementations, and on artefacts that must not fool it."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import rankdata, spearmanr
 
-from mdsvqa.columns import read_columns
-from mdsvqa.errors import InputError
 from mdsvqa.evaluation.failure import (
     FIGURES,
     NEAREST,
@@ -20,8 +16,10 @@ from mdsvqa.evaluation.failure import (
     partial_correlation,
     subset_figures,
 )
+from mdsvqa.runtime.errors import InputError
+from mdsvqa.runtime.user_tables import read_columns
+from places import REAL_POOL as POOL
 
-POOL = Path(__file__).parents[3] / "shared" / "data" / "youtube_sfv_sdr" / "pool.csv"
 needs_data = pytest.mark.skipif(not POOL.is_file(), reason=f"real data are not there: {POOL}")
 
 

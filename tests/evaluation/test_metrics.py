@@ -3,7 +3,6 @@
 import csv
 import math
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 from scipy.optimize import curve_fit
 from scipy.stats import kendalltau, pearsonr, spearmanr
 
-from mdsvqa.errors import InputError
 from mdsvqa.evaluation.bootstrap import resample_counts
 from mdsvqa.evaluation.metrics import (
     METRICS,
@@ -26,9 +24,10 @@ from mdsvqa.evaluation.metrics import (
     rmse,
     srcc,
 )
+from mdsvqa.runtime.errors import InputError
+from places import REAL_POOL as REAL
 
 Floats = NDArray[np.float64]
-REAL = Path(__file__).parents[2].parent / "shared" / "data" / "youtube_sfv_sdr" / "pool.csv"
 VALUE = st.integers(-3, 3).map(float) | st.floats(-100, 100).map(lambda v: round(v, 3))
 
 

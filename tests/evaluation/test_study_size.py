@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from mdsvqa.errors import InputError
 from mdsvqa.evaluation.study_size import NOISE, SPREAD, Design, StudySize, study_size
+from mdsvqa.runtime.errors import InputError
 
 POOL = norm.ppf((np.arange(2000) + 0.5) / 2000)
 

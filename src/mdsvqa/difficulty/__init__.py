@@ -1,1 +1,1 @@
-"""g: predicts how wrong the quality model f will be on a video nobody has rated."""
+"""g: failure predictors, and what they are compared with."""

@@ -7,10 +7,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mdsvqa.config import DifficultySettings, ErrorName
 from mdsvqa.difficulty.cross_fitting import Predict
 from mdsvqa.difficulty.errors import on_error_scale, place_scores
-from mdsvqa.quality.standardise import Standardiser
+from mdsvqa.models.statistical.standardise import Standardiser
+from mdsvqa.study.config import DifficultySettings, ErrorName
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]

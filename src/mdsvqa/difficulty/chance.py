@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from mdsvqa.config import DifficultySettings
 from mdsvqa.difficulty.base import Source, Videos
+from mdsvqa.study.config import DifficultySettings
 
 
 def chance(source: Source, pool: Videos, settings: DifficultySettings, seed: int) -> NDArray[np.float64]:

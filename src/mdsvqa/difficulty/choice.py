@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 
-from mdsvqa.config import DifficultySettings
 from mdsvqa.difficulty.base import Source
-from mdsvqa.difficulty.rules import PREDICTORS
-from mdsvqa.ranking import rank_correlation
+from mdsvqa.difficulty.catalogue import PREDICTORS
+from mdsvqa.models.ranking_loss import rank_correlation
+from mdsvqa.study.config import DifficultySettings
 
 # Clusters of content where there are not as many data sets; and videos that a rank correlation needs.
 GROUPS, FEWEST = 5, 8

@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from mdsvqa.config import DifficultySettings
 from mdsvqa.difficulty.base import Source, Videos
-from mdsvqa.errors import InputError
+from mdsvqa.runtime.errors import InputError
+from mdsvqa.study.config import DifficultySettings
 
 
 def committee(source: Source, pool: Videos, settings: DifficultySettings, seed: int) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from mdsvqa.quality.statistical import LabeledFeatures
+from mdsvqa.models.statistical.kernel_model import LabeledFeatures
 
 Floats = NDArray[np.float64]
 Predict = Callable[[Floats], Floats]

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from sklearn.isotonic import IsotonicRegression
 
-from mdsvqa.config import ErrorName
 from mdsvqa.difficulty.cross_fitting import stratified_folds
+from mdsvqa.study.config import ErrorName
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]

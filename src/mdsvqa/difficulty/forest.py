@@ -5,10 +5,10 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from sklearn.ensemble import ExtraTreesRegressor
 
-from mdsvqa.config import DifficultySettings
 from mdsvqa.difficulty.base import Source, Videos
 from mdsvqa.difficulty.ranker import pool_inputs_of, source_inputs
-from mdsvqa.quality.standardise import Standardiser
+from mdsvqa.models.statistical.standardise import Standardiser
+from mdsvqa.study.config import DifficultySettings
 
 Floats = NDArray[np.float64]
 

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from mdsvqa.errors import InputError
+from mdsvqa.runtime.errors import InputError
 
 
 def mc_dropout(

@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from mdsvqa.config import DifficultySettings
 from mdsvqa.difficulty.base import Source, Videos
 from mdsvqa.difficulty.cross_fitting import Predict
-from mdsvqa.errors import InputError
+from mdsvqa.runtime.errors import InputError
+from mdsvqa.study.config import DifficultySettings
 
 Floats = NDArray[np.float64]
 

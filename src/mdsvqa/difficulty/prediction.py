@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mdsvqa.config import DifficultySettings
 from mdsvqa.difficulty.base import Source, Videos
+from mdsvqa.difficulty.catalogue import PREDICTORS, RULES
 from mdsvqa.difficulty.choice import Validated, best_predictor, cross_validate
 from mdsvqa.difficulty.cross_fitting import Refit, committee_spread, cross_fitted_scores
-from mdsvqa.difficulty.rules import PREDICTORS, RULES
-from mdsvqa.quality.statistical import LabeledFeatures
-from mdsvqa.tables import json_text, write_atomically
+from mdsvqa.models.statistical.kernel_model import LabeledFeatures
+from mdsvqa.runtime.results import json_text, write_atomically
+from mdsvqa.study.config import DifficultySettings
 
 Floats = NDArray[np.float64]
 

@@ -4,11 +4,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from mdsvqa.config import DifficultySettings
 from mdsvqa.difficulty.base import Source, Videos
 from mdsvqa.difficulty.forest import forest
 from mdsvqa.difficulty.ranker import few_inputs
 from mdsvqa.difficulty.second_opinion import second_opinion
+from mdsvqa.study.config import DifficultySettings
 
 
 def rank_average(source: Source, pool: Videos, settings: DifficultySettings, seed: int) -> NDArray[np.float64]:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mdsvqa.config import DifficultySettings
 from mdsvqa.difficulty.base import Source, Videos
-from mdsvqa.quality.standardise import Standardiser
-from mdsvqa.ranking import WeighedPairs, fidelity_of, minimise
+from mdsvqa.models.ranking_loss import WeighedPairs, fidelity_of, minimise
+from mdsvqa.models.statistical.standardise import Standardiser
+from mdsvqa.study.config import DifficultySettings
 
 Floats = NDArray[np.float64]
 # The middle of the 1-5 scale: f's errors grow towards its ends.

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 from sklearn.svm import SVR
 
-from mdsvqa.config import DifficultySettings
 from mdsvqa.difficulty.base import Source, Videos
 from mdsvqa.difficulty.cross_fitting import stratified_folds
 from mdsvqa.difficulty.forest import grow_trees
 from mdsvqa.difficulty.ranker import pool_inputs_of, source_inputs
-from mdsvqa.quality.standardise import Standardiser
+from mdsvqa.models.statistical.standardise import Standardiser
+from mdsvqa.study.config import DifficultySettings
 
 Floats = NDArray[np.float64]
 # Of the support vector regression, on standardised inputs and MOS points; the width counts in 1 / number of inputs.

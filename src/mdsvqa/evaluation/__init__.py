@@ -1,1 +1,1 @@
-"""How well a model's scores agree with MOS, and how sure that is."""
+"""How well scores agree with MOS, and how sure that is."""

@@ -7,7 +7,6 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mdsvqa.errors import InputError
 from mdsvqa.evaluation import p1401
 from mdsvqa.evaluation.correlated import Test, holm, meng_test, stouffer, williams_test
 from mdsvqa.evaluation.datasets import OVERALL, DatasetEvaluation, Measurement, dataset_rows, group_counts, measure
@@ -22,6 +21,7 @@ from mdsvqa.evaluation.krasula import (
 )
 from mdsvqa.evaluation.logistic import map_to_mos
 from mdsvqa.evaluation.metrics import paired_values, pearson, srcc
+from mdsvqa.runtime.errors import InputError
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]

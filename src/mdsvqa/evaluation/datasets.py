@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mdsvqa.errors import InputError
 from mdsvqa.evaluation.bootstrap import resample_counts
 from mdsvqa.evaluation.intervals import percentile_interval
 from mdsvqa.evaluation.metrics import METRICS, Evaluation, metric_draws, metric_values, paired_values
+from mdsvqa.runtime.errors import InputError
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]

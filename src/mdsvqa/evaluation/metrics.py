@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import kendalltau, rankdata
 
-from mdsvqa.errors import InputError
 from mdsvqa.evaluation.bootstrap import krcc_draws, resample_counts, resampled_pearson, srcc_draws
 from mdsvqa.evaluation.intervals import Interval, percentile_interval
 from mdsvqa.evaluation.logistic import fit_logistic, logistic, map_to_mos, refit_logistic
+from mdsvqa.runtime.errors import InputError
 
 Floats = NDArray[np.float64]
 METRICS = ("srcc", "plcc", "krcc", "rmse")

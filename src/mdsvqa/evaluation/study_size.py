@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 from scipy.stats import norm, rankdata
 
-from mdsvqa.errors import InputError
 from mdsvqa.evaluation.bootstrap import resampled_pearson
 from mdsvqa.evaluation.metrics import paired_values, srcc
+from mdsvqa.runtime.errors import InputError
 
 Floats = NDArray[np.float64]
 # Standard deviation of single ratings around a video's true quality, 1-5 scale. The random part of one rating spans

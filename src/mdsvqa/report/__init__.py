@@ -1,1 +1,1 @@
-"""One self-contained HTML page for a study."""
+"""From a finished study to figures, sentences, tables and the page."""

@@ -1,62 +1,204 @@
-"""Tables of figures as plain data: the page draws them, `export` writes them."""
+"""The tables of a study, as the paper has them and more: failure identification, data sets, rounds, audit, labels."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from mdsvqa.evaluation.intervals import Interval
+import numpy as np
+from numpy.typing import NDArray
 
-Cell = Interval | float | int | str | None
+from mdsvqa.evaluation.metrics import METRICS
+from mdsvqa.evaluation.reliability import ceiling, half_width
+from mdsvqa.evaluation.rule_summary import RuleSummary, summarise_rules
+from mdsvqa.report.page.data import RuleResult
+from mdsvqa.report.page.tables import Column, Row, Table
+from mdsvqa.study.data import Material
+from mdsvqa.study.loop import BASE, EVERYTHING
+from mdsvqa.study.run import Outcome
+
+if TYPE_CHECKING:
+    from mdsvqa.report.write import Figures
+
+Floats = NDArray[np.float64]
+# Fewer videos than this say nothing about a rank correlation.
+FEWEST = 5
+# Of the bootstrap behind a mean over data sets, which nothing is concluded from.
+DRAWS = 500
+LABELS = {
+    BASE: "base, no new labels",
+    "random": "random",
+    "mds": "MDS",
+    "difficulty": "difficulty only",
+    "core-set": "core-set",
+    "k-means": "k-means",
+    "facility-location": "facility location",
+    "difficulty-facility": "difficulty + facility location",
+    "typiclust": "typical clustering",
+    "freesel": "FreeSel",
+    "committee": "committee",
+    EVERYTHING: "whole pool labeled",
+}
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column of figures.
+def rules_table(rules: Sequence[RuleResult]) -> Table | None:
+    """Every metric of every rule on the target test set."""
+    if not rules:
+        return None
+    columns = (
+        *(Column(name.upper()) for name in METRICS),
+        Column("SRCC over random", signed=True),
+        Column("SRCC over base", signed=True),
+        Column("Source SRCC"),
+        Column("Labels"),
+        Column("Runs"),
+    )
+    rows = tuple(
+        Row(
+            rule.label,
+            (
+                *(rule.target.get(name) for name in METRICS),
+                *(rule.gain_over_random, rule.gain_over_base, rule.source_srcc, rule.labels, rule.seeds),
+            ),
+        )
+        for rule in rules
+    )
+    return Table("rules", "Every rule on the target test set, with 95% intervals", "Rule", columns, rows)
 
-    Attributes:
-        name: its heading.
-        group: heading over several columns that stand side by side; empty for none.
-        signed: its figures are differences and carry a sign.
-        decimals: of its figures.
+
+def dataset_table(outcome: Outcome, figures: "Figures", seed: int) -> Table | None:
+    """SRCC and PLCC of every rule, or of the model after every round, on each data set, and their mean.
+
+    Source: Zou et al. (2026), the table after active fine-tuning.
     """
+    material = outcome.material
+    roles = (material.target_test, material.source_test)
+    target, source = (
+        _model_scores(outcome, role, side) for role, side in zip(roles, ("target", "source"), strict=True)
+    )
+    if len(next(iter(target.values()))) == 0 or len(outcome.scores) + len(outcome.trials) < 2:
+        return None
+    tests = np.concatenate(roles)
+    scores = {name: np.hstack([target[name], source[name]]) for name in target}
+    sets = [
+        (f"{name} ({side})", np.flatnonzero(dataset_names(material, tests) == name))
+        for side, role in zip(("target", "source"), roles, strict=True)
+        for name in dict.fromkeys(dataset_names(material, role))
+    ]
+    sets = [(name, members) for name, members in sets if len(members) >= FEWEST]
+    summaries = [_summaries(scores, material, tests, [members], seed) for _, members in sets]
+    groups = [name for name, _ in sets]
+    if len(sets) > 1:
+        groups.append("mean")
+        summaries.append(_summaries(scores, material, tests, [members for _, members in sets], seed))
+    if not sets:
+        return None
+    columns = tuple(Column(metric, group) for group in groups for metric in ("SRCC", "PLCC"))
+    rows = tuple(
+        Row(
+            LABELS.get(name, name.capitalize()),
+            tuple(each[name].metrics[metric] for each in summaries for metric in ("srcc", "plcc")),
+        )
+        for name in scores
+    )
+    first = "Rule" if figures.rules else "Model"
+    return Table("datasets", "After fine-tuning, by data set, with 95% intervals", first, columns, rows)
 
-    name: str
-    group: str = ""
-    signed: bool = False
-    decimals: int = 3
+
+def _model_scores(outcome: Outcome, role: NDArray[np.int64], side: str) -> dict[str, Floats]:
+    """Scores of the models to compare on a test set, each of shape (seeds, videos)."""
+    names = [BASE, *(f"round {turn}" for turn in range(1, len(outcome.scores)))]
+    own = {name: score[role][None, :] for name, score in zip(names, outcome.scores, strict=True)}
+    if not outcome.trials:
+        return own
+    rules = dict.fromkeys(trial.rule for trial in outcome.trials)
+    of_rule = {r: [getattr(t, f"{side}_scores") for t in outcome.trials if t.rule == r] for r in rules}
+    return {BASE: own[BASE], **{rule: np.stack(scores) for rule, scores in of_rule.items()}}
 
 
-@dataclass(frozen=True)
-class Row:
-    """A row: what it is about, and a cell for each column; `note` says more about it in small print."""
+def _summaries(
+    scores: Mapping[str, Floats],
+    material: Material,
+    tests: NDArray[np.int64],
+    sets: Sequence[NDArray[np.int64]],
+    seed: int,
+) -> dict[str, RuleSummary]:
+    """Means over some sets of test videos, given by their places in `tests`."""
+    places = np.concatenate(sets)
+    codes = np.repeat(np.arange(len(sets)), [len(members) for members in sets])
+    draws = DRAWS if len(sets) > 1 else 1000
+    picked = {name: models[:, places] for name, models in scores.items()}
+    return summarise_rules(picked, material.mos(tests[places]), codes, draws=draws, seed=seed)
 
-    label: str
-    cells: tuple[Cell, ...]
-    note: str = ""
+
+def dataset_names(material: Material, role: NDArray[np.int64]) -> NDArray[np.str_]:
+    """The data set of each video in a role, shape (n,)."""
+    return np.array([material.videos[int(index)].dataset for index in role], dtype=np.str_)
 
 
-@dataclass(frozen=True)
-class Table:
-    """A table.
+def labels_spent(outcome: Outcome) -> list[int]:
+    """New labels before (0) and after each round so far."""
+    rounds = [row["round"] for row in outcome.selected]
+    return [sum(number <= turn for number in rounds) for turn in range(len(outcome.scores))]
 
-    Attributes:
-        name: of its files, without an ending; letters, digits and dashes.
-        caption: what the figures are.
-        first: heading of the column of labels.
-        columns, rows: every row has a cell for each column.
-    """
 
-    name: str
-    caption: str
-    first: str
-    columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
+def rounds_table(outcome: Outcome, summaries: Mapping[str, RuleSummary], name: str, caption: str) -> Table | None:
+    """The model before and after each round on one set of videos."""
+    if not summaries:
+        return None
+    columns = (
+        Column("Labels"),
+        *(Column(metric.upper()) for metric in METRICS),
+        Column("SRCC over base", signed=True),
+    )
+    rows = tuple(
+        Row(
+            "Base model" if label == BASE else label.capitalize(),
+            (spent, *(summary.metrics[metric] for metric in METRICS), summary.over_base),
+        )
+        for (label, summary), spent in zip(summaries.items(), labels_spent(outcome), strict=True)
+    )
+    return Table(name, caption, "Model", columns, rows)
 
-    @property
-    def groups(self) -> list[tuple[str, int]]:
-        """Group headings from left to right, each with the number of columns below it."""
-        spans: list[tuple[str, int]] = []
-        for column in self.columns:
-            if spans and spans[-1][0] == column.group:
-                spans[-1] = (column.group, spans[-1][1] + 1)
-            else:
-                spans.append((column.group, 1))
-        return spans
+
+def known_half_widths(material: Material, role: NDArray[np.int64] | None = None) -> Floats:
+    """Half-widths of the confidence intervals of MOS, of the videos whose ratings are known."""
+    videos = material.videos if role is None else [material.videos[int(index)] for index in role]
+    known = [(v.mos_std, v.ratings) for v in videos if v.mos is not None and v.mos_std is not None and v.ratings]
+    std, ratings = np.array(known, np.float64).reshape(-1, 2).T
+    return half_width(std, ratings)
+
+
+def reliability_table(material: Material, seed: int) -> Table | None:
+    """How sure the MOS are, and what a perfect model would reach against them, by data set and role."""
+    roles = {
+        "target test": material.target_test,
+        "source test": material.source_test,
+        "pool": material.pool,
+        "source": material.source,
+    }
+    rows = []
+    for role, indices in roles.items():
+        names = dataset_names(material, indices)
+        for name in dict.fromkeys(names.tolist()):
+            row = _reliability_row(material, indices[names == name], f"{name}, {role}", seed)
+            rows += [] if row is None else [row]
+    columns = (
+        Column("Videos"),
+        Column("Ratings", decimals=0),
+        Column("median", "95% half-width", decimals=2),
+        Column("largest", "95% half-width", decimals=2),
+        Column("SRCC", "expected ceiling"),
+        Column("PLCC", "expected ceiling"),
+    )
+    caption = "Confidence of MOS, and the correlation that a perfect model is expected to reach against them"
+    return Table("reliability", caption, "Videos with ratings", columns, tuple(rows)) if rows else None
+
+
+def _reliability_row(material: Material, indices: NDArray[np.int64], label: str, seed: int) -> Row | None:
+    videos = [material.videos[int(index)] for index in indices]
+    known = [(v.mos, v.mos_std, v.ratings) for v in videos if v.mos is not None and v.mos_std is not None and v.ratings]
+    if len(known) < FEWEST:
+        return None
+    mos, std, ratings = np.array(known, np.float64).T
+    width, most = half_width(std, ratings), ceiling(mos, std, ratings, seed=seed)
+    middle, largest = float(np.median(width)), float(width.max())
+    return Row(label, (len(mos), float(np.median(ratings)), middle, largest, most.srcc, most.plcc))

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mdsvqa.config import SelectionSettings, budget_count
 from mdsvqa.selection.base import Floats, Indices, Limits, Pick
+from mdsvqa.study.config import SelectionSettings, budget_count
 
 AUDIT = "audit"
 

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mdsvqa.config import SelectionSettings
-from mdsvqa.content.chamfer import Content
+from mdsvqa.selection.distances.chamfer import Content
+from mdsvqa.study.config import SelectionSettings
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mdsvqa.columns import MISSING, Columns, read_columns
-from mdsvqa.config import SelectionSettings, budget_seconds
-from mdsvqa.errors import InputError
+from mdsvqa.runtime.errors import InputError
+from mdsvqa.runtime.user_tables import MISSING, Columns, read_columns
 from mdsvqa.selection.base import Floats, Indices, Limits
+from mdsvqa.study.config import SelectionSettings, budget_seconds
 from mdsvqa.videos.probing import DECODING_ERRORS, Undecodable, probe
 
 # Manifests in other formats have no columns beside a name and MOS.

@@ -1,1 +1,1 @@
-"""Which videos there are, what is known of them, and how a file becomes frames."""
+"""Which videos there are, their roles and labels; file -> frames; the simulated corpus."""

@@ -24,11 +24,11 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from mdsvqa.videos.ahead import map_ahead
+from mdsvqa.runtime.workers import map_ahead
 from mdsvqa.videos.clip import Clip
+from mdsvqa.videos.frame_times import Sampling, decode_runs, pick_frames, reduced_size
 from mdsvqa.videos.packets import WHOLE, Packets, read_packets
 from mdsvqa.videos.probing import DECODING_ERRORS, Undecodable, VideoInfo, display_rotation, open_video, probe
-from mdsvqa.videos.sampling import Sampling, decode_runs, pick_frames, reduced_size
 from mdsvqa.videos.video import Video
 
 __all__ = ["Sampling", "Undecodable", "VideoInfo", "decode_all", "map_ahead", "probe", "sample_clip"]

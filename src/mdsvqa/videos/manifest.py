@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import cast, get_args
 
-from mdsvqa.tables import write_atomically
+from mdsvqa.runtime.results import write_atomically
 from mdsvqa.videos.manifest_formats import ManifestError, Row, read_rows
 from mdsvqa.videos.mos_scale import MosScale
 from mdsvqa.videos.video import Split, Video

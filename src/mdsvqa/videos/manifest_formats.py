@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mdsvqa.columns import separator
-from mdsvqa.errors import InputError
+from mdsvqa.runtime.errors import InputError
+from mdsvqa.runtime.user_tables import separator
 
 _ALIASES = {"name": "id", "std": "mos_std"}
 _KNOWN = ("id", "path", "dataset", "split", "mos", "mos_std", "ratings")

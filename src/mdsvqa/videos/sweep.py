@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from mdsvqa.progress import Show
-from mdsvqa.tables import ResultTable
+from mdsvqa.runtime.progress import Show
+from mdsvqa.runtime.results import ResultTable
 from mdsvqa.videos.decoding import map_ahead
 from mdsvqa.videos.manifest import Video
 

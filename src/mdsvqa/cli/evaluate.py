@@ -1,0 +1,195 @@
+"""`mdsvqa evaluate`, `mdsvqa compare` and `mdsvqa study-size`."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from mdsvqa.cli.options import AsJson, Seed, Table, print_json
+from mdsvqa.cli.printing import evaluation as terminal_evaluation
+from mdsvqa.cli.printing import study as terminal
+from mdsvqa.evaluation.compare import Comparison, compare_models
+from mdsvqa.evaluation.datasets import evaluate_datasets
+from mdsvqa.evaluation.metrics import METRICS, Evaluation
+from mdsvqa.evaluation.paper_tables import (
+    comparison_latex,
+    comparison_rows,
+    csv_text,
+    evaluation_latex,
+    evaluation_rows,
+)
+from mdsvqa.evaluation.score_tables import read_scored
+from mdsvqa.evaluation.study_size import NOISE, RATERS
+from mdsvqa.evaluation.study_size import study_size as simulate_studies
+from mdsvqa.runtime.errors import InputError
+from mdsvqa.runtime.results import write_atomically
+from mdsvqa.runtime.user_tables import read_columns
+
+Mos = Annotated[str, typer.Option(help="Column of the MOS.")]
+Dataset = Annotated[
+    str | None,
+    typer.Option(
+        help="Column of the data set. Nothing is computed across data sets; the overall figure is their mean."
+    ),
+]
+Only = Annotated[
+    Path | None, typer.Option(help="Table whose ids to evaluate, such as a selection; the others are left out.")
+]
+Draws = Annotated[int, typer.Option(min=1, help="Bootstrap draws of the intervals.")]
+CsvFile = Annotated[Path | None, typer.Option("--csv", help="Write every number as CSV to this file.")]
+LatexFile = Annotated[Path | None, typer.Option("--latex", help="Write a table for a paper to this file.")]
+
+
+def evaluate(
+    table: Table,
+    mos: Mos = "mos",
+    score: Annotated[str, typer.Option(help="Column of the scores.")] = "score",
+    dataset: Dataset = None,
+    only: Only = None,
+    csv: CsvFile = None,
+    latex: LatexFile = None,
+    draws: Draws = 1000,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """SRCC, PLCC (after the four-parameter logistic fit), KRCC and RMSE, each with a 95% interval."""
+    given = read_scored(table, [score], mos, dataset=dataset, only=only)
+    with terminal.progress() as show, show.working(f"Bootstrapping intervals of {len(given.mos)} videos"):
+        found = evaluate_datasets(given.scores[score], given.mos, given.dataset, draws=draws, seed=seed)
+    _write(csv, lambda: csv_text(evaluation_rows({score: found})))
+    _write(latex, lambda: evaluation_latex({score: found}))
+    if as_json:
+        each = {"datasets": {name: _metrics(result) for name, result in found.each.items()}} if given.dataset else {}
+        print_json({"score": score, **_metrics(found.overall), **each})
+        return
+    terminal_evaluation.print_evaluation(score, found, given.left_out)
+
+
+def compare(
+    table: Table,
+    more: Annotated[list[str] | None, typer.Argument(metavar="[COLUMN]...", help="More columns of scores.")] = None,
+    scores: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="Columns of the scores: --scores A B C.")
+    ] = None,
+    with_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with",
+            metavar="NAME=FILE",
+            help="One more model: a result folder or table with ids and a column `score` (or NAME). Repeat for more.",
+        ),
+    ] = None,
+    mos: Mos = "mos",
+    mos_std: Annotated[
+        str | None, typer.Option(help="Column of the standard deviation of each video's ratings.")
+    ] = None,
+    ratings: Annotated[
+        str | None, typer.Option(help="Column of the number of ratings, or that number, the same for all.")
+    ] = None,
+    dataset: Dataset = None,
+    only: Only = None,
+    csv: CsvFile = None,
+    latex: LatexFile = None,
+    draws: Draws = 1000,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Which model agrees better with MOS, and is that more than chance? All on the same videos.
+
+    Differences of SRCC, PLCC and RMSE with paired bootstrap intervals; tests of correlated correlations, corrected for
+    several comparisons (Holm); those of ITU-T P.1401. With --mos-std and --ratings also outlier ratios, and how well
+    models tell pairs of videos apart (Krasula et al., 2016).
+
+    mdsvqa compare any.csv --scores f g --with tuned=scores/ --mos mos --dataset set
+    """
+    columns = [*(scores or []), *(more or [])]
+    given = read_scored(
+        table, columns, mos, others=_named(with_ or []), dataset=dataset, mos_std=mos_std, ratings=ratings, only=only
+    )
+    with terminal.progress() as show, show.working(f"Comparing {len(given.scores)} models on {len(given.mos)} videos"):
+        found = compare_models(given.scores, given.mos, given.dataset, given.rated, draws=draws, seed=seed)
+    _write(csv, lambda: csv_text(comparison_rows(found)))
+    _write(latex, lambda: comparison_latex(found))
+    if as_json:
+        print_json(_comparison(found))
+        return
+    terminal_evaluation.print_comparison(found, given.left_out)
+
+
+def study_size(
+    table: Table,
+    score: Annotated[str, typer.Option(help="Column of the scores.")] = "score",
+    mos: Annotated[str | None, typer.Option(help="Column of the MOS of videos that are labeled already.")] = None,
+    srcc: Annotated[
+        float | None, typer.Option(help="SRCC with true quality to assume (default: that with --mos).")
+    ] = None,
+    noise: Annotated[
+        float, typer.Option(min=0, help="Standard deviation of single ratings of a video, MOS points.")
+    ] = NOISE,
+    width: Annotated[float | None, typer.Option(min=0, help="Of the 95% interval of SRCC that is wanted.")] = None,
+    videos: Annotated[list[int] | None, typer.Option(min=5, help="To tabulate; repeat for more.")] = None,
+    raters: Annotated[list[int] | None, typer.Option(min=1, help="To tabulate; repeat for more.")] = None,
+    studies: Annotated[int, typer.Option(min=10, help="Simulated for each number of videos.")] = 1000,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """How many videos and raters does it take to measure SRCC this precisely?"""
+    columns = read_columns(table)
+    x = columns.numbers(score)
+    kept = np.isfinite(x)
+    labels = None if mos is None else columns.numbers(mos)[kept]
+    with terminal.progress() as show, show.working("Simulating studies"):
+        found = simulate_studies(
+            x[kept],
+            labels,
+            true_srcc=srcc,
+            noise=noise,
+            videos=sorted(set(videos or [])),
+            raters=sorted(set(raters or RATERS)),
+            studies=studies,
+            seed=seed,
+        )
+    if as_json:
+        best = None if width is None else found.smallest(width)
+        print_json({**asdict(found), "width": width, "smallest": best and asdict(best)})
+        return
+    terminal_evaluation.print_study_size(found, width)
+
+
+def _named(given: Sequence[str]) -> dict[str, Path]:
+    named: dict[str, Path] = {}
+    for text in given:
+        name, sign, file = text.partition("=")
+        if not (name and sign and file):
+            raise InputError(f"--with: found {text!r}, expected NAME=FILE.")
+        if name in named:
+            raise InputError(f"--with: {name!r} is named twice; every model needs a name of its own.")
+        named[name] = Path(file)
+    return named
+
+
+def _write(path: Path | None, text: Any) -> None:
+    if path is not None:
+        write_atomically(path, text().encode())
+
+
+def _metrics(found: Evaluation) -> dict[str, Any]:
+    return {"n": found.n, **{name: asdict(getattr(found, name)) for name in METRICS}, "fit": found.fit}
+
+
+def _comparison(found: Comparison) -> dict[str, Any]:
+    models = {
+        name: {
+            **_metrics(model.agreement.overall),
+            "datasets": {dataset: _metrics(result) for dataset, result in model.agreement.each.items() if dataset},
+            "outlier_ratio": dict(model.outlier_ratio) or None,
+            "different_similar": model.different_similar and asdict(model.different_similar),
+            "better_worse": model.better_worse and asdict(model.better_worse),
+            "correct": model.correct,
+        }
+        for name, model in found.models.items()
+    }
+    return {"models": models, "pairs": [asdict(pair) for pair in found.pairs], "video_pairs": found.video_pairs}

@@ -1,0 +1,61 @@
+"""`mdsvqa rehearse`."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mdsvqa.cli.options import AsJson, Overwrite, print_json
+from mdsvqa.cli.printing import study as terminal
+from mdsvqa.cli.printing.rehearsal import print_rehearsal
+from mdsvqa.runtime.errors import InputError
+from mdsvqa.study.config import RehearsalSettings, read_study
+from mdsvqa.study.rehearsal.of_study import rehearse_study
+
+DEFAULTS = RehearsalSettings()
+CLUSTER = "Where"
+
+
+def rehearse(
+    study: Annotated[Path, typer.Argument(help="The study, as `mdsvqa init` writes it.")],
+    repeats: Annotated[
+        int | None,
+        typer.Option(min=2, help=f"On each pseudo-target, of the best rules; {DEFAULTS.repeats} by default."),
+    ] = None,
+    minutes: Annotated[float | None, typer.Option(help="After which no further repeat is begun.")] = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+    engine: Annotated[
+        str, typer.Option(help="local (processes here) or ray (a Ray cluster).", rich_help_panel=CLUSTER)
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the Ray cluster; by default the one that this machine is part of, else one is started here.",
+            rich_help_panel=CLUSTER,
+        ),
+    ] = None,
+) -> None:
+    """Find out on the labeled source which rule to choose by, before labels are paid for.
+
+    Parts of the labeled source play the pool in turn, and every rule spends the
+    budget there: the known MOS say what it gains. The answer stays in the
+    folder of the study, and `rule: auto` in the study uses it.
+    """
+    if engine not in ("local", "ray"):
+        raise InputError(f"--engine {engine}: expected local or ray.")
+    if minutes is not None and minutes <= 0:
+        raise InputError(f"--minutes {minutes:g}: expected more than 0.")
+    config = read_study(study)
+    asked = {"repeats": repeats, "minutes": minutes}
+    changed = {name: value for name, value in asked.items() if value is not None}
+    config = config.model_copy(update={"rehearsal": config.rehearsal.model_copy(update=changed)})
+    with terminal.progress() as show:
+        found = rehearse_study(
+            config, show, engine_name="ray" if engine == "ray" else "local", address=address, overwrite=overwrite
+        )
+    if as_json:
+        print_json({**asdict(found), "sentence": found.sentence(), "notes": found.notes()})
+    else:
+        print_rehearsal(found, study, auto=config.selection.rule == "auto")

@@ -1,1 +1,0 @@
-"""F: frame features that say what a video shows, and the distance between two videos."""

@@ -1,0 +1,240 @@
+"""Trains a vision-language model to predict its own failures: an adapter on the frozen f that ranks f's errors."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdsvqa.difficulty.cross_fitting import stratified_folds
+from mdsvqa.difficulty.errors import measured_errors
+from mdsvqa.difficulty.vlm.reinforce import Reinforce
+from mdsvqa.models.checkpoints import Checkpoint, load_checkpoint
+from mdsvqa.models.ranking_loss import rank_correlation_within
+from mdsvqa.models.training.batches import training_batches
+from mdsvqa.models.training.card import CARD, write_card
+from mdsvqa.models.training.clip_cache import ClipCache
+from mdsvqa.models.training.fidelity import Fidelity
+from mdsvqa.models.training.loop import CHECKPOINT, LOG, Course, Figures, read_course, steps_of, train_adapter
+from mdsvqa.models.training.lora import add_lora, save_adapter
+from mdsvqa.models.training.processes import Crew
+from mdsvqa.models.vlm import prompts
+from mdsvqa.models.vlm.reader import QwenModel
+from mdsvqa.runtime.errors import InputError
+from mdsvqa.runtime.progress import Show
+from mdsvqa.runtime.results import Maker, claimed, fingerprint
+from mdsvqa.study.config import FailureTraining, VlmSettings
+from mdsvqa.videos.video import Video
+
+Floats = NDArray[np.float64]
+# The card comes last: where it is, all is done.
+FILES = (CHECKPOINT, LOG, "adapter_config.json", "adapter_model.safetensors", CARD)
+# Fewer held-out videos do not say when to stop, fewer others nothing to learn from.
+FEWEST = 6
+
+
+@dataclass(frozen=True)
+class FailureSet:
+    """What there is to learn from.
+
+    Attributes:
+        videos: n labeled videos that can be decoded.
+        error: of f, at least 0, shape (n,).
+        dataset: integer code of each label's study, shape (n,).
+        held_out: whether a video only says when to stop, shape (n,).
+    """
+
+    videos: Sequence[Video]
+    error: Floats
+    dataset: NDArray[np.int64]
+    held_out: NDArray[np.bool_]
+
+
+def train_failure_predictor(
+    videos: Sequence[Video],
+    scores: Mapping[str, float],
+    out: Path,
+    model: str,
+    settings: VlmSettings,
+    training: FailureTraining,
+    workers: int,
+    show: Show,
+    *,
+    overwrite: bool = False,
+) -> list[Figures]:
+    """Trains g and writes it as a PEFT adapter with a card; goes on where an earlier run was killed.
+
+    Args:
+        videos: labeled, with paths; best ones that f did not learn from.
+        scores: f's, of the videos by id; videos without one are left out.
+        out: folder of the adapter, its checkpoint and its log.
+        model: f's checkpoint: a folder or a Hub name.
+        settings: what f sees; its own adapter, if it has one, is `base_adapter`.
+        training: objective, rates, lengths.
+        workers: processes that decode.
+
+    Returns:
+        How it went: figures of each evaluation, as in its log.
+
+    Raises:
+        InputError: too few videos have a label, a score and a file that can be decoded.
+    """
+    known = [video for video in videos if video.mos is not None and video.path is not None and video.id in scores]
+    labels = [(video.id, video.mos, scores[video.id], video.dataset) for video in known]
+    maker: Maker = {
+        "step": "failure predictor",
+        "model": model,
+        "adapter": settings.base_adapter,
+        "videos": fingerprint(labels),
+        "frames": settings.seen(),
+        "prompt": prompts.prompt_fingerprint(prompts.DIFFICULTY),
+        "training": training.model_dump(mode="json", exclude={"batch_tokens"}),
+    }
+    crew = Crew()
+    with claimed(out, maker, FILES, overwrite=overwrite, where=crew.rank == 0):
+        if (out / FILES[-1]).is_file():
+            show.note(f"Failure predictor: reused from {out}")
+            return read_course(out).log
+        frozen = settings.model_copy(update={"merge": True, "most_pixels": training.most_pixels})
+        with show.working(f"Loading {model}"):
+            checkpoint = load_checkpoint(frozen, model)
+        adapted = add_lora(checkpoint.model, training.lora, training.seed)
+        reading = Readers.of(Checkpoint(adapted, checkpoint.processor, checkpoint.maker), frozen)
+        cache = ClipCache(out / "clips", reading.expected.sight)
+        failed = cache.fill(known, workers, show) if crew.rank == 0 else {}
+        crew.wait()
+        if failed:
+            show.note(f"{len(failed)} videos cannot be decoded and are left out")
+        there = [video for video in known if cache.has(video)]
+        failures = failure_set(there, scores, training)
+        course = _train(adapted, reading, failures, cache, training, out, show, crew)
+        if crew.rank == 0:
+            save_adapter(adapted, out, model)
+            _write_card(out, model, settings, training, failures, course)
+        return course.log
+
+
+def failure_set(videos: Sequence[Video], scores: Mapping[str, float], training: FailureTraining) -> FailureSet:
+    """Measures f's errors, and holds some videos out.
+
+    Raises:
+        InputError: there are too few.
+    """
+    names = sorted({video.dataset for video in videos})
+    dataset = np.array([names.index(video.dataset) for video in videos], np.int64)
+    score = np.array([scores[video.id] for video in videos], np.float64)
+    mos = np.array([video.mos for video in videos], np.float64)
+    folds = max(2, round(1 / training.held_out))
+    held_out = stratified_folds(dataset, folds, training.seed) == 0
+    if min(held_out.sum(), (~held_out).sum()) < FEWEST:
+        raise InputError(
+            f"the failure predictor needs at least {FEWEST} videos to learn from and {FEWEST} held out to stop by, "
+            f"with MOS, score and file; found {(~held_out).sum()} and {held_out.sum()}."
+        )
+    error = measured_errors(training.error, score, mos, dataset, seed=training.seed)
+    return FailureSet(videos, error, dataset, held_out)
+
+
+@dataclass(frozen=True)
+class Readers:
+    """One model asked for the difficulty in two ways: its expected answer, and a reply that it writes."""
+
+    expected: QwenModel
+    written: QwenModel
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint, settings: VlmSettings) -> "Readers":
+        expected = QwenModel(
+            checkpoint, settings.model_copy(update={"reading": "expected", "samples": 1}), prompts.DIFFICULTY
+        )
+        # The question asks for nothing but the answer.
+        short = settings.model_copy(update={"reading": "generate", "most_tokens": 16})
+        written = QwenModel(checkpoint, short, prompts.DIFFICULTY)
+        written.prompt = expected.prompt
+        return cls(expected, written)
+
+
+def _train(
+    adapted: Any,
+    reading: Readers,
+    failures: FailureSet,
+    cache: ClipCache,
+    training: FailureTraining,
+    out: Path,
+    show: Show,
+    crew: Crew,
+) -> Course:
+    learned = np.flatnonzero(~failures.held_out)
+    kept = np.flatnonzero(failures.held_out)
+    objective: Fidelity | Reinforce
+    if training.objective == "fidelity":
+        objective = Fidelity(reading.expected, failures.error, failures.dataset, training.format_weight)
+    else:
+        objective = Reinforce(reading.written, failures.error, failures.dataset, training.format_weight)
+
+    def evaluate() -> Figures:
+        adapted.eval()
+        mine = crew.share(kept)
+        clips = [cache.load(failures.videos[int(i)]) for i in mine]
+        values = np.full(len(kept), np.nan)
+        values[crew.rank :: crew.size] = [np.nan if s.score is None else s.score for s in reading.expected.read(clips)]
+        values = crew.merge_array(values)
+        given = np.isfinite(values)
+        errors, datasets = failures.error[kept][given], failures.dataset[kept][given]
+        srcc = rank_correlation_within(values[given], errors, datasets) if given.mean() > 0.5 else float("nan")
+        return {"srcc": srcc, "spread": float(np.std(values[given])) if given.any() else 0.0}
+
+    return train_adapter(
+        adapted,
+        objective,
+        lambda: (
+            learned[batch]
+            for batch in training_batches(
+                failures.dataset[learned], np.zeros(len(learned), bool), training.batch, training.seed
+            )
+        ),
+        lambda index: cache.load(failures.videos[index]),
+        evaluate,
+        training,
+        steps_of(training, len(learned)),
+        out,
+        show,
+        crew,
+    )
+
+
+def _write_card(
+    out: Path, model: str, settings: VlmSettings, training: FailureTraining, failures: FailureSet, course: Course
+) -> None:
+    best = next(line for line in course.log if line["step"] == course.best_step)
+    start = course.log[0]["srcc"]
+    held_out = int(failures.held_out.sum())
+    own = f" --base-adapter {settings.base_adapter}" if settings.base_adapter else ""
+    write_card(
+        out,
+        base=model,
+        lora=training.lora,
+        title="Failure predictor of a video quality model",
+        purpose=(
+            "Ranks videos by how wrong the base model's quality score is expected to be, to choose those worth "
+            "labeling. It says nothing of the quality of a video, and only the order of its values means anything."
+        ),
+        prompt=prompts.DIFFICULTY,
+        output="a difficulty from 1 to 5 inside `<answer>` tags; read it as the expected value of the answer",
+        details={
+            **({"Adapter of the base model": f"`{settings.base_adapter}`, merged before this one"} if own else {}),
+            "Training data": f"{len(failures.videos) - held_out} labeled videos of "
+            + ", ".join(sorted({video.dataset for video in failures.videos})),
+            "Objective": f"{training.objective}, on errors of kind {training.error}",
+            "Optimiser": f"AdamW, learning rate {training.learning_rate:g}, {course.log[-1]['step']:.0f} steps of "
+            f"{training.batch} videos, the weights of step {course.best_step}",
+        },
+        results=[
+            f"SRCC of difficulty with the base model's errors on {held_out} held-out videos, which chose the step: "
+            f"{best['srcc']:.3f} (before training {start:.3f})",
+            *([f"Training stopped early: {course.stopped}"] if course.stopped else []),
+        ],
+        usage=f"```sh\nmdsvqa difficulty predict VIDEOS --model {model}{own} --adapter FOLDER --out difficulty/\n```",
+    )

@@ -1,0 +1,133 @@
+"""Scores of one or more models and the MOS of the same videos, from tables that people hand in."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdsvqa.evaluation.compare import RatingStatistics
+from mdsvqa.runtime.errors import InputError
+from mdsvqa.runtime.user_tables import MISSING, ColumnError, Columns, read_columns
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The videos that have everything that was asked for.
+
+    Attributes:
+        scores: of each model by name, each of shape (n,).
+        mos: shape (n,).
+        dataset: of each video, length n; empty where no column was named.
+        rated: what is known of the ratings; None where no column was named.
+        left_out: rows without a MOS, a score of every model, or what else was asked for.
+    """
+
+    scores: Mapping[str, Floats]
+    mos: Floats
+    dataset: Sequence[str]
+    rated: RatingStatistics | None
+    left_out: int
+
+
+def read_scored(
+    table: Path,
+    scores: Sequence[str],
+    mos: str,
+    *,
+    others: Mapping[str, Path] | None = None,
+    dataset: str | None = None,
+    mos_std: str | None = None,
+    ratings: str | None = None,
+    only: Path | None = None,
+) -> Scored:
+    """Reads and joins tables.
+
+    Args:
+        table: as `read_columns`; needs ids only where other tables are joined or `only` is given.
+        scores: columns of it, one a model.
+        mos: column of it.
+        others: more models, by name: a result folder or table with ids and a column `score`, or else one of the
+            model's name.
+        dataset: column of it with the data set of each video.
+        mos_std: column of it with the standard deviation of each video's ratings.
+        ratings: column of it with their number, or that number itself, the same for all.
+        only: table whose ids to keep.
+
+    Raises:
+        InputError: a column is missing or holds something else; the same model twice; `mos_std` without `ratings`, or
+            the other way round; no video has everything.
+    """
+    columns = read_columns(table)
+    _check_names([*scores, *(others or {})])
+    found = {name: columns.numbers(name) for name in scores}
+    for name, path in (others or {}).items():
+        found[name] = _joined(columns, name, path)
+    y = columns.numbers(mos)
+    kept = np.isfinite(y) & np.isfinite(np.array(list(found.values()))).all(axis=0)
+    if only is not None:
+        wanted = set(read_columns(only).ids())
+        kept &= np.array([video in wanted for video in columns.ids()])
+    rated = _rating_statistics(columns, mos_std, ratings)
+    if rated is not None:
+        kept &= np.isfinite(rated.std) & np.isfinite(rated.ratings)
+        rated = RatingStatistics(rated.std[kept], rated.ratings[kept])
+    if not kept.any():
+        raise InputError(f"{table}: no video has a number in every column asked for: {', '.join([mos, *found])}.")
+    names = [] if dataset is None else _datasets(columns, dataset, kept)
+    return Scored({name: x[kept] for name, x in found.items()}, y[kept], names, rated, int((~kept).sum()))
+
+
+def _check_names(names: Sequence[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"{name!r} is named twice; every model needs a name of its own.")
+
+
+def _joined(columns: Columns, name: str, path: Path) -> Floats:
+    other = read_columns(path)
+    if "score" not in other.cells and name not in other.cells:
+        raise ColumnError(f"{path}: has neither a column 'score' nor one {name!r}; found {', '.join(other.cells)}.")
+    values = other.numbers("score" if "score" in other.cells else name)
+    by_id = dict(zip(other.ids(), values, strict=True))
+    ids = columns.ids()
+    if not any(video in by_id for video in ids):
+        raise ColumnError(
+            f"{path}: none of its ids is in {columns.path}; found {next(iter(by_id))!r}, expected such as {ids[0]!r}."
+        )
+    return np.array([by_id.get(video, np.nan) for video in ids])
+
+
+def _rating_statistics(columns: Columns, mos_std: str | None, ratings: str | None) -> RatingStatistics | None:
+    if mos_std is None and ratings is None:
+        return None
+    if mos_std is None or ratings is None:
+        raise InputError(
+            "--mos-std and --ratings go together: how far a MOS can be trusted takes the standard deviation of its "
+            "ratings and their number. --ratings takes a column, or the number itself where it is the same for all."
+        )
+    std = columns.numbers(mos_std)
+    if ratings not in columns.cells and ratings.isdecimal():
+        number = np.full(len(columns), float(ratings))
+    else:
+        number = columns.numbers(ratings)
+    for name, values, least in ((mos_std, std, 0), (ratings, number, 1)):
+        if (values < least).any():
+            row = int(np.flatnonzero(values < least)[0])
+            raise ColumnError(
+                f"{columns.path}, row {row + 1}, {name}: found {values[row]:g}, expected at least {least}."
+            )
+    return RatingStatistics(std, number)
+
+
+def _datasets(columns: Columns, name: str, kept: NDArray[np.bool_]) -> list[str]:
+    cells = columns.column(name)
+    names = []
+    for row in np.flatnonzero(kept).tolist():
+        if cells[row] in MISSING:
+            raise ColumnError(f"{columns.path}, row {row + 1}, column {name}: is empty; expected the data set's name.")
+        names.append(str(cells[row]))
+    return names

@@ -1,1 +1,0 @@
-"""f': the quality model after the selected videos were labeled."""

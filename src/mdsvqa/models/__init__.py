@@ -1,0 +1,1 @@
+"""f, and F's encoders: everything that has weights or reads frames."""

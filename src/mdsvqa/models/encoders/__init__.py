@@ -1,0 +1,1 @@
+"""F: encoders of what frames show."""

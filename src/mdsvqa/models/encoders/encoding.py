@@ -1,0 +1,73 @@
+"""The content features of a table of videos, by the embedded encoder or a checkpoint."""
+
+from collections.abc import Sequence
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+
+from mdsvqa.models.encoders.handcrafted import DIMS, SIDE, encode_frames
+from mdsvqa.runtime.errors import InputError
+from mdsvqa.runtime.progress import Show
+from mdsvqa.runtime.results import ResultTable, content_schema, read_table
+from mdsvqa.study.config import HANDCRAFTED, ContentSettings
+from mdsvqa.videos.decoding import Sampling, Undecodable, decode_video
+from mdsvqa.videos.manifest import Video
+from mdsvqa.videos.sweep import sweep
+
+# Raise it when the same clip would give other features.
+VERSION = 3
+
+
+def encode_content(
+    videos: Sequence[Video],
+    folder: Path,
+    settings: ContentSettings,
+    workers: int,
+    show: Show,
+    *,
+    overwrite: bool = False,
+) -> pa.Table:
+    """Encodes each video that is not encoded yet; a killed run goes on where it was.
+
+    Args:
+        videos: with paths.
+        folder: of the content table.
+        settings: encoder and frames a video.
+        workers: processes that decode and encode.
+
+    Returns:
+        The content table; a video that cannot be decoded has no frames, status "undecodable" and the reason, one that
+        the encoder cannot take the status "failed".
+
+    Raises:
+        InputError: the encoder is no checkpoint that is taken, or cannot be found, or its packages are missing.
+    """
+    if settings.encoder != HANDCRAFTED:
+        _need_packages(settings.encoder)
+        from mdsvqa.models.encoders.vision_encoding import encode_with_checkpoint  # noqa: PLC0415
+
+        return encode_with_checkpoint(videos, folder, settings, workers, show, overwrite=overwrite)
+    maker = {"step": "content", "version": VERSION, "encoder": settings.encoder, "frames": settings.frames}
+    with ResultTable(folder, content_schema(DIMS), maker, overwrite=overwrite) as table:
+        sweep(table, videos, partial(_row, frames=settings.frames), workers, "Content", show)
+    return read_table(folder)
+
+
+def _need_packages(encoder: str) -> None:
+    missing = [name for name in ("transformers", "torchvision") if find_spec(name) is None]
+    if missing:
+        raise InputError(f"encoder {encoder!r}: needs {' and '.join(missing)}: pip install 'mdsvqa[vlm]'.")
+
+
+def _row(video: Video, frames: int) -> dict[str, Any]:
+    cv2.setNumThreads(1)
+    clip = decode_video(video, Sampling(frames=frames, longest_side=4 * SIDE))
+    if isinstance(clip, Undecodable):
+        return {"id": video.id, "frames": [], "status": "undecodable", "text": clip.reason}
+    encoded = encode_frames(clip.frames).astype(np.float16)
+    return {"id": video.id, "frames": list(encoded), "status": "ok"}

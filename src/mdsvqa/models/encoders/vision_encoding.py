@@ -1,0 +1,84 @@
+"""Content features of a table of videos by a vision encoder: decoding ahead, batches across videos, shard by shard."""
+
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from mdsvqa.models.encoders.encoders import GPU_BATCH, EncoderFiles, VisionEncoder, find_encoder, load_encoder
+from mdsvqa.models.encoders.pixels import Pixels, pixel_row
+from mdsvqa.runtime.progress import Show
+from mdsvqa.runtime.results import ResultTable, content_schema, is_table, read_table
+from mdsvqa.runtime.threads import torch_threads
+from mdsvqa.runtime.workers import warm_up
+from mdsvqa.study.config import ContentSettings
+from mdsvqa.videos.sweep import SHARD, Row, sweep
+from mdsvqa.videos.video import Video
+
+# Raise it when the same clip would give other features.
+VERSION = 1
+# Weights above which a CPU's cores gain more by sharing a product than they lose by waiting for each other.
+_LARGE = 20_000_000
+
+
+def encode_with_checkpoint(
+    videos: Sequence[Video],
+    folder: Path,
+    settings: ContentSettings,
+    workers: int,
+    show: Show,
+    *,
+    overwrite: bool = False,
+) -> pa.Table:
+    """Encodes each video that is not encoded yet by the checkpoint that the settings name; see `encode_content`.
+
+    Raises:
+        InputError: the checkpoint cannot be found or is none of those that are taken.
+    """
+    files = find_encoder(settings.encoder)
+    loaded = cache(lambda: _load(files, settings, workers, show))
+    if overwrite or not is_table(folder):
+        # Now, so that a checkpoint that cannot be loaded changes no folder. Else there are rows that it made before.
+        loaded()
+    maker = {"step": "content", "version": VERSION, **files.maker, "dtype": settings.dtype, "frames": settings.frames}
+    prepare = partial(pixel_row, frames=settings.frames, preparation=files.preparation)
+    # Enough to fill a batch, and cut at the same places on any device.
+    shard = max(SHARD, -(-(settings.batch or GPU_BATCH) // settings.frames))
+    with ResultTable(folder, content_schema(files.dims), maker, overwrite=overwrite) as table:
+        finish = partial(_rows, loaded=loaded, workers=workers)
+        sweep(table, videos, prepare, workers, "Content", show, finish=finish, shard=shard)
+    return read_table(folder)
+
+
+def _load(files: EncoderFiles, settings: ContentSettings, workers: int, show: Show) -> VisionEncoder:
+    # Workers take seconds to start, and so does the model.
+    starting = Thread(target=warm_up, args=(workers, "mdsvqa.models.encoders.pixels"), daemon=True)
+    starting.start()
+    try:
+        with show.working(f"Loading {settings.encoder}"):
+            return load_encoder(files, settings)
+    finally:
+        starting.join()
+
+
+def _rows(prepared: Sequence[Row], loaded: Callable[[], VisionEncoder], workers: int) -> list[Row]:
+    """Rows of the table, out of what `pixel_row` gave."""
+    videos = [row["pixels"] for row in prepared if row["status"] == "ok"]
+    encoded = iter(_encoded(videos, loaded(), workers) if videos else ())
+    return [_row(row["id"], next(encoded)) if row["status"] == "ok" else {"frames": [], **row} for row in prepared]
+
+
+def _row(video: str, found: NDArray[np.float32] | str) -> Row:
+    if isinstance(found, str):
+        return {"id": video, "frames": [], "status": "failed", "text": found}
+    return {"id": video, "frames": list(found.astype(np.float16)), "status": "ok"}
+
+
+def _encoded(videos: Sequence[Pixels], encoder: VisionEncoder, workers: int) -> list[NDArray[np.float32] | str]:
+    large = encoder.device.type == "cpu" and sum(p.numel() for p in encoder.model.parameters()) > _LARGE
+    with torch_threads(workers if large else None):
+        return encoder.encode(videos)

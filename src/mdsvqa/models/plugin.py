@@ -1,0 +1,135 @@
+"""Scores of a table of videos, by anyone's quality model."""
+
+import importlib
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pyarrow as pa
+
+from mdsvqa.models.base import QualityModel, Score, ScoreStatus
+from mdsvqa.runtime.errors import InputError
+from mdsvqa.runtime.progress import Show
+from mdsvqa.runtime.results import SCORES, Maker, ResultTable, read_table
+from mdsvqa.videos.clip import Clip
+from mdsvqa.videos.decoding import Sampling, Undecodable, decode_all
+from mdsvqa.videos.manifest import Video
+
+# Clips handed to the model at once, and rows a shard.
+BATCH = 16
+
+
+class ModelError(InputError):
+    """A quality model that cannot be used; the message says what was looked for and what was found."""
+
+
+def load_class(dotted: str) -> QualityModel:
+    """Makes an instance of anyone's model.
+
+    Args:
+        dotted: "package.module:Class"; the class is called without arguments.
+
+    Raises:
+        ModelError: there is no such module or class, it cannot be made, or it has no `score` method.
+    """
+    module_name, _, class_name = dotted.partition(":")
+    if not module_name or not class_name or dotted.startswith("."):
+        raise ModelError(
+            f"model {dotted!r}: expected `statistical`, a file saved by `mdsvqa finetune`, or package.module:Class."
+        )
+    try:
+        found = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError) as error:
+        raise ModelError(f"model {dotted!r}: {error}. Is the folder of {module_name!r} on PYTHONPATH?") from None
+    try:
+        model = found()
+    except Exception as error:  # someone else's code
+        raise ModelError(
+            f"model {dotted!r}: calling it without arguments failed with {type(error).__name__}: {error}."
+        ) from error
+    if not callable(getattr(model, "score", None)):
+        raise ModelError(f"model {dotted!r}: has no method score(clips) -> list[Score].")
+    loaded: QualityModel = model
+    return loaded
+
+
+def score_videos(
+    videos: Sequence[Video],
+    folder: Path,
+    model: QualityModel,
+    maker: Maker,
+    frames: int,
+    workers: int,
+    show: Show,
+    *,
+    overwrite: bool = False,
+) -> pa.Table:
+    """Scores each video that has no score yet; the model runs in this process, decoding ahead in others.
+
+    Args:
+        videos: with paths.
+        folder: of the scores table.
+        model: f.
+        maker: what makes these scores.
+        frames: sampled from each video.
+        workers: processes that decode.
+
+    Returns:
+        The scores table. A video that cannot be decoded is "undecodable"; one on which the model raises is "failed".
+
+    Raises:
+        ModelError: the model does not return one `Score` a clip.
+    """
+    with ResultTable(folder, SCORES, maker, overwrite=overwrite) as table:
+        missing = [video for video in videos if video.id not in table.ids]
+        done = 0
+        decoded = decode_all(missing, Sampling(frames=frames), workers)
+        while batch := list(islice(decoded, BATCH)):
+            table.append([asdict(score) for score in _score_batch(model, batch)])
+            done += len(batch)
+            show.progress("Scores", done, len(missing))
+    return read_table(folder)
+
+
+def _score_batch(model: QualityModel, batch: Sequence[tuple[Video, Clip | Undecodable]]) -> Iterator[Score]:
+    clips = [clip for _, clip in batch if isinstance(clip, Clip)]
+    scores = {score.id: score for score in _guarded(model, clips)}
+    for video, clip in batch:
+        if isinstance(clip, Undecodable):
+            yield Score(video.id, None, "undecodable", clip.reason)
+        else:
+            yield scores[video.id]
+
+
+def _guarded(model: QualityModel, clips: Sequence[Clip]) -> list[Score]:
+    if not clips:
+        return []
+    try:
+        returned: object = model.score(clips)
+        scores = list(returned) if isinstance(returned, Iterable) else []
+    except Exception as error:  # someone else's code: one bad video must not cost the others their scores
+        if len(clips) == 1:
+            return [Score(clips[0].id, None, "failed", f"{type(error).__name__}: {error}")]
+        return [score for clip in clips for score in _guarded(model, [clip])]
+    if [getattr(score, "id", None) for score in scores] != [clip.id for clip in clips]:
+        found = scores or returned
+        raise ModelError(f"{type(model).__name__}.score must return one Score a clip, in order; found {found!r:.200}.")
+    for score in scores:
+        if not _is_score(score):
+            raise ModelError(
+                f"{type(model).__name__}.score: a Score has a finite number and the status 'ok', or None and why there "
+                f"is no number; found {score!r:.200}."
+            )
+    return scores
+
+
+def _is_score(score: object) -> bool:
+    if not isinstance(score, Score) or score.status not in get_args(ScoreStatus):
+        return False
+    if score.status != "ok":
+        return score.score is None
+    return isinstance(score.score, (int, float, np.number)) and math.isfinite(score.score)

@@ -1,0 +1,67 @@
+"""What people hand in instead of a model or its features: predictions and feature tables."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdsvqa.models.base import Score
+from mdsvqa.runtime.user_tables import ColumnError, read_columns
+
+NO_PREDICTION = "not in the file of predictions"
+EMPTY = "no score in the file of predictions"
+
+
+def read_predictions(path: Path, ids: Sequence[str]) -> list[Score]:
+    """Anyone's predictions of the given videos.
+
+    Args:
+        path: a table with columns id (or name) and score, empty where there is none; other columns are not read.
+        ids: of the videos wanted.
+
+    Returns:
+        One `Score` an id; status "failed" for a video without a prediction.
+
+    Raises:
+        ColumnError: the table cannot be used, or holds none of the videos.
+    """
+    table = read_columns(path)
+    scores = dict(zip(table.ids(), table.numbers("score"), strict=True))
+    if not set(ids) & set(scores):
+        example = next(iter(scores))
+        raise ColumnError(
+            f"{path}: has none of the videos; its ids look like {example!r}, the videos' like {ids[0]!r}."
+        )
+    return [_score(video, scores.get(video)) for video in ids]
+
+
+def _score(video: str, score: float | None) -> Score:
+    if score is None or np.isnan(score):
+        return Score(video, None, "failed", NO_PREDICTION if score is None else EMPTY)
+    return Score(video, float(score))
+
+
+def read_features(path: Path, ids: Sequence[str]) -> NDArray[np.float64]:
+    """Anyone's features of the given videos.
+
+    Args:
+        path: a table with a column id (or name) and numeric columns, which are the features; empty cells are allowed.
+        ids: of the videos wanted.
+
+    Returns:
+        Shape (len(ids), columns); a video that is not in the file has NaN everywhere.
+
+    Raises:
+        ColumnError: the table cannot be used, has no numeric column, or holds none of the videos.
+    """
+    table = read_columns(path)
+    position = {video: row for row, video in enumerate(table.ids())}
+    names = [name for name in table.cells if name not in ("id", "name")]
+    if not names:
+        raise ColumnError(f"{path}: has no feature columns beside the ids.")
+    values = np.stack([table.numbers(name) for name in names], axis=1)
+    rows = [position.get(video) for video in ids]
+    if all(row is None for row in rows):
+        raise ColumnError(f"{path}: has none of the videos, {ids[0]!r} for instance.")
+    return np.stack([np.full(len(names), np.nan) if row is None else values[row] for row in rows])

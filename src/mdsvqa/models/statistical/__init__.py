@@ -1,0 +1,1 @@
+"""The embedded model: a kernel regression on statistics of frames."""

@@ -1,0 +1,70 @@
+"""Fine-tunes the statistical model by ranking: source labels and the newly labeled videos, each within its own study.
+
+Two subjective studies never share a scale, so labels enter as pairs of one data set: the model is moved as little as
+possible (in the norm of its kernel space) so that it ranks the pairs of every data set right.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdsvqa.models.ranking_loss import WeighedPairs, fidelity_of, minimise
+from mdsvqa.models.statistical.kernel_model import KernelModel, LabeledFeatures, fit_statistical
+from mdsvqa.study.config import FinetuningSettings
+
+Floats = NDArray[np.float64]
+
+
+def finetune(base: KernelModel, data: LabeledFeatures, settings: FinetuningSettings, seed: int = 0) -> KernelModel:
+    """Adds a correction to a model so that it ranks the labeled videos of each data set right.
+
+    Minimises, over the correction c(x) = sum_i alpha_i k(x, x_i) on the labeled videos, the mean fidelity loss over the
+    pairs of each data set, averaged over the data sets, plus a penalty on c's squared kernel norm. Afterwards the
+    scores are put back on the source's MOS scale by a least-squares line, which changes no rank.
+
+    Args:
+        base: the model to start from.
+        data: source (dataset 0 and below) and new labels.
+        settings: of the objective.
+        seed: which pairs are used where a data set has more than `settings.most_pairs`.
+
+    Returns:
+        The fine-tuned model.
+    """
+    z = base.standardise(data.features)
+    kernel, before = base.kernel(z, z), base.predict(data.features)
+    pairs = WeighedPairs.within(data.mos, data.dataset, settings.most_pairs, seed)
+    penalty = settings.stiffness / int(np.unique(data.dataset, return_counts=True)[1].min())
+
+    def objective(alpha: Floats) -> tuple[float, Floats]:
+        correction = kernel @ alpha
+        score = before + correction
+        loss, by_pair = fidelity_of(score[pairs.better] - score[pairs.worse], pairs, settings.noise**2)
+        by_score = np.bincount(pairs.better, by_pair, len(data)) - np.bincount(pairs.worse, by_pair, len(data))
+        return loss + penalty * float(alpha @ correction), kernel @ by_score + 2 * penalty * correction
+
+    alpha = minimise(objective, len(data), settings.steps)
+    return _on_source_scale(base.add(z, alpha), data)
+
+
+def _on_source_scale(model: KernelModel, data: LabeledFeatures) -> KernelModel:
+    source = data.dataset <= 0
+    slope, offset = np.polyfit(model.predict(data.features[source]), data.mos[source], 1)
+    if slope <= 0:
+        return model
+    return replace(model, weights=slope * model.weights, intercept=float(slope * model.intercept + offset))
+
+
+def train(data: LabeledFeatures, cost: float, gamma: float, settings: FinetuningSettings, seed: int) -> KernelModel:
+    """The whole training of f with known hyper-parameters: the regression on the source, then the new labels.
+
+    Args:
+        data: source (dataset 0 and below) and maybe new labels.
+        cost, gamma: of the regression.
+        settings, seed: of the fine-tuning.
+    """
+    base = fit_statistical(data.take(np.flatnonzero(data.dataset <= 0)), cost=cost, gamma=gamma)
+    if (data.dataset <= 0).all():
+        return base
+    return finetune(base, data, settings, seed)

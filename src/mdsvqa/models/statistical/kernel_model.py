@@ -1,0 +1,183 @@
+"""The embedded quality model: natural scene statistics and a support vector regression.
+
+As in BRISQUE and VIDEVAL: features of the distorted video, standardised, and an RBF-kernel support vector regression on
+MOS. scikit-learn fits; what it found is kept as plain arrays, so a saved model is a safetensors file and not a pickle.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+from sklearn.model_selection import GridSearchCV, KFold
+from sklearn.svm import SVR
+
+from mdsvqa.models.base import Score
+from mdsvqa.models.statistical.features import clip_features
+from mdsvqa.models.statistical.standardise import Standardiser
+from mdsvqa.runtime.errors import InputError
+from mdsvqa.runtime.results import write_atomically
+from mdsvqa.videos.clip import Clip
+
+Floats = NDArray[np.float64]
+COSTS = (1.0, 3.0, 10.0, 30.0, 100.0)
+# Multiples of 1 / number of features.
+WIDTHS = (0.03, 0.1, 0.3, 1.0)
+TUBE = 0.1
+
+
+@dataclass(frozen=True)
+class LabeledFeatures:
+    """Videos with labels, as arrays.
+
+    Attributes:
+        features: shape (n, dims); NaN where a feature could not be computed.
+        mos: on the 1-5 scale, shape (n,).
+        dataset: integer code of the study that each label comes from, shape (n,): 0 and below for the source's, 1 and
+            above for new ones.
+    """
+
+    features: Floats
+    mos: Floats
+    dataset: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.mos)
+
+    def take(self, chosen: NDArray[np.int64]) -> "LabeledFeatures":
+        return LabeledFeatures(self.features[chosen], self.mos[chosen], self.dataset[chosen])
+
+    def join(self, other: "LabeledFeatures") -> "LabeledFeatures":
+        return LabeledFeatures(
+            np.concatenate([self.features, other.features]),
+            np.concatenate([self.mos, other.mos]),
+            np.concatenate([self.dataset, other.dataset]),
+        )
+
+
+@dataclass(frozen=True)
+class KernelModel:
+    """f(x) = intercept + sum_i weights_i exp(-gamma |z(x) - anchors_i|^2), z(x) standardised and limited to +-4.
+
+    Attributes:
+        center, scale: of the features, shape (dims,).
+        anchors: standardised features, shape (anchors, dims).
+        weights: shape (anchors,).
+        intercept, gamma, cost: the last is the C that it was fitted with, kept for fitting again.
+    """
+
+    center: Floats
+    scale: Floats
+    anchors: Floats
+    weights: Floats
+    intercept: float
+    gamma: float
+    cost: float
+
+    def standardise(self, features: Floats) -> Floats:
+        """Features (n, dims) in standard deviations of the training set; a missing one counts as average."""
+        return Standardiser(self.center, self.scale)(features)
+
+    def kernel(self, z: Floats, anchors: Floats) -> Floats:
+        """The Gaussian kernel between standardised features, shape (len(z), len(anchors))."""
+        squared = (z**2).sum(1)[:, None] + (anchors**2).sum(1)[None, :] - 2 * z @ anchors.T
+        return np.exp(-self.gamma * np.maximum(squared, 0))
+
+    def predict(self, features: Floats) -> Floats:
+        """Predicted MOS, shape (n,), for features of shape (n, dims).
+
+        Raises:
+            InputError: features of another kind than the model was trained on.
+        """
+        if features.shape[1] != len(self.center):
+            raise InputError(
+                f"this model was trained on {len(self.center)} features a video; found {features.shape[1]}."
+            )
+        return self.intercept + self.kernel(self.standardise(features), self.anchors) @ self.weights
+
+    def add(self, anchors: Floats, weights: Floats) -> "KernelModel":
+        """The same model with further anchors: f + the expansion on them."""
+        return replace(
+            self,
+            anchors=np.concatenate([self.anchors, anchors]),
+            weights=np.concatenate([self.weights, weights]),
+        )
+
+    def save(self, path: Path) -> None:
+        """Writes a safetensors file."""
+        # safetensors writes memory as it lies: arrays in another than row order would come back scrambled.
+        arrays = {name: np.array(value, np.float64, order="C") for name, value in vars(self).items()}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, save(arrays, metadata={"format": "mdsvqa.statistical.1"}))
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Reads what `save` wrote.
+
+        Raises:
+            InputError: not such a file.
+        """
+        try:
+            arrays = load_file(path)
+            scalars = {name: float(arrays.pop(name)) for name in ("intercept", "gamma", "cost")}
+            return cls(**arrays, **scalars)  # type: ignore[arg-type]
+        except (OSError, SafetensorError, KeyError, TypeError) as error:
+            raise InputError(f"{path}: not a saved statistical model ({error}).") from None
+
+
+def fit_statistical(
+    data: LabeledFeatures,
+    *,
+    cost: float | None = None,
+    gamma: float | None = None,
+    folds: int = 5,
+    seed: int = 0,
+) -> KernelModel:
+    """Fits the support vector regression.
+
+    Args:
+        data: at least 2 videos a fold where cost or gamma is to be found.
+        cost, gamma: of the regression; by default the pair with the smallest cross-validated squared error.
+        folds, seed: of the cross-validation.
+
+    Raises:
+        InputError: too few labeled videos.
+    """
+    search_wanted = cost is None or gamma is None
+    if search_wanted and len(data) < 2 * folds:
+        raise InputError(f"the quality model needs at least {2 * folds} labeled videos; found {len(data)}.")
+    standardiser = Standardiser.fit(data.features)
+    z = standardiser(data.features)
+    if cost is None or gamma is None:
+        grid = {"C": COSTS, "gamma": [width / z.shape[1] for width in WIDTHS]}
+        split = KFold(folds, shuffle=True, random_state=seed)
+        search = GridSearchCV(SVR(epsilon=TUBE), grid, scoring="neg_mean_squared_error", cv=split)
+        search.fit(z, data.mos)
+        cost, gamma = float(search.best_params_["C"]), float(search.best_params_["gamma"])
+    fitted = SVR(C=cost, gamma=gamma, epsilon=TUBE).fit(z, data.mos)
+    return KernelModel(
+        standardiser.center,
+        standardiser.scale,
+        anchors=z[fitted.support_],
+        weights=fitted.dual_coef_[0],
+        intercept=float(fitted.intercept_[0]),
+        gamma=gamma,
+        cost=cost,
+    )
+
+
+class StatisticalModel:
+    """The embedded quality model as a `QualityModel`: scores clips, limited to 1-5."""
+
+    def __init__(self, kernel_model: KernelModel) -> None:
+        self.kernel_model = kernel_model
+
+    def score(self, clips: Sequence[Clip]) -> list[Score]:
+        """Scores clips; see `QualityModel.score`."""
+        features = np.stack([clip_features(clip) for clip in clips]).astype(np.float64)
+        scores = np.clip(self.kernel_model.predict(features), 1, 5)
+        return [Score(clip.id, float(score)) for clip, score in zip(clips, scores, strict=True)]

@@ -1,0 +1,177 @@
+"""Fine-tunes a vision-language model by the fidelity loss, and reads it before and after."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdsvqa.models.checkpoints import Checkpoint, load_checkpoint
+from mdsvqa.models.training.batches import training_batches
+from mdsvqa.models.training.clip_cache import ClipCache
+from mdsvqa.models.training.fidelity import Fidelity
+from mdsvqa.models.training.fidelity_and_text import FidelityAndText
+from mdsvqa.models.training.loop import Course, steps_of, train_adapter
+from mdsvqa.models.training.lora import add_lora
+from mdsvqa.models.training.processes import Crew
+from mdsvqa.models.training.training_set import TrainingSet
+from mdsvqa.models.training.watch import Watch
+from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip
+from mdsvqa.models.vlm.reader import QwenModel
+from mdsvqa.runtime.progress import Show
+from mdsvqa.runtime.results import SCORES, ResultTable, read_table
+from mdsvqa.study.config import VlmFinetuning, VlmSettings
+from mdsvqa.videos.video import Video
+
+Floats = NDArray[np.float64]
+# Replies that are written, and rows that are kept, at a time.
+WINDOW = 32
+
+
+@dataclass
+class Tuner:
+    """A base model with a fresh adapter, asked in both ways, and clips at training size.
+
+    Attributes:
+        model: with its adapter.
+        reader, writer: read the expected score, and a reply with thinking.
+        cache: of clips.
+        training: settings.
+        folder: of what is written.
+        crew: processes that share the work.
+        maker: of the base model's replies.
+    """
+
+    model: Any
+    reader: QwenModel
+    writer: QwenModel
+    cache: ClipCache
+    training: VlmFinetuning
+    folder: Path
+    show: Show
+    crew: Crew
+    maker: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def load(
+        cls, name: str, settings: VlmSettings, training: VlmFinetuning, folder: Path, show: Show, crew: Crew
+    ) -> "Tuner":
+        """Loads the base model, and puts a fresh adapter on it."""
+        seen = settings.model_copy(
+            update={"merge": True, "most_pixels": training.most_pixels, "most_tokens": training.most_tokens}
+        )
+        with show.working(f"Loading {name}"):
+            checkpoint = load_checkpoint(seen, name)
+        model = add_lora(checkpoint.model, training.lora, training.seed)
+        adapted = Checkpoint(model, checkpoint.processor, checkpoint.maker)
+        reader = QwenModel(adapted, seen.model_copy(update={"reading": "expected", "samples": 1}))
+        writer = QwenModel(adapted, seen.model_copy(update={"reading": "generate", "samples": 1}))
+        cache = ClipCache(folder / "clips", reader.sight)
+        return cls(model, reader, writer, cache, training, folder, show, crew, checkpoint.maker)
+
+    def decode(self, videos: Sequence[Video], workers: int) -> set[str]:
+        """Decodes videos at training size; ids of those that can be."""
+        wanted = [video for video in videos if video.path is not None and video.mos is not None]
+        failed = self.cache.fill(wanted, workers, self.show) if self.crew.rank == 0 else {}
+        self.crew.wait()
+        if failed:
+            self.show.note(f"{len(failed)} videos cannot be decoded and are left out")
+        return {video.id for video in wanted if self.cache.has(video)}
+
+    def train(self, known: TrainingSet) -> Course:
+        """Trains the adapter, and leaves the model with its best weights."""
+        training = self.training
+        learned, kept = np.flatnonzero(~known.held_out), np.flatnonzero(known.held_out)
+        spaced = np.linspace(0, len(kept) - 1, min(training.watched, len(kept))).round().astype(int)
+        watch = Watch(
+            self.reader,
+            self.writer,
+            lambda place: self.cache.load(known.videos[int(kept[place])]),
+            known.mos[kept],
+            known.dataset[kept],
+            [int(place) for place in spaced],
+            training,
+            self.crew,
+        )
+
+        def batches() -> Iterator[NDArray[np.int64]]:
+            drawn = training_batches(
+                known.dataset[learned],
+                known.new[learned],
+                training.batch,
+                training.seed,
+                new_share=training.new_share,
+            )
+            return (learned[batch] for batch in drawn)
+
+        def load(place: int) -> SeenClip:
+            return self.cache.load(known.videos[place])
+
+        steps = steps_of(training, len(learned))
+        if training.objective == "grpo":
+            from mdsvqa.models.training.grpo import train_by_grpo  # noqa: PLC0415
+
+            return train_by_grpo(
+                self.model,
+                self.writer,
+                load,
+                known.mos,
+                known.dataset,
+                batches(),
+                watch,
+                training,
+                steps,
+                self.folder,
+                self.show,
+            )
+        replies = self._base_replies(known, learned)
+        weight = np.where(known.new, training.new_weight, 1.0)
+        ranking = Fidelity(self.reader, known.mos, known.dataset, training.form_weight, weight)
+        objective = FidelityAndText(ranking, self.writer, replies, training.text_weight, training.text_share)
+        return train_adapter(
+            self.model,
+            objective,
+            batches,
+            load,
+            watch,
+            training,
+            steps,
+            self.folder,
+            self.show,
+            self.crew,
+        )
+
+    def _base_replies(self, known: TrainingSet, learned: NDArray[np.int64]) -> dict[int, str]:
+        """What the base model writes about each video, where it is well-formed."""
+        if not self.training.text_weight:
+            return {}
+        places = {known.videos[int(index)].id: int(index) for index in learned}
+        folder = self.folder / "replies"
+        if self.crew.rank == 0:
+            with ResultTable(folder, SCORES, {"step": "replies", **self.maker}, overwrite=True) as table:
+                missing = [known.videos[index] for video, index in places.items() if video not in table.ids]
+                self.model.eval()
+                for start in range(0, len(missing), WINDOW):
+                    clips = [self.cache.load(video) for video in missing[start : start + WINDOW]]
+                    with self.model.disable_adapter():
+                        table.append([asdict(score) for score in self.writer.read(clips)])
+                    self.show.progress("Replies of the base model", min(start + WINDOW, len(missing)), len(missing))
+        self.crew.wait()
+        rows = read_table(folder).select(["id", "status", "text"]).to_pylist()
+        found = {places[row["id"]]: row["text"] for row in rows if row["status"] == "ok" and row["id"] in places}
+        if len(found) < len(places):
+            self.show.note(f"{len(places) - len(found)} of {len(places)} replies of the base model are not well-formed")
+        return found
+
+    def scores(self, videos: Sequence[Video], *, base: bool = False) -> Floats:
+        """Expected scores of decoded videos, NaN where there is none, by the base model or as it is now."""
+        self.model.eval()
+        clips = [self.cache.load(video) for video in videos]
+        if base:
+            with self.model.disable_adapter():
+                found = self.reader.read(clips)
+        else:
+            found = self.reader.read(clips)
+        return np.array([np.nan if score.score is None else score.score for score in found], np.float64)

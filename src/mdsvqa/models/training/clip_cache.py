@@ -1,0 +1,69 @@
+"""Clips at the size at which a model reads them, decoded once and kept on disk for all epochs of a training."""
+
+import hashlib
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save
+
+from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip, Sight, crashed, see_video
+from mdsvqa.runtime.progress import Show
+from mdsvqa.runtime.results import fingerprint, write_atomically
+from mdsvqa.runtime.workers import map_ahead
+from mdsvqa.videos.decoding import Undecodable
+from mdsvqa.videos.video import Video
+
+
+class ClipCache:
+    """A folder with a file for each clip, uint8, as large as the model sees it.
+
+    Args:
+        folder: made if missing. Clips of another sight or of a changed video file are not taken for these.
+        sight: of the model.
+    """
+
+    def __init__(self, folder: Path, sight: Sight) -> None:
+        self._folder, self.sight = folder, sight
+
+    def fill(self, videos: Sequence[Video], workers: int, show: Show) -> dict[str, str]:
+        """Decodes what is missing, ahead in other processes.
+
+        Returns:
+            Why, for each video that cannot be decoded, by its id.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        missing = [video for video in videos if not self._path(video).is_file()]
+        failed: dict[str, str] = {}
+        found = map_ahead(partial(see_video, sight=self.sight), missing, workers, crashed=crashed)
+        for done, (video, clip) in enumerate(zip(missing, found, strict=True), 1):
+            if isinstance(clip, Undecodable):
+                failed[video.id] = clip.reason
+            else:
+                metadata = {"id": clip.id, "seconds_per_grid": repr(clip.seconds_per_grid), "tokens": str(clip.tokens)}
+                write_atomically(self._path(video), save({"frames": torch.from_numpy(clip.frames)}, metadata))
+            show.progress("Decoding at training size", done, len(missing))
+        return failed
+
+    def has(self, video: Video) -> bool:
+        """Whether a clip was filled in."""
+        return self._path(video).is_file()
+
+    def load(self, video: Video) -> SeenClip:
+        """A clip that was filled in."""
+        with safe_open(self._path(video), "numpy") as file:
+            about = file.metadata()
+            frames = file.get_tensor("frames")
+        return SeenClip(about["id"], frames, float(about["seconds_per_grid"]), int(about["tokens"]))
+
+    def _path(self, video: Video) -> Path:
+        assert video.path is not None
+        try:
+            state = Path(video.path).stat()
+            version = [state.st_size, state.st_mtime_ns]
+        except OSError:
+            version = []
+        key = fingerprint([video.id, str(video.path), version, vars(self.sight)])
+        return self._folder / f"{hashlib.sha256(video.id.encode()).hexdigest()[:16]}-{key}.safetensors"

@@ -1,0 +1,91 @@
+"""Low-rank adapters on the language model of a Qwen2.5-VL: made, frozen around, written, read back."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from mdsvqa.models.plugin import ModelError
+from mdsvqa.runtime.results import write_atomically
+from mdsvqa.study.config import LoraSettings
+
+
+def add_lora(model: Any, settings: LoraSettings, seed: int) -> Any:
+    """A model with a fresh adapter on the linear layers of its language model, all else frozen.
+
+    Args:
+        model: transformers' Qwen2.5-VL, without an adapter.
+        settings: rank and the rest.
+        seed: of the adapter's weights at the start, which change nothing yet.
+
+    Returns:
+        A PEFT model; the adapter's weights are float32 whatever the model's are.
+
+    Source: Hu et al. (2022).
+    """
+    from peft import LoraConfig, get_peft_model  # noqa: PLC0415
+
+    config = LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules=settings.targets,
+        task_type="CAUSAL_LM",
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return get_peft_model(model, config)
+
+
+def adapter_weights(model: Any) -> dict[str, Tensor]:
+    """The adapter's weights by name, in a fixed order; the tensors themselves, not copies."""
+    return {name: weight for name, weight in sorted(model.named_parameters()) if weight.requires_grad}
+
+
+def set_adapter_weights(model: Any, weights: dict[str, Tensor]) -> None:
+    """Puts weights of `adapter_weights` into a model."""
+    with torch.no_grad():
+        for name, weight in adapter_weights(model).items():
+            weight.copy_(weights[name])
+
+
+def save_adapter(model: Any, folder: Path, base: str) -> None:
+    """Writes an adapter in PEFT's files, the weights last.
+
+    Args:
+        model: of `add_lora`.
+        folder: made if missing.
+        base: name of the model that it belongs on.
+    """
+    from peft import get_peft_model_state_dict  # noqa: PLC0415
+
+    folder.mkdir(parents=True, exist_ok=True)
+    config = model.peft_config["default"]
+    config.base_model_name_or_path, config.inference_mode = base, True
+    config.save_pretrained(str(folder))
+    config.inference_mode = False
+    weights = {name: weight.detach().cpu().contiguous() for name, weight in get_peft_model_state_dict(model).items()}
+    write_atomically(folder / "adapter_model.safetensors", save(weights, {"format": "pt"}))
+
+
+def push_adapter(folder: Path, repository: str) -> None:
+    """Uploads an adapter, its card and its log to the Hugging Face Hub.
+
+    Raises:
+        ModelError: the Hub cannot be reached, or says no.
+    """
+    from huggingface_hub import HfApi, constants  # noqa: PLC0415
+    from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
+
+    hub = HfApi()
+    try:
+        hub.create_repo(repository, exist_ok=True)
+        wanted = ["adapter_config.json", "adapter_model.safetensors", "README.md", "log.csv", "comparison.json"]
+        hub.upload_folder(repo_id=repository, folder_path=folder, allow_patterns=wanted)
+    except (HfHubHTTPError, OSError) as error:
+        raise ModelError(
+            f"{repository}: {constants.ENDPOINT} did not take it ({type(error).__name__}). The adapter is safe in "
+            f"{folder}; `hf auth login` says who you are, and the same command tries again."
+        ) from None

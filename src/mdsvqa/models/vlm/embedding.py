@@ -1,0 +1,91 @@
+"""What a vision-language model makes of a video before it answers: its frozen embedding, for a head to rank by."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mdsvqa.models.batching import batches_by_tokens, run_halving
+from mdsvqa.models.vlm.expected import inner_model
+from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip, Sight, see_video
+from mdsvqa.models.vlm.load import load_vlm
+from mdsvqa.models.vlm.reader import NO_MEMORY, QwenModel
+from mdsvqa.runtime.progress import Show
+from mdsvqa.runtime.results import FEATURES, ResultTable, read_table
+from mdsvqa.study.config import VlmSettings
+from mdsvqa.videos.decoding import Undecodable
+from mdsvqa.videos.sweep import Row, sweep
+from mdsvqa.videos.video import Video
+
+Floats = NDArray[np.float64]
+
+
+def embed_with_vlm(
+    videos: Sequence[Video],
+    folder: Path,
+    model: str,
+    settings: VlmSettings,
+    workers: int,
+    show: Show,
+    *,
+    overwrite: bool = False,
+) -> Floats:
+    """The last hidden state behind the question, where the model is about to write its answer.
+
+    Args:
+        videos: with paths.
+        folder: of the table of embeddings; a second run reads what is there.
+        model: a folder or a Hub name.
+        settings: adapter, frames and the rest; the question is that of reading "expected".
+        workers: processes that decode.
+
+    Returns:
+        Shape (n, dims), NaN in the rows of videos that have none.
+
+    Raises:
+        ModelError: the checkpoint cannot be loaded.
+    """
+    asked = settings.model_copy(update={"reading": "expected", "samples": 1})
+    with show.working(f"Loading {model}"):
+        reader, maker = load_vlm(model, asked)
+    maker = {**maker, "step": "embeddings"}
+    with ResultTable(folder, FEATURES, maker, overwrite=overwrite) as table:
+        prepare = partial(_seen_row, sight=reader.sight)
+        sweep(table, videos, prepare, workers, "Embeddings", show, finish=partial(_rows, reader))
+    rows = {row["id"]: row["features"] for row in read_table(folder).to_pylist() if row["status"] == "ok"}
+    dims = max((len(values) for values in rows.values()), default=1)
+    return np.array([rows.get(video.id, [np.nan] * dims) for video in videos], np.float64)
+
+
+def _seen_row(video: Video, sight: Sight) -> Row:
+    found = see_video(video, sight)
+    if isinstance(found, Undecodable):
+        return {"id": video.id, "status": "undecodable", "text": found.reason}
+    return {"id": video.id, "status": "ok", "clip": found}
+
+
+def _rows(reader: QwenModel, prepared: Sequence[Row]) -> list[Row]:
+    clips = [row["clip"] for row in prepared if row["status"] == "ok"]
+    found: dict[str, Row] = {}
+    lengths = [clip.tokens + reader.prompt.tokens for clip in clips]
+    for batch in batches_by_tokens(lengths, reader.batch_tokens):
+        rows = run_halving([clips[i] for i in batch], partial(_embedded, reader), _too_large)
+        found |= {row["id"]: row for row in rows}
+    return [found.get(row["id"], row) for row in prepared]
+
+
+@torch.inference_mode()
+def _embedded(reader: QwenModel, clips: Sequence[SeenClip]) -> list[dict[str, Any]]:
+    batch = reader.batch(clips, [reader.prompt] * len(clips))
+    # Left-padded: the last place of every row is the end of its prompt.
+    states = inner_model(reader.model)(**batch, use_cache=False).last_hidden_state[:, -1]
+    rows = zip(clips, states.float().cpu().numpy(), strict=True)
+    return [{"id": clip.id, "features": state.tolist(), "status": "ok"} for clip, state in rows]
+
+
+def _too_large(clip: SeenClip) -> dict[str, Any]:
+    return {"id": clip.id, "status": "failed", "text": NO_MEMORY}

@@ -1,0 +1,1 @@
+"""What differs from one family of vision-language models to the next."""

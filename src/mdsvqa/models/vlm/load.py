@@ -1,0 +1,119 @@
+"""The way to a vision-language model for whoever has only its name; imports what it needs when it is used."""
+
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from mdsvqa.models.plugin import ModelError
+from mdsvqa.models.vlm.prompts import prompt_fingerprint, quality_prompt
+from mdsvqa.runtime.progress import Show
+from mdsvqa.runtime.workers import warm_up
+from mdsvqa.study.config import VlmSettings
+from mdsvqa.videos.video import Video
+
+if TYPE_CHECKING:
+    from mdsvqa.models.vlm.reader import QwenModel
+
+NEEDED = ("transformers", "peft", "torchvision", "accelerate", "openai")
+INSTALL = "pip install 'mdsvqa[vlm]'"
+# What changes no score: how fast, on what, and what is asked of whom.
+_NOT_OF_THE_SCORE = {"base_adapter", "adapter", "batch_tokens", "device", "trust_remote_code"}
+
+
+def is_vlm(model: str) -> bool:
+    """Whether a quality model's name is that of a vision-language checkpoint: a folder or a Hub name."""
+    if model in ("statistical", "precomputed") or model.endswith(".safetensors"):
+        return False
+    return Path(model).expanduser().is_dir() or ("/" in model and ":" not in model)
+
+
+def packages_to_install() -> str:
+    """What vision-language models need and is not installed, and how to install it; empty when all is there."""
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    return f"vision-language models need {', '.join(missing)}: {INSTALL}." if missing else ""
+
+
+def need_vlm_packages(what: str) -> None:
+    """Raises a ModelError that says what to install when something needs packages that are not there."""
+    needed = packages_to_install()
+    if needed:
+        raise ModelError(f"{what}: {needed}")
+
+
+def load_vlm(model: str, settings: VlmSettings) -> tuple["QwenModel", Mapping[str, Any]]:
+    """Loads a checkpoint with its adapter.
+
+    Returns:
+        The model, and what made its scores: weights, prompt, settings.
+
+    Raises:
+        ModelError: packages are missing, or the checkpoint cannot be loaded.
+    """
+    need_vlm_packages(f"model {model!r}")
+    from mdsvqa.models.checkpoints import load_checkpoint  # noqa: PLC0415
+    from mdsvqa.models.vlm.reader import QwenModel  # noqa: PLC0415
+
+    checkpoint = load_checkpoint(settings, model, settings.adapter)
+    reader = QwenModel(checkpoint, settings)
+    return reader, {"step": "scores", **checkpoint.maker, **read_maker(settings, reader.penalty)}
+
+
+def warn_of_prompt(settings: VlmSettings, show: Show) -> None:
+    """Says that a prompt of one's own is not the one that a checkpoint knows."""
+    if settings.prompt is not None:
+        show.note("Warning: the checkpoint was not trained on this prompt; scores on another one are worse as a rule.")
+
+
+def read_maker(settings: VlmSettings, penalty: float | str) -> dict[str, Any]:
+    """What of the settings and the prompt makes a score what it is.
+
+    Args:
+        settings: of f.
+        penalty: on repeated tokens, where the settings leave it to the checkpoint.
+    """
+    return {
+        "prompt": prompt_fingerprint(quality_prompt(settings.reading, settings.prompt)),
+        **({"repetition_penalty": penalty} if settings.reading == "generate" else {}),
+        "settings": settings.model_dump(mode="json", exclude=_NOT_OF_THE_SCORE),
+    }
+
+
+def score_with_vlm(
+    videos: Sequence[Video],
+    folder: Path,
+    model: str,
+    settings: VlmSettings,
+    workers: int,
+    show: Show,
+    *,
+    overwrite: bool = False,
+) -> pa.Table:
+    """Scores each video that has no score yet by a vision-language model.
+
+    Args:
+        videos: with paths.
+        folder: of the scores table.
+        model: a folder or a Hub name.
+        settings: adapter, reading and the rest.
+        workers: processes that decode.
+
+    Returns:
+        The scores table.
+    """
+    need_vlm_packages(f"model {model!r}")
+    warn_of_prompt(settings, show)
+    # Workers take seconds to start, and so does the model.
+    starting = Thread(target=warm_up, args=(workers, "mdsvqa.models.vlm.families.qwen2_5_vl"), daemon=True)
+    starting.start()
+    try:
+        with show.working(f"Loading {model}"):
+            reader, maker = load_vlm(model, settings)
+    finally:
+        starting.join()
+    from mdsvqa.models.vlm.table_scoring import score_with_reader  # noqa: PLC0415
+
+    return score_with_reader(videos, folder, reader, maker, workers, show, overwrite=overwrite)[0]

@@ -1,0 +1,258 @@
+"""f as a Qwen2.5-VL model: batches of videos in, scores out, read in either of two ways.
+
+generate   the model thinks and answers, the answer is parsed; the expected score at its place comes for free
+expected   the mean of all answers that it could give, in one pass and a short one
+"""
+
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mdsvqa.models.base import Score
+from mdsvqa.models.batching import batches_by_tokens, run_halving
+from mdsvqa.models.checkpoints import Checkpoint
+from mdsvqa.models.plugin import ModelError
+from mdsvqa.models.vlm import prompts
+from mdsvqa.models.vlm.answers import parse_answer
+from mdsvqa.models.vlm.expected import (
+    LEAST_MASS,
+    AnswerTokens,
+    AnswerTree,
+    Expectation,
+    expected_value,
+    inner_model,
+    read_tree,
+    read_tree_at_once,
+)
+from mdsvqa.models.vlm.families.qwen2_5_vl import (
+    Normalisation,
+    Prompt,
+    SeenClip,
+    Sight,
+    collate,
+    limited,
+    see,
+    tokenise_prompt,
+    wanted_sight,
+)
+from mdsvqa.models.vlm.families.qwen2_5_vl_positions import keep_trained_positions
+from mdsvqa.models.vlm.families.qwen2_5_vl_tower import speed_up
+from mdsvqa.models.vlm.replies import (
+    AnswerEnd,
+    AnswerRecorder,
+    RepetitionPenalty,
+    Reply,
+    expected_in_reply,
+    score_of_replies,
+)
+from mdsvqa.study.config import VlmSettings
+from mdsvqa.videos.clip import Clip
+from mdsvqa.videos.decoding import Undecodable
+
+# A sampled placeholder of a picture has no picture, and crashes the pass that reads the reply.
+_PLACEHOLDERS = ("<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>")
+# What fits a large GPU; what a CPU's caches like, where a step of generation costs much whatever the batch.
+BATCH_TOKENS = {"generate": 65_536, "expected": 65_536}
+CPU_BATCH_TOKENS = {"generate": 24_576, "expected": 8_192}
+# Tokens that a batch has room for behind each question. Replies may be longer; one that then does not fit is halved.
+_USUAL_REPLY = 256
+NO_MEMORY = "this video alone does not fit the device's memory; allow fewer frames or pixels"
+
+
+class QwenModel:
+    """A loaded checkpoint that scores clips; a `QualityModel`.
+
+    Args:
+        checkpoint: base model, with its adapter if any.
+        settings: reading, limits, batch size.
+        question: what is asked of each video, in place of its quality.
+
+    Attributes:
+        sight: how a clip must be seen to be read.
+        penalty: on repeated tokens in the replies that are scored, 1 for none.
+
+    Raises:
+        ModelError: `settings.reading` is "expected", and the tokenizer has no token for each digit.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, settings: VlmSettings, question: str | None = None) -> None:
+        self.model, self.processor, self.settings = checkpoint.model, checkpoint.processor, settings
+        self.tokenizer = checkpoint.processor.tokenizer
+        self.sight = sight_of(settings, checkpoint.processor.video_processor)
+        self.device = next(self.model.parameters()).device
+        usual = CPU_BATCH_TOKENS if self.device.type == "cpu" else BATCH_TOKENS
+        own = getattr(self.model.generation_config, "repetition_penalty", None)
+        self.penalty = float(settings.repetition_penalty or own or 1.0)
+        self.batch_tokens = settings.batch_tokens or usual[settings.reading]
+        self._normalisation = Normalisation.of(checkpoint.processor.video_processor)
+        keep_trained_positions(inner_model(self.model))
+        speed_up(inner_model(self.model).visual)
+        try:
+            self.answer: AnswerTokens | None = AnswerTokens.of(self.tokenizer)
+        except ValueError as error:
+            if settings.reading == "expected":
+                raise ModelError(str(error)) from None
+            self.answer = None
+        self._tree = AnswerTree.of(self.answer) if self.answer else None
+        known = self.tokenizer.get_vocab()
+        self.suppressed = [known[token] for token in _PLACEHOLDERS if token in known]
+        asked = question or prompts.quality_prompt(settings.reading, settings.prompt)
+        opening = prompts.ANSWER_OPENING if settings.reading == "expected" else ""
+        self.prompt = tokenise_prompt(self.processor, asked, opening)
+
+    @property
+    def overhead(self) -> int:
+        """Tokens that a clip takes beside those of its video: the question, and room for the answer."""
+        if self.settings.reading == "expected" and self._tree is not None:
+            return self.prompt.tokens + len(self._tree.tokens)
+        return self.prompt.tokens + min(self.settings.most_tokens, _USUAL_REPLY)
+
+    def score(self, clips: Sequence[Clip]) -> list[Score]:
+        """Scores clips of any size; see `QualityModel`."""
+        seen = [see(clip, self.sight) for clip in clips]
+        scores = iter(self.read([clip for clip in seen if isinstance(clip, SeenClip)]))
+        return [
+            Score(clip.id, None, "undecodable", found.reason) if isinstance(found, Undecodable) else next(scores)
+            for clip, found in zip(clips, seen, strict=True)
+        ]
+
+    def read(self, clips: Sequence[SeenClip], progress: Callable[[int], None] = lambda more: None) -> list[Score]:
+        """Scores clips that are at the size at which the model reads them, in their order.
+
+        Args:
+            clips: as `vlm_inputs.see` makes them.
+            progress: called after each batch with how many more clips are read.
+        """
+        run = self._expect if self.settings.reading == "expected" else self._reply
+        lengths = [(clip.tokens + self.overhead) * self.settings.samples for clip in clips]
+        scores: dict[str, Score] = {}
+        for batch in batches_by_tokens(lengths, self.batch_tokens):
+            found = run_halving([clips[i] for i in batch], run, lambda clip: Score(clip.id, None, "failed", NO_MEMORY))
+            scores |= {score.id: score for score in found}
+            progress(len(batch))
+        return [scores[clip.id] for clip in clips]
+
+    def batch(self, clips: Sequence[SeenClip], prompt_of_each: Sequence[Prompt]) -> dict[str, Tensor]:
+        """Arguments of the model's forward pass; see `collate`."""
+        return collate(
+            clips,
+            prompt_of_each,
+            video_token=self.processor.video_token_id,
+            pad_token=self.tokenizer.pad_token_id,
+            normalisation=self._normalisation,
+            patch=self.sight.patch // 2,
+            span=self.sight.span,
+            device=self.device,
+        )
+
+    def expectation(self, clips: Sequence[SeenClip]) -> Expectation:
+        """The mean answer behind `<answer>`, differentiable, for training; see `read_tree_at_once`.
+
+        Args:
+            clips: one batch, in any state of the model, with the prompt of reading "expected".
+        """
+        assert self.answer is not None
+        assert self._tree is not None
+        first, behind = read_tree_at_once(self.model, self.batch(clips, [self.prompt] * len(clips)), self._tree)
+        return expected_value(first, behind, self.answer)
+
+    @torch.inference_mode()
+    def _expect(self, clips: Sequence[SeenClip]) -> list[Score]:
+        assert self.answer is not None
+        assert self._tree is not None
+        first, behind = read_tree(self.model, self.batch(clips, [self.prompt] * len(clips)), self._tree)
+        found = expected_value(first, behind, self.answer)
+        rows = zip(clips, found.value.tolist(), found.on_scale.tolist(), found.numeric.tolist(), strict=True)
+        return [expected_score(clip.id, value, on_scale, numeric) for clip, value, on_scale, numeric in rows]
+
+    def _reply(self, clips: Sequence[SeenClip]) -> list[Score]:
+        samples = self.settings.samples
+        replies = self.replies(clips, samples, drawn=samples > 1)
+        for attempt in range(1, self.settings.retries + 1 if samples == 1 else 1):
+            again = [i for i, found in enumerate(replies) if found[0].answer.status == "unparsable"]
+            if not again:
+                break
+            fresh = self.replies([clips[i] for i in again], 1, drawn=True, attempt=attempt)
+            for i, found in zip(again, fresh, strict=True):
+                replies[i] = found if found[0].answer.status != "unparsable" else replies[i]
+        return [score_of_replies(clip.id, found) for clip, found in zip(clips, replies, strict=True)]
+
+    @torch.inference_mode()
+    def replies(self, clips: Sequence[SeenClip], samples: int, *, drawn: bool, attempt: int = 0) -> list[list[Reply]]:
+        """What the model writes about each clip.
+
+        Args:
+            clips: one batch.
+            samples: replies to each.
+            drawn: at temperature 1 instead of greedily; the same for the same seed, clips and attempt.
+            attempt: which draw it is.
+        """
+        batch = self.batch(clips, [self.prompt] * len(clips))
+        recorder = AnswerRecorder(self.answer) if self.answer else None
+        sampling: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+        if drawn:
+            sampling = {
+                "do_sample": True,
+                "temperature": 1.0,
+                "top_p": 1.0,
+                "top_k": 0,
+                "num_return_sequences": samples,
+            }
+            torch.manual_seed(zlib.crc32(f"{self.settings.seed} {attempt} {clips[0].id}".encode()))
+        length = batch["input_ids"].shape[1]
+        # Recorded are the model's own probabilities, before the penalty.
+        penalty = [] if self.penalty == 1 else [RepetitionPenalty(self.penalty, batch["attention_mask"])]
+        written = self.model.generate(
+            **batch,
+            **sampling,
+            repetition_penalty=1.0,
+            max_new_tokens=self.settings.most_tokens,
+            suppress_tokens=self.suppressed or None,
+            logits_processor=[*([recorder] if recorder else []), *penalty],
+            stopping_criteria=[AnswerEnd(self.tokenizer, length)],
+        )[:, length:]
+        seen = recorder.probabilities() if recorder else [None] * len(written)
+        found = [self._reply_of(row.tolist(), steps) for row, steps in zip(written, seen, strict=True)]
+        return [found[i : i + samples] for i in range(0, len(found), samples)]
+
+    def _reply_of(self, tokens: list[int], probabilities: Tensor | None) -> Reply:
+        text = self.tokenizer.decode(tokens, skip_special_tokens=True)
+        answer = parse_answer(text)
+        expected = None
+        if answer.status == "ok" and probabilities is not None and self.answer is not None:
+            pieces = [self.tokenizer.decode([token]) for token in tokens]
+            expected = expected_in_reply(pieces, probabilities)
+        full = len(tokens) >= self.settings.most_tokens
+        ended = any(token in tokens for token in (self.tokenizer.eos_token_id, self.tokenizer.pad_token_id))
+        return Reply(text, answer, expected, cut=full and not ended and answer.status == "unparsable")
+
+
+def sight_of(settings: VlmSettings, video_processor: Any) -> Sight:
+    """What the settings let a checkpoint see, within what its own processor allows.
+
+    Raises:
+        ModelError: frames are to be counted, and nothing says how many.
+    """
+    counted = getattr(video_processor, "num_frames", None) if settings.rate is None else None
+    sight = wanted_sight(settings, counted, getattr(video_processor, "fps", None))
+    return limited(sight, video_processor)
+
+
+def expected_score(video: str, value: float, on_scale: float, numeric: float) -> Score:
+    """The score of an expectation; none where the model hardly means to give one.
+
+    Args:
+        video: its id.
+        value: expected score, 1-5.
+        on_scale, numeric: probability that the answer begins with a digit from 1 to 5, with any digit.
+
+    >>> expected_score("a", 3.2, 0.2, 0.9).status, expected_score("a", 3.2, 0.2, 0.3).status
+    ('out_of_range', 'unparsable')
+    """
+    if on_scale >= LEAST_MASS:
+        return Score(video, value, expected=value)
+    share = f"digits from 1 to 5 have a probability of {on_scale:.2f}, all digits {numeric:.2f}"
+    return Score(video, None, "out_of_range" if numeric >= LEAST_MASS else "unparsable", share)

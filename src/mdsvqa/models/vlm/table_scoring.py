@@ -1,0 +1,165 @@
+"""Scores of a table of videos by a vision-language model: decoding ahead, batches, a shard for every window."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+import pyarrow as pa
+
+from mdsvqa.models.base import Score
+from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip, Sight, crashed, see_video
+from mdsvqa.runtime.progress import Show
+from mdsvqa.runtime.results import SCORES, Maker, ResultTable, read_table
+from mdsvqa.runtime.workers import map_ahead
+from mdsvqa.videos.decoding import Undecodable
+from mdsvqa.videos.video import Video
+
+# Videos that are sorted into batches together, and rows a shard. The first windows are short, so that the model starts
+# while the rest is decoded.
+WINDOWS = (4, 8, 16)
+WINDOW = 32
+
+
+class ClipReader(Protocol):
+    """A model that scores clips which are at its own size already."""
+
+    sight: Sight
+
+    def read(self, clips: Sequence[SeenClip], progress: Callable[[int], None] = ...) -> list[Score]:
+        """One `Score` a clip, in their order; `progress` hears how many more are read."""
+        ...
+
+
+@dataclass
+class Clock:
+    """Where the time of a pass went, in seconds.
+
+    Attributes:
+        model: in which the model worked.
+        waiting: in which it waited for frames, the start of the workers included.
+        videos: read by the model.
+        cut: replies that ended because no more tokens were allowed.
+    """
+
+    model: float = 0.0
+    waiting: float = 0.0
+    videos: int = 0
+    cut: int = 0
+
+    def verdict(self) -> str:
+        """Which of the two was the limit.
+
+        >>> Clock(model=9.0, waiting=1.0, videos=30).verdict()
+        '30 videos read: the model worked 90% of the time and waited for frames 10%; the model was the limit'
+        """
+        share = self.waiting / max(self.model + self.waiting, 1e-9)
+        limit = "decoding" if share > 0.5 else "the model"
+        return (
+            f"{self.videos} videos read: the model worked {1 - share:.0%} of the time and waited for frames "
+            f"{share:.0%}; {limit} was the limit"
+        )
+
+
+def windows_of(count: int) -> Iterator[range]:
+    """Cuts a number of videos into windows, always at the same places, so that a rerun reads the same batches.
+
+    >>> [len(window) for window in windows_of(70)]
+    [4, 8, 16, 32, 10]
+    """
+    start, sizes = 0, iter(WINDOWS)
+    while start < count:
+        stop = min(count, start + next(sizes, WINDOW))
+        yield range(start, stop)
+        start = stop
+
+
+def score_with_reader(
+    videos: Sequence[Video],
+    folder: Path,
+    reader: ClipReader,
+    maker: Maker,
+    workers: int,
+    show: Show,
+    *,
+    overwrite: bool = False,
+) -> tuple[pa.Table, Clock]:
+    """Scores each video that has no score yet.
+
+    Args:
+        videos: with paths.
+        folder: of the scores table.
+        reader: f.
+        maker: what makes these scores.
+        workers: processes that decode.
+
+    Returns:
+        The scores table, in the order of the videos, and where the time went.
+    """
+    clock = Clock()
+    with ResultTable(folder, SCORES, maker, overwrite=overwrite) as table:
+        _retry(table, videos, reader, workers, show)
+        cut = ([videos[i] for i in window if videos[i].id not in table.ids] for window in windows_of(len(videos)))
+        windows = [window for window in cut if window]
+        missing = [video for window in windows for video in window]
+        if len(missing) < len(videos):
+            show.note(f"Scores: {len(videos) - len(missing)} of {len(videos)} reused from {folder}")
+        see = partial(see_video, sight=reader.sight)
+        # A whole window ahead: while the model reads one, the next is decoded.
+        clips = map_ahead(see, missing, workers, crashed=crashed, ahead=WINDOW)
+        read = 0
+
+        def progress(more: int) -> None:
+            nonlocal read
+            read += more
+            show.progress("Scores", read, len(missing))
+
+        for window in windows:
+            began = time.perf_counter()
+            found = [next(clips) for _ in window]
+            decoded = time.perf_counter()
+            scores = score_window(reader, window, found, progress)
+            table.append([asdict(score) for score in scores])
+            clock.cut += sum(score.cut for score in scores)
+            clock.waiting += decoded - began
+            clock.model += time.perf_counter() - decoded
+            clock.videos += len(window)
+    if clock.videos:
+        show.note(clock.verdict())
+    if clock.cut:
+        show.note(f"{clock.cut} of {clock.videos} replies were cut before their answer: more tokens give it room")
+    return read_table(folder), clock
+
+
+def _retry(table: ResultTable, videos: Sequence[Video], reader: ClipReader, workers: int, show: Show) -> None:
+    # A path may have been corrected since, a file mended, a server woken up. Rows keep their places.
+    without = table.ids_with("undecodable") | table.ids_with("failed")
+    again = [video for video in videos if video.id in without]
+    found = map_ahead(partial(see_video, sight=reader.sight), again, workers, crashed=crashed)
+    mended = 0
+    # By windows: after a server was away there may be more than fit into memory.
+    while window := list(islice(found, WINDOW)):
+        scores = reader.read([clip for clip in window if isinstance(clip, SeenClip)], lambda more: None)
+        table.replace([asdict(score) for score in scores])
+        mended += sum(score.status == "ok" for score in scores)
+    if mended:
+        show.note(f"Scores: {mended} of {len(again)} that had no score before")
+
+
+def score_window(
+    reader: ClipReader,
+    videos: Sequence[Video],
+    found: Sequence[SeenClip | Undecodable],
+    progress: Callable[[int], None],
+) -> list[Score]:
+    """The score of each video, or why there was nothing to read."""
+    clips = [clip for clip in found if isinstance(clip, SeenClip)]
+    progress(len(found) - len(clips))
+    scores = iter(reader.read(clips, progress))
+    return [
+        Score(video.id, None, "undecodable", clip.reason) if isinstance(clip, Undecodable) else next(scores)
+        for video, clip in zip(videos, found, strict=True)
+    ]

@@ -1,0 +1,92 @@
+"""`mdsvqa tiny-vlm`: an untrained model, a minute of training, a checkpoint, and how good it is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdsvqa.models.checkpoints import Checkpoint
+from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip, Sight, crashed, see_video
+from mdsvqa.models.vlm.reader import QwenModel, sight_of
+from mdsvqa.models.vlm.tiny.model import FRAMES, PIXELS, WIDTH, make_model, make_processor, save_checkpoint
+from mdsvqa.models.vlm.tiny.training import TinyTraining, train_tiny
+from mdsvqa.runtime.errors import InputError
+from mdsvqa.runtime.progress import Show
+from mdsvqa.runtime.workers import map_ahead
+from mdsvqa.study.config import VlmSettings
+from mdsvqa.videos.video import Video
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What a tiny model says of videos that it did not learn from.
+
+    Attributes:
+        expected: its expected scores, NaN where there is none, shape (n,).
+        mos: shape (n,).
+    """
+
+    expected: Floats
+    mos: Floats
+
+
+def make_tiny_vlm(
+    out: Path,
+    train: Sequence[Video],
+    held_out: Sequence[Video],
+    training: TinyTraining,
+    workers: int,
+    show: Show,
+    *,
+    pixels: int = PIXELS,
+    frames: int = FRAMES,
+    width: int = WIDTH,
+) -> HeldOut:
+    """Trains a tiny Qwen2.5-VL on labeled videos and saves it as a checkpoint.
+
+    Args:
+        out: folder of the checkpoint; made if missing.
+        train: labeled videos with files.
+        held_out: labeled videos to look at afterwards.
+        training: length and rates.
+        workers: processes that decode.
+        pixels, frames: what the model is to see of a video.
+        width: of its language model; see `tiny.make_model`.
+
+    Returns:
+        Its expected scores of the held-out videos.
+
+    Raises:
+        InputError: too few videos can be learned from.
+    """
+    processor = make_processor(pixels, frames)
+    settings = VlmSettings(reading="expected")
+    sight = sight_of(settings, processor.video_processor)
+    clips, mos = _labeled(train, sight, workers, show)
+    if len(clips) < training.batch:
+        raise InputError(
+            f"the tiny model needs at least {training.batch} labeled videos to learn from; found {len(clips)}."
+        )
+    model = make_model(processor.tokenizer, training.seed, width)
+    train_tiny(model, processor, clips, mos, training, show)
+    save_checkpoint(model, processor, out)
+    others, other_mos = _labeled(held_out, sight, workers, show)
+    scores = QwenModel(Checkpoint(model, processor, {}), settings).read(others)
+    return HeldOut(np.array([np.nan if s.score is None else s.score for s in scores]), other_mos)
+
+
+def _labeled(videos: Sequence[Video], sight: Sight, workers: int, show: Show) -> tuple[list[SeenClip], Floats]:
+    wanted = [video for video in videos if video.mos is not None]
+    clips, mos = [], []
+    seen = map_ahead(partial(see_video, sight=sight), wanted, workers, crashed=crashed)
+    for done, (video, clip) in enumerate(zip(wanted, seen, strict=True), 1):
+        show.progress("Decoding for the tiny model", done, len(wanted))
+        if isinstance(clip, SeenClip):
+            clips.append(clip)
+            mos.append(video.mos)
+    return clips, np.array(mos, np.float64)

@@ -1,1 +1,0 @@
-"""f: models that predict a video's Mean Opinion Score (MOS)."""

@@ -1,0 +1,354 @@
+"""What a study found, from where its run ended: figures with intervals, sentences, the page."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdsvqa.evaluation.intervals import Interval
+from mdsvqa.evaluation.metrics import METRICS
+from mdsvqa.evaluation.rule_summary import RuleSummary, summarise_rules
+from mdsvqa.report.failure import failure_table, pool_mos
+from mdsvqa.report.page.data import Reading, ReportData, RoundResult, RuleResult, ScatterPoint, Undecoded
+from mdsvqa.report.page.export import csv_text, latex_text
+from mdsvqa.report.page.page import render_page
+from mdsvqa.report.page.tables import Table
+from mdsvqa.report.pictures import pool_points, video_pairs
+from mdsvqa.report.rehearsal import budget_points, rehearsal_json, rehearsal_sentences, rehearsal_table
+from mdsvqa.report.tables import (
+    FEWEST,
+    LABELS,
+    dataset_table,
+    known_half_widths,
+    labels_spent,
+    reliability_table,
+    rounds_table,
+    rules_table,
+)
+from mdsvqa.runtime.results import json_text, write_atomically
+from mdsvqa.selection.audit import AUDIT
+from mdsvqa.study.config import StudyConfig
+from mdsvqa.study.data import Material
+from mdsvqa.study.external import is_external
+from mdsvqa.study.loop import BASE, EVERYTHING
+from mdsvqa.study.rehearsal.run import load_rehearsal
+from mdsvqa.study.run import Outcome
+
+Floats = NDArray[np.float64]
+TABLES = ("rules", "datasets", "rounds", "failure", "audit", "reliability", "rehearsal")
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Every figure of a study with its interval.
+
+    Attributes:
+        target, source: the model before ("base") and after each round ("round 1", ...) on the two test sets; empty
+            where a test set has fewer than 5 videos.
+        audit: the same on the pool's videos that were drawn at random to be measured on; empty where there are fewer
+            than 5.
+        rules: each rule of the comparison on the target's and the source's test set (None where that is too small),
+            the base model first; empty without a comparison.
+    """
+
+    target: Mapping[str, RuleSummary]
+    source: Mapping[str, RuleSummary]
+    audit: Mapping[str, RuleSummary]
+    rules: Mapping[str, tuple[RuleSummary, RuleSummary | None]]
+
+    @property
+    def on_target(self) -> dict[str, RuleSummary]:
+        """Each rule of the comparison on the target's test set."""
+        return {rule: target for rule, (target, _) in self.rules.items()}
+
+
+def measure(config: StudyConfig, outcome: Outcome) -> Figures:
+    """Computes all figures of a study."""
+    material = outcome.material
+    target, source = (
+        _rounds(outcome, role, material.mos(role), config.seed) if len(role) >= FEWEST else {}
+        for role in (material.target_test, material.source_test)
+    )
+    drawn = np.array([index for index in material.pool if material.videos[int(index)].id in outcome.audit], np.int64)
+    mos = np.array([outcome.audit[video] for video in material.ids(drawn)])
+    audit = _rounds(outcome, drawn, mos, config.seed) if len(drawn) >= FEWEST else {}
+    return Figures(target, source, audit, _rules(outcome, config.seed))
+
+
+def _rounds(outcome: Outcome, role: NDArray[np.int64], mos: Floats, seed: int) -> dict[str, RuleSummary]:
+    names = [BASE, *(f"round {turn}" for turn in range(1, len(outcome.scores)))]
+    scores = {name: score[role][None, :] for name, score in zip(names, outcome.scores, strict=True)}
+    return summarise_rules(scores, mos, outcome.material.dataset[role], seed=seed)
+
+
+def _rules(outcome: Outcome, seed: int) -> dict[str, tuple[RuleSummary, RuleSummary | None]]:
+    if not outcome.trials:
+        return {}
+    material = outcome.material
+    rules = list(dict.fromkeys(trial.rule for trial in outcome.trials))
+    sides: list[dict[str, RuleSummary]] = []
+    for role, side in ((material.target_test, "target_scores"), (material.source_test, "source_scores")):
+        scores = {BASE: outcome.scores[0][role][None, :]}
+        for rule in rules:
+            scores[rule] = np.stack([getattr(trial, side) for trial in outcome.trials if trial.rule == rule])
+        enough = len(role) >= FEWEST
+        sides.append(summarise_rules(scores, material.mos(role), material.dataset[role], seed=seed) if enough else {})
+    target, source = sides
+    return {rule: (target[rule], source.get(rule)) for rule in target}
+
+
+def summarise(config: StudyConfig, outcome: Outcome, figures: Figures) -> dict[str, Any]:
+    """The figures of a study, JSON-able; intervals as {value, low, high}.
+
+    Returns:
+        `target`, `source` and `audit`: the model before and after each round; `rules`: every rule compared;
+        `rehearsal`: what it recommended, or null; `selected`: ids in the order of their choice;
+        `waiting_for`: what is to be done, or null.
+    """
+    material = outcome.material
+    return {
+        "simulated": config.simulated,
+        "videos": len(material.videos) + len(material.failures),
+        "undecodable": len(material.failures),
+        "pool": len(material.pool),
+        "selected": [row["id"] for row in outcome.selected],
+        "waiting_for": outcome.waiting_for or None,
+        "target": {name: _summary_json(value) for name, value in figures.target.items()},
+        "source": {name: _summary_json(value) for name, value in figures.source.items()},
+        "audit": {name: _summary_json(value) for name, value in figures.audit.items()},
+        "rehearsal": rehearsal_json(load_rehearsal(config), figures.on_target),
+        "rules": {
+            rule: {
+                "target": _summary_json(target),
+                "source": None if source is None else _summary_json(source),
+            }
+            for rule, (target, source) in figures.rules.items()
+        },
+    }
+
+
+def _summary_json(summary: RuleSummary) -> dict[str, Any]:
+    return {
+        **{name: asdict(summary.metrics[name]) for name in METRICS},
+        "gain_over_base": None if summary.over_base is None else asdict(summary.over_base),
+        "gain_over_random": None if summary.over_random is None else asdict(summary.over_random),
+        "seeds": summary.seeds,
+    }
+
+
+def findings(config: StudyConfig, outcome: Outcome, figures: Figures) -> list[str]:
+    """What was found, in plain sentences, the verdict first."""
+    sentences = []
+    material = outcome.material
+    audit = sum(row["rule"] == AUDIT for row in outcome.selected)
+    own = len(outcome.selected) - audit
+    chosen = f"{own} of {len(material.pool)} pool videos chosen by {LABELS[config.selection.rule]}"
+    if outcome.waiting_for:
+        sentences.append(f"Label next: {chosen}{f', and {audit} of the audit' if audit else ''}.")
+        sentences.append(outcome.waiting_for)
+    if len(figures.target) > 1:
+        sentences.append(_verdict(chosen, list(figures.target.values())[-1].over_base))
+    if figures.audit:
+        sentences.append(_audit(outcome, list(figures.audit.values())))
+    compared = {rule: s for rule, s in figures.on_target.items() if rule not in (BASE, EVERYTHING)}
+    if len(compared) > 1:
+        best = max(compared, key=lambda rule: compared[rule].metrics["srcc"].value)
+        sentences.append(_best(best, compared[best]))
+        if "mds" in compared and best != "mds":
+            sentences.append(_against_random("mds", compared["mds"].over_random))
+    return sentences
+
+
+def _audit(outcome: Outcome, summaries: Sequence[RuleSummary]) -> str:
+    before, after = summaries[0], summaries[-1]
+    measured = f"SRCC {before.metrics['srcc']:.3f}"
+    if after.over_base is not None:
+        measured += f" before and {after.metrics['srcc']:.3f} after, a change of {after.over_base:+.3f}"
+    return f"On the audit, {len(outcome.audit)} pool videos drawn at random that nothing learned from: {measured}."
+
+
+def _verdict(chosen: str, gain: Interval | None) -> str:
+    if gain is None:
+        return f"Labeled: {chosen}."
+    if not gain.excludes_zero:
+        what = "cannot be told from no change"
+    elif gain.value > 0:
+        what = "helped"
+    else:
+        what = "hurt"
+    return f"Labeling {chosen} {what}: target SRCC {gain:+.3f} against the base model."
+
+
+def _best(rule: str, summary: RuleSummary) -> str:
+    gain = summary.over_random
+    if gain is None or gain.low <= 0:
+        return f"No rule is better than random selection beyond doubt here; the highest mean is {LABELS[rule]}'s."
+    return f"Best rule here: {LABELS[rule]}, {gain:+.3f} SRCC against random selection."
+
+
+def _against_random(rule: str, gain: Interval | None) -> str:
+    if gain is None or not gain.excludes_zero:
+        return f"{LABELS[rule]} cannot be told from random selection" + (f": {gain:+.3f} SRCC." if gain else ".")
+    return f"{LABELS[rule]} is {'better' if gain.value > 0 else 'worse'} than random selection: {gain:+.3f} SRCC."
+
+
+def rule_results(outcome: Outcome, figures: Figures) -> list[RuleResult]:
+    """The comparison as the page shows it."""
+    results = []
+    for rule, (target, source) in figures.rules.items():
+        results.append(
+            RuleResult(
+                "all" if rule == EVERYTHING else rule,
+                LABELS[rule],
+                target.metrics,
+                None if source is None else source.metrics["srcc"],
+                target.over_random,
+                target.over_base,
+                target.seeds,
+                _labels(outcome, rule),
+            )
+        )
+    return results
+
+
+def _labels(outcome: Outcome, rule: str) -> int:
+    """Labels that a rule of the comparison spent, in the mean of its trials."""
+    spent = [len(trial.selected) for trial in outcome.trials if trial.rule == rule]
+    return round(float(np.mean(spent))) if spent else 0
+
+
+def report_data(config: StudyConfig, outcome: Outcome, figures: Figures, commands: Sequence[str] = ()) -> ReportData:
+    """Everything that the page of a study shows."""
+    material = outcome.material
+    test = material.target_test
+    before, after = outcome.scores[0], outcome.scores[-1]
+    panels = list(figures.target.values())
+    points = [
+        ScatterPoint(material.videos[int(i)].id, float(material.videos[int(i)].mos or 0), before[i], after[i])
+        for i in test
+        if len(outcome.scores) > 1
+    ]
+    rules = rule_results(outcome, figures)
+    mos = pool_mos(config, material)
+    failure, failure_said = failure_table(config, outcome, mos)
+    base_sees_none, tuned_sees_none = video_pairs(outcome)
+    rehearsal, by_rule = load_rehearsal(config), figures.on_target
+    extra = [failure] if rehearsal is None else [failure, rehearsal_table(rehearsal, by_rule)]
+    return ReportData(
+        title=config.title,
+        simulated=config.simulated,
+        headline=findings(config, outcome, figures),
+        facts=_facts(config, material),
+        rules=rules,
+        pool=pool_points(config, outcome, mos),
+        scatter=points,
+        scatter_before=panels[0].metrics if points else {},
+        scatter_after=panels[-1].metrics if points else {},
+        readings=readings_of(config, outcome),
+        failures=[Undecoded(video, reason) for video, reason in material.failures.items()],
+        settings=config.model_dump(mode="json", exclude={"videos", "out", "title", "workers", "labels"}),
+        notes=[*_notes(config), *outcome.notes],
+        rounds=[
+            RoundResult(turn, spent, panel.metrics["srcc"])
+            for (turn, panel), spent in zip(enumerate(panels), labels_spent(outcome), strict=False)
+        ],
+        tables=_tables(config, outcome, figures, rules, extra),
+        failure=failure_said,
+        rehearsal=[] if rehearsal is None else rehearsal_sentences(rehearsal, by_rule),
+        budgets=[] if rehearsal is None else budget_points(rehearsal),
+        base_sees_none=base_sees_none,
+        tuned_sees_none=tuned_sees_none,
+        half_widths=known_half_widths(material).tolist(),
+        commands=commands,
+    )
+
+
+def _tables(
+    config: StudyConfig, outcome: Outcome, figures: Figures, rules: Sequence[RuleResult], more: Sequence[Table | None]
+) -> dict[str, Table]:
+    on_test = "After each round, on the target test set, with 95% intervals"
+    on_audit = f"{len(outcome.audit)} pool videos drawn at random, with 95% intervals"
+    found = (
+        rules_table(rules),
+        dataset_table(outcome, figures, config.seed),
+        rounds_table(outcome, figures.target, "rounds", on_test),
+        *more,
+        rounds_table(outcome, figures.audit, "audit", on_audit),
+        reliability_table(outcome.material, config.seed),
+    )
+    return {table.name: table for table in found if table is not None}
+
+
+def _facts(config: StudyConfig, material: Material) -> dict[str, str]:
+    facts = {
+        "Source videos with labels": f"{len(material.source)}",
+        "Pool": f"{len(material.pool)} videos",
+        "Budget": f"{config.selection.budget}",
+        "Quality model": config.quality.model if is_external(config.quality.model) else "statistical (embedded)",
+        "Target test videos": f"{len(material.target_test)}",
+        "Source test videos": f"{len(material.source_test)}",
+    }
+    if config.comparison.rules:
+        facts["Seeds of the comparison"] = f"{config.comparison.seeds}"
+    return facts
+
+
+def _notes(config: StudyConfig) -> list[str]:
+    notes = []
+    if config.comparison.rules:
+        notes.append(
+            f"Comparison: each seed offers every rule the same random {config.comparison.pool_share:.0%} of the pool. "
+            "Intervals resample the seeds and the test videos together, 95%."
+        )
+    if config.simulated:
+        notes.append("The videos are made up and their MOS simulated; the figures say nothing about real content.")
+    return notes
+
+
+def readings_of(config: StudyConfig, outcome: Outcome) -> list[Reading]:
+    """How the ways to read the base model's score agree with MOS, each on the test videos that it has a score of."""
+    material, found = outcome.material, []
+    for name, scores in outcome.readings.items():
+        given = [role[np.isfinite(scores[role])] for role in (material.target_test, material.source_test)]
+        both = np.concatenate(given)
+        sides = [
+            summarise_rules({BASE: scores[role][None]}, material.mos(role), material.dataset[role], seed=config.seed)
+            if len(role) >= FEWEST
+            else {}
+            for role in given
+        ]
+        target, source = (side[BASE].metrics["srcc"] if side else None for side in sides)
+        found.append(Reading(name, target, source, len(both), len(np.unique(scores[both]))))
+    return found
+
+
+def write_results(
+    config: StudyConfig, outcome: Outcome, figures: Figures, commands: Sequence[str] = ()
+) -> tuple[dict[str, Any], Path]:
+    """Writes `summary.json`, `report.html` and the tables of the page as CSV and LaTeX into the study's folder.
+
+    Returns:
+        The summary and the path of the page.
+    """
+    summary = summarise(config, outcome, figures)
+    write_atomically(config.out / "summary.json", (json_text(summary, indent=2) + "\n").encode())
+    data = report_data(config, outcome, figures, commands)
+    write_tables(config.out / "tables", data.tables)
+    page = config.out / "report.html"
+    write_atomically(page, render_page(data).encode())
+    return summary, page
+
+
+def write_tables(folder: Path, tables: Mapping[str, Table]) -> None:
+    """Writes tables as CSV and LaTeX, and removes those of an earlier run that there are no figures for any more."""
+    folder.mkdir(exist_ok=True)
+    for name in TABLES:
+        for ending, text_of in (("csv", csv_text), ("tex", latex_text)):
+            path = folder / f"{name}.{ending}"
+            if name in tables:
+                write_atomically(path, text_of(tables[name]).encode("utf-8", "replace"))
+            else:
+                path.unlink(missing_ok=True)

@@ -1,0 +1,416 @@
+"""Crash-safe results. The only code that writes a result to disk.
+
+A result is a folder of Parquet shards plus `meta.json`, which says what made it. A shard is written to a temporary
+file, flushed and renamed, so a kill at any moment leaves whole shards only; whoever opens the folder again skips the
+ids that are there.
+"""
+
+import hashlib
+import itertools
+import json
+import math
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+import mdsvqa
+from mdsvqa.runtime.errors import InputError
+
+Maker = Mapping[str, Any]
+
+SCORES = pa.schema(
+    [
+        ("id", pa.string()),
+        ("score", pa.float64()),
+        ("status", pa.string()),
+        ("text", pa.string()),
+        ("spread", pa.float64()),
+        ("expected", pa.float64()),
+    ]
+)
+FEATURES = pa.schema(
+    [
+        ("id", pa.string()),
+        ("features", pa.list_(pa.float32())),
+        ("status", pa.string()),
+        ("text", pa.string()),
+    ]
+)
+DIFFICULTY = pa.schema([("id", pa.string()), ("difficulty", pa.float64()), ("status", pa.string())])
+SELECTION = pa.schema(
+    [
+        ("rank", pa.int64()),
+        ("id", pa.string()),
+        ("difficulty", pa.float64()),
+        ("diversity", pa.float64()),
+        ("utility", pa.float64()),
+        ("rule", pa.string()),
+    ]
+)
+TRIALS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("rule", pa.string()),
+        ("seed", pa.int64()),
+        ("selected", pa.list_(pa.string())),
+        ("target_scores", pa.list_(pa.float64())),
+        ("source_scores", pa.list_(pa.float64())),
+    ]
+)
+REPEATS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("job", pa.string()),
+        ("target", pa.string()),
+        ("repeat", pa.int64()),
+        ("contender", pa.string()),
+        ("budget", pa.int64()),
+        ("target_srcc", pa.float64()),
+        ("source_srcc", pa.float64()),
+    ]
+)
+
+
+def content_schema(dims: int) -> pa.Schema:
+    """The schema of a content table: unit-norm frame features of `dims` numbers each."""
+    return pa.schema(
+        [
+            ("id", pa.string()),
+            ("frames", pa.list_(pa.list_(pa.float16(), dims))),
+            ("status", pa.string()),
+            ("text", pa.string()),
+        ]
+    )
+
+
+class TableError(InputError):
+    """A result folder that cannot be used; the message says which, why, and the way out."""
+
+
+def fingerprint(value: Any) -> str:
+    """Twelve hexadecimal digits that name a JSON-able value.
+
+    >>> fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
+    True
+    """
+    canonical = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """JSON of a value, with null where a number is undefined or infinite: NaN is no JSON.
+
+    >>> json_text({"srcc": float("nan"), "n": (3, 4)})
+    '{"srcc": null, "n": [3, 4]}'
+    """
+    return json.dumps(_finite(value), allow_nan=False, indent=indent)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes a file so that a kill at any moment leaves the old one or the new one.
+
+    Raises:
+        TableError: it cannot be written: no such folder, not allowed, the disk is full.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _flush_folder(path.parent)
+    except OSError as error:
+        raise TableError(
+            f"{path}: cannot be written ({error.strerror}). Make room for it, or name another place."
+        ) from None
+
+
+def _flush_folder(folder: Path) -> None:
+    # Without this the rename itself may be lost in a power cut. Windows cannot open a folder.
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+class ResultTable:
+    """A result folder, open for adding rows.
+
+    Args:
+        folder: made when it is not there.
+        schema: of the rows; its "id" column is the key, where it has one.
+        maker: what makes these rows (model, revision, settings), JSON-able. Two results are of one kind when their
+            makers are equal.
+        overwrite: drop the rows of another maker instead of raising.
+
+    Raises:
+        TableError: something else made the folder, it cannot be made, or another process is writing to it.
+    """
+
+    def __init__(self, folder: Path, schema: pa.Schema, maker: Maker, *, overwrite: bool = False) -> None:
+        self.folder = folder
+        self.schema = schema
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise TableError(
+                f"{folder}: cannot be made a result folder ({error.strerror}). Use another folder."
+            ) from None
+        self._lock = FileLock(folder / ".lock")
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise TableError(
+                f"{folder}: another process is writing to this result. Wait for it, or use another folder."
+            ) from None
+        try:
+            self._open(json.loads(json.dumps(maker, default=str)), overwrite)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _open(self, wanted: Maker, overwrite: bool) -> None:
+        # Only what this class writes: the folder may be one that a person named by mistake.
+        for leftover in [*self.folder.glob("part-*.parquet.tmp"), *self.folder.glob("meta.json.tmp")]:
+            leftover.unlink()
+        meta = self.folder / "meta.json"
+        if overwrite and meta.exists() and read_meta(self.folder)["maker"] != wanted:
+            _remove_rows(self.folder)
+        if meta.exists():
+            check_maker(self.folder, wanted)
+        elif _shards(self.folder):
+            raise TableError(
+                f"{self.folder}: has results but no meta.json, so what made them is unknown. Use another folder."
+            )
+        else:
+            record = {"maker": wanted, "versions": {"mdsvqa": mdsvqa.__version__}}
+            write_atomically(meta, (json.dumps(record, indent=2, sort_keys=True) + "\n").encode())
+        self.ids = set(_ids(self.folder)) if "id" in self.schema.names else set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._lock.release()
+
+    def append(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Writes rows as one shard. Either all of them are on disk afterwards, or none.
+
+        Raises:
+            TableError: an id is there already, or twice in `rows`.
+        """
+        if not rows:
+            return
+        if "id" in self.schema.names:
+            new = [row["id"] for row in rows]
+            repeated = sorted({i for i, times in Counter(new).items() if times > 1 or i in self.ids})
+            if repeated:
+                where = "in the table already" if repeated[0] in self.ids else "twice among the new rows"
+                raise TableError(f"{self.folder}: id {repeated[0]!r} is {where}.")
+        shards = _shards(self.folder)
+        # Not the number of shards: a person who deletes one must not have another one replaced.
+        number = int(shards[-1].stem.removeprefix("part-")) + 1 if shards else 0
+        _write_shard(self.folder / f"part-{number:05d}.parquet", rows, self.schema)
+        self.ids.update(row["id"] for row in rows if "id" in row)
+
+    def ids_with(self, status: str) -> set[str]:
+        """The ids of the rows that have this status."""
+        rows = [row for shard in _shards(self.folder) for row in _read_shard(shard, ["id", "status"]).to_pylist()]
+        return {row["id"] for row in rows if row["status"] == status}
+
+    def replace(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Puts rows in the places of those with the same ids, shard by shard."""
+        new = {row["id"]: row for row in rows}
+        for shard in _shards(self.folder):
+            old = _read_shard(shard)
+            if new.keys() & set(old["id"].to_pylist()):
+                _write_shard(shard, [new.get(row["id"], row) for row in old.to_pylist()], self.schema)
+
+
+def _write_shard(shard: Path, rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> None:
+    table = pa.table({name: [row.get(name) for row in rows] for name in schema.names}, schema)
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    write_atomically(shard, sink.getvalue().to_pybytes())
+
+
+def check_maker(folder: Path, wanted: Maker) -> None:
+    """Raises a TableError that names both makers when something else made the folder."""
+    found = read_meta(folder)["maker"]
+    if found == wanted:
+        return
+    keys = [key for key in sorted({*found, *wanted}) if found.get(key) != wanted.get(key)]
+    differences = "; ".join(f"{key}: {found.get(key)!r} there, {wanted.get(key)!r} now" for key in keys)
+    raise TableError(
+        f"{folder}: made by {found.get('step', 'something else')} ({fingerprint(found)}), not by this "
+        f"{wanted.get('step', 'step')} ({fingerprint(wanted)}). They differ in {differences}. "
+        "Use another folder, or --overwrite to make it anew."
+    )
+
+
+def _shards(folder: Path) -> list[Path]:
+    return sorted(folder.glob("part-*.parquet"), key=lambda shard: (len(shard.name), shard.name))
+
+
+def _read_shard(shard: Path, columns: list[str] | None = None) -> pa.Table:
+    try:
+        return pq.read_table(shard, columns=columns)
+    except (OSError, pa.ArrowException) as error:
+        raise TableError(f"{shard}: cannot be read ({error}). Delete it; its rows are then computed again.") from None
+
+
+def _ids(folder: Path) -> Iterator[str]:
+    for shard in _shards(folder):
+        yield from _read_shard(shard, ["id"])["id"].to_pylist()
+
+
+def is_table(folder: Path) -> bool:
+    """Whether a folder holds a result with at least one shard."""
+    return (folder / "meta.json").is_file() and bool(_shards(folder))
+
+
+def read_meta(folder: Path) -> dict[str, Any]:
+    """What made a result folder.
+
+    Raises:
+        TableError: there is no readable `meta.json`.
+    """
+    try:
+        meta: Any = json.loads((folder / "meta.json").read_text())
+    except (OSError, ValueError) as error:
+        raise TableError(f"{folder}: not a result folder, its meta.json cannot be read ({error}).") from None
+    if not isinstance(meta, dict) or not isinstance(meta.get("maker"), dict):
+        raise TableError(f"{folder}: not a result folder, its meta.json does not say what made it (no `maker`).")
+    return meta
+
+
+def read_table(folder: Path) -> pa.Table:
+    """All rows of a result folder, in the order in which they were written.
+
+    Raises:
+        TableError: it is not a result folder, it has no rows yet, or a shard is damaged.
+    """
+    read_meta(folder)
+    shards = _shards(folder)
+    if not shards:
+        raise TableError(f"{folder}: has no rows yet; run the step that makes it first.")
+    return pa.concat_tables([_read_shard(shard) for shard in shards]).combine_chunks()
+
+
+def read_parts(folder: Path, columns: list[str]) -> Iterator[pa.Table]:
+    """Some columns of a result folder, shard by shard: for results larger than memory.
+
+    Raises:
+        TableError: as `read_table`.
+    """
+    read_meta(folder)
+    for shard in _shards(folder):
+        yield _read_shard(shard, columns)
+
+
+def computed(
+    folder: Path,
+    schema: pa.Schema,
+    maker: Maker,
+    rows: Callable[[], Sequence[Mapping[str, Any]]],
+    *,
+    overwrite: bool = False,
+) -> tuple[pa.Table, bool]:
+    """A result that is written at once: read where this maker wrote it before, else computed and written.
+
+    Args:
+        folder, schema, maker, overwrite: as `ResultTable`.
+        rows: computes them, at least one; not called when they are there.
+
+    Returns:
+        The table, and whether it was there.
+
+    Raises:
+        TableError: as `ResultTable`.
+    """
+    with ResultTable(folder, schema, maker, overwrite=overwrite) as table:
+        reused = bool(_shards(folder))
+        if not reused:
+            table.append(rows())
+    return read_table(folder), reused
+
+
+@contextmanager
+def claimed(
+    folder: Path, maker: Maker, files: Sequence[str], *, overwrite: bool = False, where: bool = True
+) -> Iterator[None]:
+    """A result folder of other files than a table's, locked as long as the block runs.
+
+    Args:
+        folder, maker: as `ResultTable`.
+        files: names of those that this maker writes; where another maker wrote them and `overwrite` is set they go.
+        where: False in a process that writes nothing.
+
+    Raises:
+        TableError: as `ResultTable`.
+    """
+    if not where:
+        yield
+        return
+    meta = folder / "meta.json"
+    if overwrite and meta.exists() and read_meta(folder)["maker"] != json.loads(json.dumps(maker, default=str)):
+        for name in files:
+            (folder / name).unlink(missing_ok=True)
+    with ResultTable(folder, pa.schema([]), maker, overwrite=overwrite):
+        yield
+
+
+def _remove_rows(folder: Path) -> None:
+    # meta.json goes last: a folder with rows and no maker would be refused.
+    for path in [*_shards(folder), folder / "meta.json"]:
+        path.unlink(missing_ok=True)
+
+
+def column(table: pa.Table, ids: Sequence[str], name: str) -> NDArray[np.float64]:
+    """A column of numbers, for some videos in their order.
+
+    Args:
+        table: with an id column; its rows may stand in any order, and be of other videos too.
+        ids: of the videos wanted.
+        name: of the column.
+
+    Returns:
+        Shape (len(ids),), NaN where there is no row or no number.
+    """
+    values = dict(zip(table["id"].to_pylist(), table[name].to_pylist(), strict=True))
+    return np.array([values.get(video) for video in ids], np.float64)
+
+
+def matrix(table: pa.Table, column: str) -> NDArray[np.float64]:
+    """A column of equally long lists as a float64 array, shape (rows, length)."""
+    flat = table[column].combine_chunks().flatten()
+    return np.asarray(flat.to_numpy(zero_copy_only=False), dtype=np.float64).reshape(table.num_rows, -1)
+
+
+def frame_matrices(table: pa.Table) -> list[NDArray[np.float32]]:
+    """The frames of a content table as one float32 array (T, dims) a row."""
+    column = table["frames"].combine_chunks()
+    dims = column.type.value_type.list_size
+    flat = np.asarray(column.values.flatten().to_numpy(zero_copy_only=False), np.float32).reshape(-1, dims)
+    offsets = column.offsets.to_numpy()
+    return [flat[start:stop] for start, stop in itertools.pairwise(offsets)]

@@ -1,0 +1,1 @@
+"""Chamfer distances between videos, at the speed of matrix products."""

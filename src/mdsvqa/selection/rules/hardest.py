@@ -1,0 +1,16 @@
+"""Difficulty alone: the most difficult videos, however alike they are."""
+
+import numpy as np
+
+from mdsvqa.selection.base import Pick, Pool
+from mdsvqa.selection.eligible import Opening, in_order
+from mdsvqa.study.config import SelectionSettings
+
+
+def hardest(pool: Pool, budget: int, settings: SelectionSettings, seed: int) -> list[Pick]:
+    """Takes the candidates of highest difficulty; ties go to the first in the pool's order. `seed` is not used."""
+    order = np.argsort(-pool.difficulty, kind="stable")
+    return [
+        Pick(index, float(pool.difficulty[index]), utility=float(pool.difficulty[index]))
+        for index in in_order(Opening(pool, budget), order)
+    ]

@@ -1,0 +1,122 @@
+"""The rules by name, and the one function that applies one of them to a pool."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from mdsvqa.runtime.errors import InputError
+from mdsvqa.selection.audit import audit_sample
+from mdsvqa.selection.base import Floats, Limits, Pick, Pool, SelectionRule
+from mdsvqa.selection.distances.chamfer import Content
+from mdsvqa.selection.rules.committee import committee
+from mdsvqa.selection.rules.core_set import core_set
+from mdsvqa.selection.rules.difficulty_facility import difficulty_facility
+from mdsvqa.selection.rules.facility_location import facility_location
+from mdsvqa.selection.rules.freesel import freesel
+from mdsvqa.selection.rules.hardest import hardest
+from mdsvqa.selection.rules.k_means import k_means
+from mdsvqa.selection.rules.mds import greedy
+from mdsvqa.selection.rules.typiclust import typiclust
+from mdsvqa.selection.rules.uniform import uniform
+from mdsvqa.study.config import SelectionSettings
+
+RULES: dict[str, SelectionRule] = {
+    "mds": greedy,
+    "random": uniform,
+    "difficulty": hardest,
+    "core-set": core_set,
+    "k-means": k_means,
+    "facility-location": facility_location,
+    "difficulty-facility": difficulty_facility,
+    "typiclust": typiclust,
+    "freesel": freesel,
+    "committee": committee,
+}
+FREE = Limits()
+# Rules that need no content features, so that a table of difficulties is enough.
+WITHOUT_CONTENT = ("random", "difficulty", "committee")
+
+
+def select(
+    ids: Sequence[str],
+    difficulty: Floats,
+    content: Content | None,
+    budget: int,
+    settings: SelectionSettings,
+    *,
+    chosen: Sequence[str] = (),
+    limits: Limits = FREE,
+    audit: float = 0.0,
+    seed: int = 0,
+) -> list[Pick]:
+    """Chooses videos by `settings.rule`.
+
+    Args:
+        ids: of the pool's videos, unique.
+        difficulty: predicted for each, shape (n,), finite.
+        content: frame features of each; None is allowed for the rules that do not look at them.
+        budget: how many videos to choose at most.
+        settings: rule, lambda, scale, and how ties are broken: by the smallest id, or at random.
+        chosen: ids that earlier rounds chose.
+        limits: that the choice must keep to, in the order of `ids`.
+        audit: videos to draw at random first, beside the budget; seconds, where the limits are in time. Uniform as long
+            as nothing is chosen yet.
+        seed: of the rule, of random ties, and of the audit.
+
+    Returns:
+        One `Pick` a chosen video, the first chosen first, the audit's before all; `Pick.index` counts in `ids`.
+
+    Raises:
+        InputError: the rule or a limit needs content features and there are none, a difficulty is not finite, or the
+            budget cannot pay the fewest videos of each group.
+    """
+    if settings.rule == "auto":
+        raise InputError("rule auto asks a rehearsal, and that needs a study: mdsvqa rehearse, or mdsvqa run.")
+    if not np.isfinite(difficulty).all():
+        worst = ids[int(np.flatnonzero(~np.isfinite(difficulty))[0])]
+        raise InputError(f"video {worst!r} has no finite difficulty; leave it out of the pool or score it first.")
+    if content is None:
+        if settings.rule not in WITHOUT_CONTENT or limits.apart:
+            what = f"rule {settings.rule!r}" if settings.rule not in WITHOUT_CONTENT else "a least distance (apart)"
+            raise InputError(
+                f"{what} needs content features: run `mdsvqa content` first (--content FOLDER); without them go the "
+                f"rules {', '.join(WITHOUT_CONTENT)}."
+            )
+        content = Content.stack([np.zeros((1, 1))] * len(ids))
+    order = np.array(sorted(range(len(ids)), key=lambda i: ids[i]), np.int64)
+    if settings.ties == "random":
+        # Of the sorted videos: the order in which a manifest lists them decides nothing.
+        order = np.random.default_rng([seed, 1]).permutation(order)
+    position = {ids[int(index)]: place for place, index in enumerate(order)}
+    pool = Pool(
+        [ids[int(index)] for index in order],
+        difficulty[order],
+        content.take(order),
+        tuple(position[video] for video in chosen if video in position),
+        limits.take(order),
+    )
+    picks: list[Pick] = []
+    if audit > 0:
+        by_id = np.array(sorted(pool.candidates().tolist(), key=lambda place: pool.ids[place]), np.int64)
+        timed = pool.limits.most_seconds is not None
+        picks = audit_sample(pool.difficulty, by_id, audit, pool.limits.seconds if timed else None, seed)
+        pool = replace(pool, chosen=(*pool.chosen, *(pick.index for pick in picks)))
+    picks = [*picks, *RULES[settings.rule](pool, budget, settings, seed)]
+    return [replace(pick, index=int(order[pick.index])) for pick in picks]
+
+
+def selection_rows(ids: Sequence[str], picks: Sequence[Pick], rule: str) -> list[dict[str, Any]]:
+    """Picks as rows of a selection table, ranked from 1."""
+    return [
+        {
+            "rank": rank,
+            "id": ids[pick.index],
+            "difficulty": pick.difficulty,
+            "diversity": pick.diversity,
+            "utility": pick.utility,
+            "rule": pick.rule or rule,
+        }
+        for rank, pick in enumerate(picks, 1)
+    ]

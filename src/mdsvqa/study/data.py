@@ -1,0 +1,286 @@
+"""What a study works on: its videos with their features, as arrays, each video in its role."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from mdsvqa.models.encoders.encoding import encode_content
+from mdsvqa.models.predictions import read_features
+from mdsvqa.models.statistical.extraction import extract_features
+from mdsvqa.models.statistical.kernel_model import LabeledFeatures
+from mdsvqa.models.statistical.standardise import Standardiser
+from mdsvqa.runtime.progress import Show
+from mdsvqa.runtime.results import fingerprint, frame_matrices, read_meta
+from mdsvqa.runtime.user_tables import read_columns
+from mdsvqa.selection.distances.chamfer import Content
+from mdsvqa.selection.limits import read_limits
+from mdsvqa.study.config import ConfigError, Space, StudyConfig
+from mdsvqa.study.loop import Pool
+from mdsvqa.videos.labels import Labels, known_labels, read_labels
+from mdsvqa.videos.manifest import MosScale, Video, load_videos
+from mdsvqa.videos.roles import Role, roles_of, with_split
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Material:
+    """The usable videos of a study, as arrays of one length n.
+
+    Attributes:
+        videos: MOS on the 1-5 scale.
+        features: of the statistical model, shape (n, dims).
+        content: frame features.
+        dataset: integer code of each video's study, shape (n,): 0 and below for the source's, 1 and above for the
+            pool's.
+        source, pool, target_test, source_test: indices of the videos in each role.
+        failures: why the other videos are not here, by id.
+        maker: what made the features and the content, for the results that depend on them.
+        content_is_features: there are no files, and the standardised features stand in for content.
+    """
+
+    videos: Sequence[Video]
+    features: Floats
+    content: Content
+    dataset: Indices
+    source: Indices
+    pool: Indices
+    target_test: Indices
+    source_test: Indices
+    failures: Mapping[str, str]
+    maker: Mapping[str, str]
+    content_is_features: bool = False
+
+    def ids(self, role: Indices) -> list[str]:
+        """The ids of the videos in a role."""
+        return [self.videos[int(index)].id for index in role]
+
+    def mos(self, role: Indices) -> Floats:
+        """Their MOS, NaN where there is none."""
+        values = [self.videos[int(index)].mos for index in role]
+        return np.array([np.nan if mos is None else mos for mos in values], np.float64)
+
+    def labeled_source(self) -> LabeledFeatures:
+        """The source with its labels."""
+        return LabeledFeatures(self.features[self.source], self.mos(self.source), self.dataset[self.source])
+
+    def pool_arrays(self, config: StudyConfig) -> Pool:
+        """The pool, with what the choice must keep to."""
+        ids = self.ids(self.pool)
+        paths = {self.videos[int(index)].id: self.videos[int(index)].path for index in self.pool}
+        limits = read_limits(config.selection, ids, paths, config.videos)
+        return Pool(
+            ids,
+            self.features[self.pool],
+            self.space(config.selection.features, self.pool),
+            self.mos(self.pool),
+            self.dataset[self.pool],
+            limits,
+        )
+
+    def space(self, name: Space, role: Indices) -> Content:
+        """The features in which the videos of a role are compared: those that show content, or those that f reads.
+
+        The latter in units of these videos: in those of others a few features may outweigh all else.
+        """
+        if name == "content" and not self.content_is_features:
+            return self.content.take(role)
+        features = self.features[role]
+        return Content.stack(list(Standardiser.fit(features)(features)[:, None, :]))
+
+    def only(self, kept: NDArray[np.bool_], reason: str) -> "Material":
+        """Without some of the videos, which become failures for the stated reason."""
+        if kept.all():
+            return self
+        place = np.cumsum(kept) - 1
+
+        def moved(role: Indices) -> Indices:
+            return place[role[kept[role]]]
+
+        lost = {video.id: reason for video, keep in zip(self.videos, kept, strict=True) if not keep}
+        return replace(
+            self,
+            videos=[video for video, keep in zip(self.videos, kept, strict=True) if keep],
+            features=self.features[kept],
+            content=self.content.take(np.flatnonzero(kept)),
+            dataset=self.dataset[kept],
+            source=moved(self.source),
+            pool=moved(self.pool),
+            target_test=moved(self.target_test),
+            source_test=moved(self.source_test),
+            failures={**self.failures, **lost},
+        )
+
+    def labels_fingerprint(self) -> str:
+        """Names the source's labels."""
+        rows = zip(
+            self.ids(self.source), self.mos(self.source).tolist(), self.dataset[self.source].tolist(), strict=True
+        )
+        return fingerprint([list(row) for row in rows])
+
+
+def cores(workers: int) -> int:
+    """The number of worker processes that a setting means; 0 is one for each core this process may use."""
+    if workers:
+        return workers
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def read_videos(source: Path, mos_scale: str | Mapping[str, str]) -> list[Video]:
+    """The videos of a manifest or a folder, MOS on the 1-5 scale.
+
+    Args:
+        source: manifest or folder.
+        mos_scale: of every data set, or by data set.
+
+    Raises:
+        ManifestError, ConfigError: the manifest or the scale cannot be used.
+    """
+    if isinstance(mos_scale, str):
+        return load_videos(source, scale=parse_scale(mos_scale))
+    return load_videos(source, scale={name: parse_scale(text) for name, text in mos_scale.items()})
+
+
+def parse_scale(text: str) -> MosScale:
+    """A MOS scale of the configuration.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    try:
+        return MosScale.parse(text)
+    except ValueError as error:
+        raise ConfigError(f"MOS scale: {error}") from None
+
+
+def pool_labels(config: StudyConfig, material: Material) -> Labels:
+    """All MOS of pool videos that anyone knows: the manifest's, and the file of labels where there is one.
+
+    Raises:
+        ColumnError: the file cannot be used.
+    """
+    given = config.labels is not None and config.labels.exists()
+    found = read_labels(config.labels, parse_scale(config.labels_scale)) if config.labels and given else None
+    return known_labels([material.videos[int(index)] for index in material.pool], found)
+
+
+def gather(config: StudyConfig, show: Show, *, overwrite: bool = False) -> Material:
+    """Reads the videos of a study and computes what is missing of their features and content.
+
+    Args:
+        config: names the manifest; results go to the folders `features` and `content` of its `out`.
+
+    Raises:
+        ConfigError, ManifestError, ColumnError, TableError: something handed in cannot be used.
+    """
+    videos = [with_split(video) for video in read_videos(config.videos, config.mos_scale)]
+    excluded = set() if config.selection.exclude is None else set(read_columns(config.selection.exclude).ids())
+    videos = [video for video in videos if video.split != "pool" or video.id not in excluded]
+    failures: dict[str, str] = {}
+    workers = cores(config.workers)
+    if config.quality.features is not None:
+        values = read_features(config.quality.features, [video.id for video in videos])
+        rows = dict(zip([video.id for video in videos], values, strict=True))
+        for video, row in rows.items():
+            if not np.isfinite(row).any():
+                failures[video] = f"not in {config.quality.features.name}"
+        made_features = fingerprint([config.quality.features.name, values.tobytes().hex()])
+    else:
+        table = extract_features(
+            videos, config.out / "features", config.quality.frames, workers, show, overwrite=overwrite
+        )
+        rows = _rows(table, videos, failures)
+        made_features = fingerprint(read_meta(config.out / "features"))
+    content_is_features = config.quality.features is not None and not any(video.path for video in videos)
+    if content_is_features:
+        # One "frame" a video: the standardised features say how different two videos are.
+        known = np.stack([rows[video.id] for video in videos])
+        frames = dict(zip(rows, Standardiser.fit(known)(known)[:, None, :], strict=True))
+        made_content = made_features
+    else:
+        table = encode_content(videos, config.out / "content", config.content, workers, show, overwrite=overwrite)
+        frames = _frames(table, videos, failures)
+        made_content = fingerprint(read_meta(config.out / "content"))
+    usable = [video for video in videos if video.id not in failures]
+    if not usable:
+        raise ConfigError(f"{config.videos}: not one of its {len(videos)} videos can be used: {_first(failures)}")
+    found = _in_roles(
+        usable,
+        np.stack([rows[video.id] for video in usable]).astype(np.float64),
+        Content.stack([frames[video.id] for video in usable]),
+        failures,
+        {"features": made_features, "content": made_content},
+        config,
+    )
+    return replace(found, content_is_features=content_is_features)
+
+
+def _rows(table: pa.Table, videos: Sequence[Video], failures: dict[str, str]) -> dict[str, Floats]:
+    wanted = {video.id for video in videos}
+    rows = {}
+    for video, status, values, text in zip(
+        *(table[name].to_pylist() for name in ("id", "status", "features", "text")), strict=True
+    ):
+        if status == "ok":
+            rows[video] = np.asarray(values, np.float64)
+        elif video in wanted:
+            failures[video] = text
+    return rows
+
+
+def _frames(table: pa.Table, videos: Sequence[Video], failures: dict[str, str]) -> dict[str, NDArray[np.float32]]:
+    wanted = {video.id for video in videos}
+    reasons = zip(*(table[name].to_pylist() for name in ("id", "status", "text")), strict=True)
+    failures |= {video: text for video, status, text in reasons if status != "ok" and video in wanted}
+    return dict(zip(table["id"].to_pylist(), frame_matrices(table), strict=True))
+
+
+def _first(failures: Mapping[str, str]) -> str:
+    video, reason = next(iter(failures.items()))
+    return f"{video}: {reason}."
+
+
+def _in_roles(
+    videos: Sequence[Video],
+    features: Floats,
+    content: Content,
+    failures: Mapping[str, str],
+    maker: Mapping[str, str],
+    config: StudyConfig,
+) -> Material:
+    roles = roles_of(videos)
+
+    def role(wanted: Role) -> Indices:
+        return np.array([index for index, found in enumerate(roles) if found == wanted], np.int64)
+
+    targets = list(dict.fromkeys(video.dataset for video in videos if video.split == "pool"))
+    sources = list(dict.fromkeys(video.dataset for video in videos if video.split == "train"))
+    # A pool is rated in a study of its own even where its videos belong to the source's data set.
+    new, old = {name: 1 + i for i, name in enumerate(targets)}, {name: -i for i, name in enumerate(sources)}
+    dataset = [
+        old.get(video.dataset, -len(sources)) if video.split == "train" else new.get(video.dataset, -len(sources))
+        for video in videos
+    ]
+    material = Material(
+        videos,
+        features,
+        content,
+        np.array(dataset, np.int64),
+        source=role("source"),
+        pool=role("pool"),
+        target_test=role("target test"),
+        source_test=role("source test"),
+        failures=failures,
+        maker=maker,
+    )
+    for name, found in (("pool", material.pool), ("train", material.source)):
+        if len(found) == 0:
+            meaning = "videos to choose from" if name == "pool" else "labeled videos that f learns from"
+            raise ConfigError(f"{config.videos}: has no usable video of split {name!r} ({meaning}).")
+    return material

@@ -1,0 +1,128 @@
+"""The demonstration: made-up videos of two domains, simulated raters, every step real."""
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mdsvqa.models.vlm.load import need_vlm_packages
+from mdsvqa.runtime.progress import Show
+from mdsvqa.runtime.results import write_atomically
+from mdsvqa.study.config import StudyConfig, read_study
+from mdsvqa.study.data import cores
+from mdsvqa.videos.manifest import load_videos
+from mdsvqa.videos.roles import in_role
+from mdsvqa.videos.simulated.corpus import make_corpus
+
+if TYPE_CHECKING:
+    from mdsvqa.models.vlm.tiny.making import HeldOut
+
+# Shortest and longest video: short, so that the demonstration is.
+SECONDS = (2.0, 2.4)
+# After these the tiny model hardly gets better; a minute or two.
+TINY_STEPS = 110
+WRITING = "Writing simulated videos"
+STUDY = """\
+# The demonstration's study. Change it and run it again: mdsvqa run {path}
+title: Demonstration on simulated videos
+videos: corpus/manifest.csv
+out: results
+simulated: true
+seed: {seed}
+selection:
+  rule: mds
+  budget: 5%
+comparison:
+  rules: [random, core-set, k-means, mds]
+  seeds: {seeds}
+rehearsal:
+  # A short one. All rules, and repeats enough for a verdict: mdsvqa rehearse without these two lines.
+  rules: [core-set, k-means, mds]
+  repeats: 4
+"""
+VLM_STUDY = """\
+# The demonstration's study of a vision-language model. Change it and run it again: mdsvqa run {path}
+title: A tiny vision-language model on simulated videos
+videos: corpus/manifest.csv
+out: results-vlm
+simulated: true
+seed: {seed}
+quality:
+  # Made on the spot, of the real classes. The real one: hollow404/VQR1-7B-YouTubeUGC
+  model: tiny-vlm
+selection:
+  rule: mds
+  budget: 5%
+finetuning:
+  vlm:
+    # For its 0.6 million weights; the defaults are for 7 billion.
+    learning_rate: 5.0e-4
+    steps: 60
+    evaluations: 6
+"""
+
+
+def prepare_demo(
+    folder: Path,
+    show: Show,
+    *,
+    vlm: bool = False,
+    seed: int = 0,
+    seeds: int = 10,
+    source: int = 300,
+    pool: int = 400,
+    test: int = 150,
+) -> StudyConfig:
+    """Writes the made-up corpus and a study.yaml into a folder, or finds them there.
+
+    Args:
+        folder: of the demonstration.
+        vlm: score by a tiny vision-language model, which is trained here first, instead of the statistical one.
+        seed: of the corpus and the study.
+        seeds: of the comparison.
+        source, pool, test: videos of the source, of the target's pool, and of its test set.
+
+    Returns:
+        The study, ready to run.
+    """
+    corpus = folder / "corpus"
+    if (corpus / "manifest.csv").is_file():
+        show.note(f"Simulated videos: reused from {corpus}")
+    sizes = {"source": source, "pool": pool, "test": test}
+    make_corpus(corpus, seed=seed, **sizes, seconds=SECONDS, workers=cores(0), progress=partial(show.progress, WRITING))
+    study = folder / ("study-vlm.yaml" if vlm else "study.yaml")
+    write_atomically(study, (VLM_STUDY if vlm else STUDY).format(path=study, seed=seed, seeds=seeds).encode())
+    if vlm and (folder / "tiny-vlm").is_dir():
+        show.note(f"Tiny vision-language model: reused from {folder / 'tiny-vlm'}")
+    elif vlm:
+        make_demo_vlm(folder / "tiny-vlm", corpus / "manifest.csv", show, seed=seed, workers=cores(0))
+    return read_study(study)
+
+
+def make_demo_vlm(
+    out: Path, manifest: Path | None, show: Show, *, seed: int, workers: int, steps: int = TINY_STEPS
+) -> "HeldOut":
+    """A tiny vision-language model that has learned from labeled videos.
+
+    Args:
+        out: folder of the checkpoint.
+        manifest: of the videos, split train to learn from and test to look at; None makes simulated ones beside `out`.
+        seed: of the model and the simulated videos.
+        steps: of training.
+        workers: processes that render and decode.
+
+    Returns:
+        What it says of the videos of split test that come from the data sets it learned from.
+    """
+    need_vlm_packages("tiny-vlm")
+    from mdsvqa.models.vlm.tiny.making import make_tiny_vlm  # noqa: PLC0415
+    from mdsvqa.models.vlm.tiny.training import TinyTraining  # noqa: PLC0415
+
+    if manifest is None:
+        corpus = out.with_name(out.name + "-corpus")
+        sizes = {"source": 300, "pool": 0, "test": 0}
+        manifest = make_corpus(
+            corpus, seed=seed, **sizes, seconds=SECONDS, workers=workers, progress=partial(show.progress, WRITING)
+        )
+    videos = load_videos(manifest)
+    train, test = in_role(videos, "source"), in_role(videos, "source test")
+    return make_tiny_vlm(out, train, test, TinyTraining(steps=steps, seed=seed), workers, show)

@@ -1,0 +1,1 @@
+"""The loop tried on parts of the labeled source before labels are paid for."""

@@ -1,0 +1,361 @@
+"""The rehearsal of a study: which rule would have served best on parts of its own labeled source.
+
+Above the rooms, like study.py: it reads a study's material, hands repeats to an engine, keeps them in a table, and says
+what came of it.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdsvqa.evaluation.intervals import Interval
+from mdsvqa.models.statistical.kernel_model import KernelModel
+from mdsvqa.models.statistical.standardise import Standardiser
+from mdsvqa.models.vlm.load import is_vlm
+from mdsvqa.runtime.progress import Show
+from mdsvqa.runtime.results import (
+    REPEATS,
+    Maker,
+    ResultTable,
+    fingerprint,
+    is_table,
+    json_text,
+    read_table,
+    write_atomically,
+)
+from mdsvqa.runtime.user_tables import read_columns
+from mdsvqa.selection.audit import budget_of, mean_budget
+from mdsvqa.selection.distances.chamfer import Content
+from mdsvqa.study.config import (
+    ConfigError,
+    RuleName,
+    SelectionSettings,
+    Space,
+    StudyConfig,
+    budget_count,
+)
+from mdsvqa.study.data import Material, cores
+from mdsvqa.study.loop import Pool
+from mdsvqa.study.rehearsal.answer import Answer, Standing, answer
+from mdsvqa.study.rehearsal.contenders import RANDOM, contenders
+from mdsvqa.study.rehearsal.curve import CurvePoint, curve_points
+from mdsvqa.study.rehearsal.engines import EngineName, engine
+from mdsvqa.study.rehearsal.finetuned import RealResult, rehearse_really
+from mdsvqa.study.rehearsal.pseudo_targets import (
+    Part,
+    PseudoTarget,
+    clusters,
+    ends_of_directions,
+    groups,
+    pseudo_targets,
+)
+from mdsvqa.study.rehearsal.racing import Race, race, rungs
+from mdsvqa.study.rehearsal.repeats import TARGET_TEST, Choice, Job, Result, Stage, choices_of
+
+Floats = NDArray[np.float64]
+FOLDER, ANSWER = "rehearsal", "answer.json"
+# Of the smallest pseudo-target's pool: beyond it all rules choose much the same videos.
+LARGEST_SHARE = 0.25
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What a rehearsal found, as it is kept.
+
+    Attributes:
+        answer: standings, the leader, and whether it can be told from random selection.
+        recommended: the leader, or where it cannot be told from random selection the study's fallback.
+        curve: target SRCC by labels.
+        targets: pseudo-targets: name, videos and weight.
+        asked, budget: labels of the study and of each repeat, which parts of the source may not be large enough for.
+        chosen: settings of the recommended rule, as `SelectionSettings` has them.
+        complete: whether all repeats were done; else the time was up.
+        proxy: what stood in for f; empty where f itself was trained again.
+        real: where f is a vision-language model and was itself fine-tuned on some pseudo-targets.
+    """
+
+    answer: Answer
+    recommended: str
+    curve: Sequence[CurvePoint]
+    targets: Sequence[tuple[str, int, float]]
+    asked: int
+    budget: int
+    chosen: Mapping[str, Any]
+    complete: bool
+    proxy: str = ""
+    real: Sequence[RealResult] = ()
+
+    def sentence(self) -> str:
+        """The recommendation."""
+        return recommendation(self.answer, self.recommended)
+
+    def notes(self) -> list[str]:
+        """Limits that its reader must know."""
+        found = []
+        if self.budget < self.asked:
+            found.append(
+                f"Parts of the source are smaller than the pool: {self.budget} labels were spent in each repeat, where "
+                f"the study has {self.asked}."
+            )
+        best = self.answer.best
+        reached = self.answer.random_srcc if best is None else best.srcc
+        if self.answer.base_srcc > reached:
+            found.append(
+                f"After fine-tuning on so few labels f was worse on the pseudo-targets (SRCC {reached:.3f}) than "
+                f"before ({self.answer.base_srcc:.3f}): they are too like the rest of the source, or need more labels."
+            )
+        if not self.complete:
+            found.append("The time was up before all repeats were done; run it again to go on.")
+        if self.proxy:
+            found.append(self.proxy)
+        for target in dict.fromkeys(result.target for result in self.real):
+            figures = [f"{r.contender} {r.srcc:.3f}" for r in self.real if r.target == target]
+            found.append(f"The model itself, fine-tuned on {target}: SRCC {', '.join(figures)}.")
+        return found
+
+
+def recommendation(found: Answer, recommended: str) -> str:
+    """In a sentence or two: the rule, what to expect of it, and how sure that is.
+
+    Args:
+        found: by the rehearsal.
+        recommended: see `Rehearsal`.
+    """
+    best = found.best
+    if best is None:
+        return f"No rule is distinguishable from random here, and none gained in the mean. Use {recommended}."
+    expected = f"of which {best.expected:+.3f} is to be expected" if best.expected > 0.0005 else "which chance explains"
+    told = (
+        f"{best.gain:+.3f} SRCC over random selection, {expected}; the chance that random would do as well is "
+        f"{best.chance:.0%}."
+    )
+    if found.distinguishable:
+        return f"Use {best.contender}: {told}"
+    return (
+        f"No rule is distinguishable from random here (p = {found.p_value:.2f}); the best mean is that of "
+        f"{best.contender}: {told} Fall back on {recommended}."
+    )
+
+
+def rehearse(
+    config: StudyConfig,
+    material: Material,
+    base: KernelModel,
+    show: Show,
+    *,
+    rules: Sequence[str] | None = None,
+    proxy: str = "",
+    engine_name: EngineName = "local",
+    address: str | None = None,
+    overwrite: bool = False,
+) -> Rehearsal:
+    """Runs the repeats of a study's rehearsal that are not in its table yet, and says what came of all.
+
+    Args:
+        config: of the study; `rehearsal` says what is tried.
+        material: its videos; their features are those that f reads.
+        base: f, or what stands in for it; only its hyper-parameters are used, it is trained anew without each
+            pseudo-target.
+        show: how it speaks.
+        rules: that the model allows; all by default.
+        proxy: says what stands in for f.
+        engine_name, address: where repeats are done; see `engines.engine`.
+        overwrite: make anew what other settings made.
+
+    Raises:
+        InputError: the source is too small, or a setting does not go with the study.
+    """
+    plan, asked = _plan(config, material, rules)
+    stage = _stage(config, material, base, plan)
+    maker: Maker = {
+        "step": "rehearsal",
+        "config": stage.config.model_dump(mode="json"),
+        "material": dict(material.maker),
+        "labels": material.labels_fingerprint(),
+        "model": fingerprint([base.cost, base.gamma]),
+    }
+    results, cut = _run(config, plan, stage, maker, show, engine_name, address, overwrite=overwrite)
+    found = _summed_up(plan, results, asked, config.rehearsal.fallback, complete=not cut, proxy=proxy)
+    if config.rehearsal.real and is_vlm(config.quality.model):
+        choices = _real_choices(stage, plan, found, config.rehearsal.real)
+        found = replace(found, real=tuple(rehearse_really(config, material, choices, show, overwrite=overwrite)))
+    write_atomically(config.out / FOLDER / ANSWER, (json_text(asdict(found), indent=2) + "\n").encode())
+    return found
+
+
+def load_rehearsal(config: StudyConfig) -> Rehearsal | None:
+    """What the rehearsal of a study found; None where there was none."""
+    path = config.out / FOLDER / ANSWER
+    if not path.is_file():
+        return None
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    standings = [Standing(**{**row, "gain": Interval(**row["gain"])}) for row in kept["answer"].pop("standings")]
+    return Rehearsal(
+        **{
+            **kept,
+            "answer": Answer(standings, **kept["answer"]),
+            "curve": [CurvePoint(**point) for point in kept["curve"]],
+            "targets": [tuple(target) for target in kept["targets"]],
+            "real": tuple(RealResult(**result) for result in kept["real"]),
+        }
+    )
+
+
+def with_rehearsed_rule(
+    config: StudyConfig,
+    material: Material,
+    base: KernelModel,
+    show: Show,
+    *,
+    rules: Sequence[str] | None = None,
+    proxy: str = "",
+    overwrite: bool = False,
+) -> StudyConfig:
+    """A study whose rule is "auto" with the rule that its rehearsal recommends.
+
+    The rehearsal is run, or gone on with, where it is not done. Any other study is returned as it is. Arguments are
+    those of `rehearse`.
+    """
+    if config.selection.rule != "auto":
+        return config
+    found = rehearse(config, material, base, show, rules=rules, proxy=proxy, overwrite=overwrite)
+    show.note(f"rehearsal: {found.sentence()}")
+    return config.model_copy(update={"selection": config.selection.model_copy(update=dict(found.chosen))})
+
+
+def _plan(config: StudyConfig, material: Material, rules: Sequence[str] | None) -> tuple[Race, int]:
+    """What is tried, and the labels that the study spends."""
+    settings, n = config.rehearsal, len(material.source)
+    content = material.content.take(np.concatenate([material.source, material.pool])).means()
+    # In units of the source: with the pool's spread in them, the directions were those in which the pool differs, and
+    # rules ranked otherwise than on the real pool (YouTube-UGC and KoNViD-1k).
+    content = Standardiser.fit(content[:n])(content)
+    targets = pseudo_targets(_parts(config, material, content[:n]), content[:n], content[n:])
+    allowed = [rule for rule in get_args(RuleName) if rules is None or rule in rules]
+    strange = [rule for rule in settings.rules or () if rule not in allowed]
+    if strange:
+        raise ConfigError(
+            f"rehearsal.rules: {', '.join(strange)} need a model that can be refitted; `model: statistical` is one."
+        )
+    racing = contenders(
+        settings.rules or allowed,
+        settings.lambdas or [config.selection.lambda_],
+        settings.scales or [config.selection.scale],
+        settings.features or [config.selection.features],
+    )
+    asked, budget, curve = _budgets(config, material, targets)
+    limit = float("inf") if settings.minutes is None else 60 * settings.minutes
+    return Race(targets, racing, budget, curve, rungs(settings.repeats), limit), asked
+
+
+def _stage(config: StudyConfig, material: Material, base: KernelModel, plan: Race) -> Stage:
+    """What every repeat looks at and nothing else, so that no path, title or budget makes two of them differ."""
+    bare = StudyConfig(
+        videos=Path(),
+        rounds=config.rounds,
+        seed=config.seed,
+        difficulty=config.difficulty,
+        selection=SelectionSettings(rule=RANDOM, ties=config.selection.ties),
+        finetuning=config.finetuning,
+    )
+    videos = material.source
+    source = Pool(
+        material.ids(videos),
+        material.features[videos],
+        material.content.take(videos),
+        material.mos(videos),
+        material.dataset[videos],
+    )
+    names = {each.features or "content" for each in plan.contenders}
+    spaces: dict[Space, Content] = {name: material.space(name, videos) for name in names}
+    return Stage(source, spaces, bare, base.cost, base.gamma)
+
+
+def _parts(config: StudyConfig, material: Material, content: Floats) -> dict[str, Part]:
+    settings = config.rehearsal
+    if settings.targets == "directions":
+        return ends_of_directions(content)
+    if settings.targets == "clusters":
+        return clusters(content, settings.clusters, config.seed)
+    table = read_columns(config.selection.about or config.videos)
+    return groups(table.said_of(material.ids(material.source), settings.targets), settings.targets)
+
+
+def _budgets(config: StudyConfig, material: Material, targets: Sequence[PseudoTarget]) -> tuple[int, int, list[int]]:
+    """Labels of the study, of each repeat, and of the curve."""
+    smallest = round((1 - TARGET_TEST) * min(len(target.members) for target in targets))
+    most = max(2, round(LARGEST_SHARE * smallest))
+    pool = len(material.pool)
+    # Without the audit, from which nothing is learned; a time as the videos that it pays in the mean.
+    asked = mean_budget(budget_of(config.selection, pool, material.pool_arrays(config).limits))
+    curve = {max(2, min(smallest, budget_count(budget, pool))) for budget in config.rehearsal.budgets}
+    return asked, max(2, min(most, asked)), sorted(curve)
+
+
+def _run(
+    config: StudyConfig,
+    plan: Race,
+    stage: Stage,
+    maker: Maker,
+    show: Show,
+    engine_name: EngineName,
+    address: str | None,
+    *,
+    overwrite: bool,
+) -> tuple[list[Result], bool]:
+    folder = config.out / FOLDER / "repeats"
+    with ResultTable(folder, REPEATS, maker, overwrite=overwrite) as table:
+        known: dict[str, list[Result]] = defaultdict(list)
+        for row in read_table(folder).to_pylist() if is_table(folder) else ():
+            known[row["job"]].append(Result(**{name: row[name] for name in Result.__dataclass_fields__}))
+        if known:
+            show.note(f"rehearsal: {len(known)} repeats reused from {folder}")
+
+        def save(job: Job, found: Sequence[Result]) -> None:
+            table.append([{"id": f"{job.id} {r.contender} {r.budget}", "job": job.id, **vars(r)} for r in found])
+
+        return race(engine(engine_name, stage, cores(config.workers), address), plan, show, known, save)
+
+
+def _real_choices(stage: Stage, plan: Race, found: Rehearsal, count: int) -> list[Choice]:
+    """What random selection and the leader chose in the first repeat on the heaviest pseudo-targets."""
+    wanted = {RANDOM, found.answer.leader}
+    tried = [each for each in plan.contenders if each.name in wanted]
+    heaviest = sorted(plan.targets, key=lambda target: -target.weight)[:count]
+    jobs = [Job(target.name, target.members, target.others, 0, tried, [plan.budget]) for target in heaviest]
+    return [choice for job in jobs for choice in choices_of(stage, job)]
+
+
+def _fallback(found: Answer, rule: str) -> str:
+    """The rule for where nothing can be told, unless it did worse than random selection beyond doubt."""
+    worse = any(each.contender.split()[0] == rule and each.gain.high < 0 for each in found.standings)
+    return RANDOM if worse else rule
+
+
+def _summed_up(
+    plan: Race, results: Sequence[Result], asked: int, fallback: str, *, complete: bool, proxy: str
+) -> Rehearsal:
+    found = answer(results, plan.targets, plan.budget)
+    weights = {target.name: target.weight for target in plan.targets}
+    last = [each.contender for each in found.standings]
+    tried = {r.contender for r in results if r.budget != plan.budget and r.budget in plan.curve}
+    names = [RANDOM, *(name for name in last if name in tried)]
+    recommended = found.leader if found.distinguishable else _fallback(found, fallback)
+    contender = next((each for each in plan.contenders if recommended in (each.name, each.rule)), None)
+    return Rehearsal(
+        found,
+        recommended,
+        curve_points(results, names, sorted({plan.budget, *plan.curve}), weights),
+        [(target.name, len(target.members), target.weight) for target in plan.targets],
+        asked,
+        plan.budget,
+        {"rule": recommended} if contender is None else contender.settings(),
+        complete,
+        proxy,
+    )

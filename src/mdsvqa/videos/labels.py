@@ -1,0 +1,84 @@
+"""The list that goes out to raters, and the MOS that come back."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mdsvqa.runtime.results import write_atomically
+from mdsvqa.runtime.user_tables import ColumnError, read_columns
+from mdsvqa.videos.manifest import Video
+from mdsvqa.videos.mos_scale import MosScale
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What raters said.
+
+    Attributes:
+        mos: on the 1-5 scale, by video id.
+        unratable: videos whose row has no MOS: shown to raters, and nothing came back.
+    """
+
+    mos: Mapping[str, float]
+    unratable: frozenset[str] = frozenset()
+
+
+def write_label_request(path: Path, videos: Sequence[Video]) -> None:
+    """Writes the videos to be rated, best first, as a CSV to fill in: id, path, mos, mos_std."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["id", "path", "mos", "mos_std"])
+    writer.writerows([video.id, video.path or "", "", ""] for video in videos)
+    write_atomically(path, text.getvalue().encode())
+
+
+def write_training_set(path: Path, source: Sequence[Video], new: Sequence[Video], labels: Labels) -> None:
+    """Writes source and newly labeled videos as a manifest: id, path, dataset, mos on the 1-5 scale.
+
+    The new labels' dataset is marked as new: they come from another study than any that the manifest holds.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["id", "path", "dataset", "mos"])
+    writer.writerows([video.id, video.path or "", video.dataset, video.mos] for video in source)
+    writer.writerows(
+        [video.id, video.path or "", f"{video.dataset} (new labels)", labels.mos[video.id]] for video in new
+    )
+    write_atomically(path, text.getvalue().encode())
+
+
+def read_labels(path: Path, scale: MosScale) -> Labels:
+    """Reads MOS that raters gave.
+
+    Args:
+        path: a table with columns id (or name) and mos. A row whose mos is empty says that the video could not be
+            rated.
+        scale: of the file's MOS.
+
+    Raises:
+        ColumnError: the table cannot be used, or a MOS is not on the scale.
+    """
+    table = read_columns(path)
+    mos: dict[str, float] = {}
+    unratable = set()
+    for row, (video, value) in enumerate(zip(table.ids(), table.numbers("mos"), strict=True), 1):
+        if np.isnan(value):
+            unratable.add(video)
+            continue
+        try:
+            mos[video] = scale.to_five(float(value))
+        except ValueError as error:
+            raise ColumnError(f"{path}, row {row}, id {video!r}: {error}") from None
+    return Labels(mos, frozenset(unratable))
+
+
+def known_labels(videos: Sequence[Video], labels: Labels | None) -> Labels:
+    """The MOS of the manifest, and where it has none those of the raters."""
+    mos = {} if labels is None else dict(labels.mos)
+    mos |= {video.id: video.mos for video in videos if video.mos is not None}
+    unratable = frozenset() if labels is None else labels.unratable - mos.keys()
+    return Labels(mos, unratable)

@@ -1,0 +1,1 @@
+"""A corpus of made-up videos with simulated raters."""

@@ -1,0 +1,246 @@
+"""Anyone's model on real files: what it returns, what it raises, and what is not asked of it twice."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from mdsvqa.models.base import Score
+from mdsvqa.models.plugin import BATCH, ModelError, load_class, score_videos
+from mdsvqa.runtime.progress import Silent
+from mdsvqa.runtime.results import TableError
+from mdsvqa.videos.clip import Clip
+from mdsvqa.videos.video import Video
+
+MAKER = {"step": "scores", "model": "test"}
+MODULE = """
+from mdsvqa.models.base import Score
+
+
+class Bright:
+    def score(self, clips):
+        return [Score(clip.id, 1 + 4 * clip.frames.mean() / 255) for clip in clips]
+
+
+class NeedsFile:
+    def __init__(self, path):
+        self.path = path
+
+
+class Broken:
+    def __init__(self):
+        raise OSError("no weights at /models")
+
+
+class NoScore:
+    pass
+
+
+NUMBER = 3
+"""
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> list[Video]:
+    """Five films of four frames; film i is flat grey of level 40 * i."""
+    folder, found = tmp_path_factory.mktemp("films"), []
+    for i in range(5):
+        path = folder / f"film {i}.mkv"
+        with av.open(str(path), "w") as out:
+            stream = out.add_stream("ffv1", rate=10)
+            stream.width, stream.height, stream.pix_fmt = 32, 16, "bgr0"
+            for _ in range(4):
+                frame = av.VideoFrame.from_ndarray(np.full((16, 32, 3), 40 * i, np.uint8), format="rgb24")
+                out.mux(stream.encode(frame))
+            out.mux(stream.encode())
+        found.append(Video(f"v{i}", path))
+    return found
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a module with somebody's models, in a folder on sys.path."""
+    name = f"their_models_{tmp_path.name}"
+    (tmp_path / f"{name}.py").write_text(MODULE)
+    (tmp_path / f"{name}_without_torch.py").write_text("import a_package_nobody_has\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return name
+
+
+class Recorder:
+    """Scores every clip 3 unless told otherwise, and remembers what it was asked."""
+
+    def __init__(self, answer: Callable[[Clip], Any] = lambda clip: Score(clip.id, 3.0)) -> None:
+        self.answer = answer
+        self.calls: list[list[str]] = []
+
+    def score(self, clips: Sequence[Clip]) -> list[Score]:
+        self.calls.append([clip.id for clip in clips])
+        return [self.answer(clip) for clip in clips]
+
+
+class Returns:
+    """Returns the same thing whatever it is asked."""
+
+    def __init__(self, returned: Any) -> None:
+        self.returned = returned
+
+    def score(self, clips: Sequence[Clip]) -> list[Score]:
+        return self.returned
+
+
+def run(videos: Sequence[Video], folder: Path, model: Any, maker: dict[str, Any] = MAKER) -> list[dict[str, Any]]:
+    return score_videos(videos, folder, model, maker, frames=2, workers=1, show=Silent()).to_pylist()
+
+
+def test_a_dotted_path(module: str, videos: list[Video], tmp_path: Path) -> None:
+    rows = run(videos, tmp_path / "scores", load_class(f"{module}:Bright"))
+    assert [row["id"] for row in rows] == ["v0", "v1", "v2", "v3", "v4"]
+    # A lossless file of grey level 40 i.
+    assert [row["score"] for row in rows] == pytest.approx([1 + 4 * 40 * i / 255 for i in range(5)])
+    assert {row["status"] for row in rows} == {"ok"}
+
+
+@pytest.mark.parametrize("dotted", ["statistic", "their.module", ":Class", "module:", ".relative:Class", ""])
+def test_a_name_that_is_no_dotted_path(dotted: str) -> None:
+    with pytest.raises(ModelError, match=r"package\.module:Class"):
+        load_class(dotted)
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("nowhere_{0}:Bright", "No module named.*PYTHONPATH"),
+        ("{0}:Brigth", "Brigth.*PYTHONPATH"),
+        ("{0}_without_torch:Bright", "No module named 'a_package_nobody_has'"),
+        ("{0}:NoScore", r"no method score\(clips\)"),
+        ("{0}:NeedsFile", "without arguments failed with TypeError: .*'path'"),
+        ("{0}:Broken", "failed with OSError: no weights at /models"),
+        ("{0}:NUMBER", "failed with TypeError: 'int' object is not callable"),
+    ],
+)
+def test_a_class_that_cannot_be_used(module: str, what: str, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        load_class(what.format(module))
+
+
+def test_a_model_that_raises_on_one_clip_loses_that_one_only(videos: list[Video], tmp_path: Path) -> None:
+    def answer(clip: Clip) -> Score:
+        if clip.id == "v2":
+            raise RuntimeError("out of memory")
+        return Score(clip.id, 4.0, text="fine", spread=0.5)
+
+    rows = {row.pop("id"): row for row in run(videos, tmp_path / "scores", Recorder(answer))}
+    failed = rows.pop("v2")
+    assert failed == {
+        "score": None,
+        "status": "failed",
+        "text": "RuntimeError: out of memory",
+        "spread": None,
+        "expected": None,
+    }
+    assert set(rows) == {"v0", "v1", "v3", "v4"}
+    assert all(
+        row == {"score": 4.0, "status": "ok", "text": "fine", "spread": 0.5, "expected": None} for row in rows.values()
+    )
+
+
+def test_a_generator_that_raises_half_way(videos: list[Video], tmp_path: Path) -> None:
+    class Yields:
+        def score(self, clips):
+            for clip in clips:
+                if clip.id == "v1":
+                    raise ValueError("odd")
+                yield Score(clip.id, 2.0)
+
+    assert [row["status"] for row in run(videos[:3], tmp_path / "scores", Yields())] == ["ok", "failed", "ok"]
+
+
+@pytest.mark.parametrize(
+    "returned",
+    [None, 3.5, [], [3.5, 3.5], [Score("v0", 1.0)], [Score("v1", 1.0), Score("v0", 1.0)], {"v0": 1.0, "v1": 2.0}],
+)
+def test_something_else_than_a_score_a_clip(returned: Any, videos: list[Video], tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"Returns\.score must return one Score a clip, in order; found"):
+        run(videos[:2], tmp_path / "scores", Returns(returned))
+
+
+@pytest.mark.parametrize(
+    "score",
+    [
+        Score("v0", float("nan")),
+        Score("v0", float("inf")),
+        Score("v0", None),
+        Score("v0", "4.5"),  # type: ignore[arg-type]
+        Score("v0", 3.0, "unparsable"),
+        Score("v0", None, "lost"),  # type: ignore[arg-type]
+        Video("v0", None),
+    ],
+)
+def test_a_score_that_is_none(score: Any, videos: list[Video], tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="a finite number and the status 'ok'"):
+        run(videos[:1], tmp_path / "scores", Returns([score]))
+
+
+def test_numpy_numbers_are_numbers(videos: list[Video], tmp_path: Path) -> None:
+    rows = run(videos[:1], tmp_path / "scores", Returns([Score("v0", np.float32(2.5))]))
+    assert rows[0]["score"] == 2.5
+
+
+def test_an_unparsable_answer_is_kept_as_one(videos: list[Video], tmp_path: Path) -> None:
+    rows = run(videos[:1], tmp_path / "scores", Returns([Score("v0", None, "unparsable", "I like it")]))
+    assert rows == [
+        {"id": "v0", "score": None, "status": "unparsable", "text": "I like it", "spread": None, "expected": None}
+    ]
+
+
+def test_a_video_that_cannot_be_decoded(videos: list[Video], tmp_path: Path) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no film at all" * 100)
+    model = Recorder()
+    rows = run([videos[0], Video("broken", broken), Video("nowhere", None)], tmp_path / "scores", model)
+    assert [(row["id"], row["status"], row["score"]) for row in rows] == [
+        ("v0", "ok", 3.0),
+        ("broken", "undecodable", None),
+        ("nowhere", "undecodable", None),
+    ]
+    assert "no path" in rows[2]["text"]
+    assert rows[1]["text"]
+    assert model.calls == [["v0"]]
+
+
+def test_a_model_is_not_called_when_nothing_can_be_decoded(tmp_path: Path) -> None:
+    model = Recorder()
+    assert run([Video("a", None)], tmp_path / "scores", model)[0]["status"] == "undecodable"
+    assert model.calls == []
+
+
+def test_rows_that_are_there_are_not_asked_for_again(videos: list[Video], tmp_path: Path) -> None:
+    first, second, third = Recorder(), Recorder(lambda clip: Score(clip.id, 1.0)), Recorder()
+    run(videos[1:3], tmp_path / "scores", first)
+    rows = run(videos, tmp_path / "scores", second)
+    assert first.calls == [["v1", "v2"]]
+    assert second.calls == [["v0", "v3", "v4"]]
+    assert {row["id"]: row["score"] for row in rows} == {"v0": 1, "v1": 3, "v2": 3, "v3": 1, "v4": 1}
+    assert run(videos, tmp_path / "scores", third) == rows
+    assert third.calls == []
+
+
+def test_what_was_scored_before_a_wrong_answer_is_kept(videos: list[Video], tmp_path: Path) -> None:
+    many = [Video(f"w{i:02d}", videos[i % 5].path) for i in range(BATCH + 3)]
+    wrong = Recorder(lambda clip: 3.0 if clip.id == many[-1].id else Score(clip.id, 2.0))
+    with pytest.raises(ModelError):
+        run(many, tmp_path / "scores", wrong)
+    model = Recorder()
+    rows = run(many, tmp_path / "scores", model)
+    assert model.calls == [[video.id for video in many[BATCH:]]]
+    assert [row["score"] for row in rows] == [2.0] * BATCH + [3.0] * 3
+
+
+def test_another_model_s_folder_is_refused(videos: list[Video], tmp_path: Path) -> None:
+    run(videos[:1], tmp_path / "scores", Recorder())
+    with pytest.raises(TableError, match="'test' there, 'other' now"):
+        run(videos[:1], tmp_path / "scores", Recorder(), {**MAKER, "model": "other"})

@@ -1,0 +1,101 @@
+import numpy as np
+import pytest
+import torch
+
+from mdsvqa.models.vlm import prompts
+from mdsvqa.models.vlm.families.qwen2_5_vl import Normalisation, SeenClip, Sight, collate, sampling_of, see, seen_size
+from mdsvqa.videos.clip import Clip
+from mdsvqa.videos.decoding import Undecodable
+
+pytest.importorskip("transformers")
+
+from mdsvqa.models.transformers_vision import Qwen2VLVideoProcessor
+from mdsvqa.models.vlm.families.qwen2_5_vl import tokenise_prompt
+from mdsvqa.models.vlm.tiny.model import make_processor
+
+CPU = torch.device("cpu")
+
+
+def a_clip(name: str, frames: int, height: int, width: int, rate: float = 2.0) -> Clip:
+    rng = np.random.default_rng(len(name) + frames)
+    pictures = rng.integers(0, 256, (frames, 3, height, width), dtype=np.uint8)
+    return Clip(name, pictures, np.arange(frames) / rate, fps=24.0, duration=frames / rate)
+
+
+@pytest.fixture(scope="module")
+def processor():
+    return make_processor(pixels=24 * 28 * 28)
+
+
+@pytest.mark.parametrize("size", [(1080, 1920), (720, 1280), (2160, 3840), (180, 320), (97, 1001), (28, 28), (1, 150)])
+@pytest.mark.parametrize("frames", [2, 40, 768])
+def test_sizes_are_those_of_transformers_video_processor(size: tuple[int, int], frames: int) -> None:
+    sight = Sight()
+    theirs = Qwen2VLVideoProcessor(
+        size={"shortest_edge": sight.fewest_pixels, "longest_edge": sight.most_pixels}, cap_pixels_per_frame=True
+    )
+    video = torch.zeros(1, frames, 3, *size, dtype=torch.uint8, device="meta")
+    resized = theirs.resize(
+        video, theirs.size, theirs.resample, factor=28, temporal_factor=2, cap_pixels_per_frame=True
+    )
+    assert seen_size(*size, frames, sight) == tuple(resized.shape[-2:])
+
+
+def test_a_batch_equals_what_the_processor_makes_of_it(processor) -> None:
+    clips = [a_clip("a", 4, 90, 160), a_clip("bb", 3, 200, 120, rate=1.0), a_clip("ccc", 1, 56, 56)]
+    side = 24 * 28 * 28
+    sight = Sight(most_pixels=side, fewest_pixels=side)
+    seen = [see(clip, sight) for clip in clips]
+    prompt = tokenise_prompt(processor, prompts.QUALITY)
+    ours = collate(
+        seen,
+        [prompt] * 3,
+        video_token=processor.video_token_id,
+        pad_token=processor.tokenizer.pad_token_id,
+        normalisation=Normalisation.of(processor.video_processor),
+        patch=14,
+        span=2,
+        device=CPU,
+    )
+    content = [{"type": "video"}, {"type": "text", "text": prompts.QUALITY}]
+    text = processor.apply_chat_template(
+        [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
+    )
+    metadata = [
+        {"fps": 1 / np.diff(c.timestamps).mean() if len(c.frames) > 1 else c.fps, "total_num_frames": len(c.frames)}
+        for c in clips
+    ]
+    theirs = processor(
+        text=[text] * 3,
+        videos=[torch.from_numpy(clip.frames) for clip in clips],
+        video_metadata=metadata,
+        padding=True,
+        padding_side="left",
+        do_sample_frames=False,
+        return_tensors="pt",
+    )
+    assert set(ours) == set(theirs) - {"video_metadata"}
+    for name in ("input_ids", "attention_mask", "mm_token_type_ids", "video_grid_thw"):
+        assert torch.equal(ours[name].long(), theirs[name].long()), name
+    assert torch.allclose(ours["pixel_values_videos"], theirs["pixel_values_videos"], rtol=0, atol=1e-6)
+    assert torch.allclose(ours["second_per_grid_ts"].float(), torch.as_tensor(theirs["second_per_grid_ts"]).float())
+
+
+def test_a_frame_that_is_too_narrow_is_undecodable() -> None:
+    found = see(a_clip("thin", 2, 1, 300), Sight())
+    assert isinstance(found, Undecodable)
+    assert "200 times" in found.reason
+
+
+def test_an_odd_number_of_frames_repeats_the_last_one() -> None:
+    found = see(a_clip("odd", 3, 56, 56), Sight(most_pixels=56 * 56, fewest_pixels=56 * 56))
+    assert isinstance(found, SeenClip)
+    assert found.frames.shape == (4, 3, 56, 56)
+    assert np.array_equal(found.frames[2], found.frames[3])
+    assert found.tokens == 2 * 4
+    assert found.seconds_per_grid == pytest.approx(1.0)
+
+
+def test_a_number_of_frames_wins_over_a_rate() -> None:
+    assert sampling_of(Sight(frames=3)).frames == 3
+    assert (sampling_of(Sight()).rate, sampling_of(Sight()).at_least, sampling_of(Sight()).at_most) == (2.0, 4, 768)

@@ -1,0 +1,43 @@
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from mdsvqa.models.base import Score
+from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip, Sight
+from mdsvqa.models.vlm.table_scoring import WINDOW, score_with_reader
+from mdsvqa.runtime.progress import Silent
+from mdsvqa.videos.manifest import load_videos
+
+
+class Reader:
+    """Scores every clip 3, and fails on some."""
+
+    def __init__(self, failing: set[str]) -> None:
+        self.sight = Sight(frames=1, rate=None, most_pixels=56 * 56, fewest_pixels=56 * 56)
+        self.failing = failing
+        self.sizes: list[int] = []
+
+    def read(self, clips: Sequence[SeenClip], progress: Callable[[int], None] = lambda more: None) -> list[Score]:
+        self.sizes.append(len(clips))
+        progress(len(clips))
+        return [Score(c.id, None, "failed", "away") if c.id in self.failing else Score(c.id, 3.0) for c in clips]
+
+
+def test_videos_without_a_score_are_tried_again_in_their_places_and_by_windows(
+    small_corpus: Path, tmp_path: Path
+) -> None:
+    videos = load_videos(small_corpus)[:40]
+    lost = replace(videos[1], path=None)
+    first = Reader({video.id for video in videos[2:]})
+    table, clock = score_with_reader([videos[0], lost, *videos[2:]], tmp_path, first, {"step": "s"}, 0, Silent())
+    assert [row["status"] for row in table.to_pylist()] == ["ok", "undecodable", *["failed"] * 38]
+    assert clock.videos == 40
+    second = Reader(set())
+    table, _ = score_with_reader(videos, tmp_path, second, {"step": "s"}, 0, Silent())
+    rows = table.to_pylist()
+    assert [row["id"] for row in rows] == [video.id for video in videos]
+    assert {row["status"] for row in rows} == {"ok"}
+    assert second.sizes == [WINDOW, 39 - WINDOW]
+    third = Reader(set())
+    assert score_with_reader(videos, tmp_path, third, {"step": "s"}, 0, Silent())[0].to_pylist() == rows
+    assert sum(third.sizes) == 0

@@ -1,0 +1,224 @@
+"""Tables that people hand in: what is in the file is what comes out, and every refusal says where and why."""
+
+import csv
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mdsvqa.runtime.errors import InputError
+from mdsvqa.runtime.results import FEATURES, SCORES, ResultTable
+from mdsvqa.runtime.user_tables import ColumnError, Columns, read_columns
+
+Put = Callable[..., Path]
+
+
+@pytest.fixture
+def put(tmp_path: Path) -> Put:
+    def write(content: str | bytes, name: str = "t.csv") -> Path:
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write
+
+
+def test_csv_as_spreadsheets_write_it(put: Put) -> None:
+    content = '\ufeffid, score ,text\r\n0012,3.50,"a ""good"", clear\r\nclip"\r\n8171831850, 4 ,\r\n\r\nb.mp4,,nan\r\n'
+    table = read_columns(put(content))
+    assert len(table) == 3
+    assert list(table.cells) == ["id", "score", "text"]
+    assert table.ids() == ["0012", "8171831850", "b.mp4"]
+    assert table.column("text") == ['a "good", clear\r\nclip', None, "nan"]
+    np.testing.assert_array_equal(table.numbers("score"), [3.5, 4.0, np.nan])
+
+
+@pytest.mark.parametrize("empty", ["", " ", "nan", "NaN", "NA", "null", "None"])
+def test_empty_numbers(put: Put, empty: str) -> None:
+    assert np.isnan(read_columns(put(f"id,score\na,{empty}\n")).numbers("score")).all()
+
+
+@pytest.mark.parametrize("cell", ["good", "inf", "-inf", "1e999", "3,5", "4/5", "1..2"])
+def test_cells_that_are_no_number(put: Put, cell: str) -> None:
+    table = read_columns(put(f'id,score\na,1\nb,"{cell}"\n'))
+    with pytest.raises(ColumnError, match=r"t\.csv, row 2, column score: found '.*', expected a number or nothing"):
+        table.numbers("score")
+
+
+def test_numbers_of_other_types(put: Put) -> None:
+    rows = [
+        {"id": 1, "mos": 3},
+        {"id": "2", "mos": "4.5"},
+        {"id": 3, "mos": math.nan},
+        {"id": 4, "mos": None},
+        {"id": 5},
+    ]
+    table = read_columns(put("\n".join(json.dumps(row) for row in rows), "t.jsonl"))
+    np.testing.assert_array_equal(table.numbers("mos"), [3, 4.5, np.nan, np.nan, np.nan])
+    for wrong in ([1], {"a": 1}, 10**400):
+        table = read_columns(put(json.dumps({"id": 1, "mos": wrong}), "w.jsonl"))
+        with pytest.raises(ColumnError, match="row 1, column mos"):
+            table.numbers("mos")
+
+
+def test_tab_separated(put: Put) -> None:
+    assert read_columns(put("name\tmos\na,b\t3\n", "t.TSV")).ids() == ["a,b"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("id,score\na,1\nb\n", r"row 2: found 1 cells, expected 2"),
+        ("id,score\na,1,,5\n", r"row 1: found 4 cells, expected 2"),
+        ("id,score,score\na,1,2\n", r"column 'score' is there twice"),
+        ('id,score\na,1\nb,"2"3\n', r"t\.csv, line 3: not valid CSV"),
+        ('id,"score"s\na,1\n', r"t\.csv, line 1: not valid CSV"),
+        ('id,score\n"a,1\n', r"t\.csv, line 2: not valid CSV \(unexpected end of data\)"),
+        ("id,score\n", "has no rows"),
+        ("", "has no rows"),
+        ("id,score\na\xe9,1\n".encode("latin-1"), r"t\.csv: cannot be read \('utf-8' codec"),
+    ],
+)
+def test_refused_csv(put: Put, content: str | bytes, message: str) -> None:
+    with pytest.raises(ColumnError, match=message):
+        read_columns(put(content))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"id": 1}\n\n{"id": }\n', r"t\.jsonl, line 3: not valid JSON \(Expecting value at column 8\)"),
+        ('{"id": 1}\n[1]\n', r"t\.jsonl, line 2: expected one JSON object, found '\[1\]'"),
+        ("\n", "has no rows"),
+        ("{}\n", "has no rows"),
+    ],
+)
+def test_refused_jsonl(put: Put, content: str, message: str) -> None:
+    with pytest.raises(ColumnError, match=message):
+        read_columns(put(content, "t.jsonl"))
+
+
+def test_refused_files(tmp_path: Path, put: Put) -> None:
+    with pytest.raises(ColumnError, match=r"gone\.csv: cannot be read .*No such file"):
+        read_columns(tmp_path / "gone.csv")
+    with pytest.raises(ColumnError, match=r"t\.xlsx: expected a result folder or a file ending in \.csv, \.tsv"):
+        read_columns(put("", "t.xlsx"))
+    with pytest.raises(ColumnError, match=r"t\.parquet: cannot be read"):
+        read_columns(put("PAR1", "t.parquet"))
+    with pytest.raises(InputError, match=r"not a result folder"):
+        read_columns(tmp_path)
+
+
+def test_ids(put: Put) -> None:
+    assert read_columns(put("name,id\na,b\n")).ids() == ["b"]
+    assert read_columns(put("name,mos\na,1\n")).ids() == ["a"]
+    with pytest.raises(ColumnError, match="id 'a' is in rows 1 and 3; ids are unique"):
+        read_columns(put("id,mos\na,1\nb,2\na,3\n")).ids()
+    with pytest.raises(ColumnError, match="row 2: the id is empty"):
+        read_columns(put("id,mos\na,1\n ,2\n")).ids()
+    with pytest.raises(ColumnError, match=r"has no column 'id'; found video, mos"):
+        read_columns(put("video,mos\na,1\n")).ids()
+
+
+def test_ids_differ_by_leading_zeros_only(put: Put) -> None:
+    assert read_columns(put("id\n0012\n12\n12.0\n1e1\n")).ids() == ["0012", "12", "12.0", "1e1"]
+
+
+def test_parquet(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"id": ["0012", None], "score": [1.5, None], "count": [8171831850, 2]}), path)
+    table = read_columns(path)
+    np.testing.assert_array_equal(table.numbers("score"), [1.5, np.nan])
+    assert table.numbers("count").tolist() == [8171831850.0, 2.0]
+    with pytest.raises(ColumnError, match="row 2: the id is empty"):
+        table.ids()
+    pq.write_table(pa.table({"id": [8171831850, 12]}), path)
+    assert read_columns(path).ids() == ["8171831850", "12"]
+    pq.write_table(pa.table({"id": pa.array([], pa.string())}), path)
+    with pytest.raises(ColumnError, match="has no rows"):
+        read_columns(path)
+
+
+def test_result_folder(tmp_path: Path) -> None:
+    with ResultTable(tmp_path, SCORES, {"step": "scores"}) as table:
+        table.append([{"id": "0012", "score": 2.5, "status": "ok"}])
+        table.append([{"id": "b", "score": None, "status": "failed"}])
+    found = read_columns(tmp_path)
+    assert found.ids() == ["0012", "b"]
+    np.testing.assert_array_equal(found.numbers("score"), [2.5, np.nan])
+    with pytest.raises(ColumnError, match=r"has no column 'mos'; found id, score, status, text, spread"):
+        found.numbers("mos")
+
+
+def test_damaged_result_folder(tmp_path: Path) -> None:
+    with ResultTable(tmp_path, FEATURES, {"step": "features"}) as table:
+        table.append([{"id": "a", "features": [1.0]}])
+    (tmp_path / "part-00000.parquet").write_bytes(b"PAR1")
+    with pytest.raises(InputError, match=r"part-00000\.parquet: cannot be read"):
+        read_columns(tmp_path)
+
+
+def test_no_columns() -> None:
+    assert len(Columns(Path("x"), {})) == 0
+
+
+CELL = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
+NAMES = st.lists(CELL.map(str.strip).filter(bool), min_size=1, max_size=4, unique=True)
+ROWS = NAMES.flatmap(
+    lambda names: st.tuples(
+        st.just(names), st.lists(st.lists(CELL, min_size=len(names), max_size=len(names)), min_size=1, max_size=6)
+    )
+)
+
+
+@settings(deadline=None)
+@given(ROWS, st.sampled_from(["\n", "\r\n"]), st.booleans(), st.sampled_from([".csv", ".tsv"]))
+def test_csv_round_trip(
+    tmp_path_factory: pytest.TempPathFactory, table: tuple[list[str], list[list[str]]], end: str, bom: bool, kind: str
+) -> None:
+    names, rows = table
+    path = tmp_path_factory.mktemp("c") / f"t{kind}"
+    with path.open("w", newline="", encoding="utf-8-sig" if bom else "utf-8") as file:
+        writer = csv.writer(file, "excel" if kind == ".csv" else "excel-tab", lineterminator=end, quoting=csv.QUOTE_ALL)
+        writer.writerows([names, *rows])
+    found = read_columns(path)
+    assert list(found.cells) == names
+    for place, name in enumerate(names):
+        assert found.column(name) == [row[place].strip() or None for row in rows]
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.dictionaries(CELL, CELL | st.none() | st.floats(allow_nan=False) | st.integers(), min_size=1), min_size=1
+    )
+)
+def test_jsonl_round_trip(tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, object]]) -> None:
+    path = tmp_path_factory.mktemp("j") / "t.jsonl"
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\r\n" for row in rows), encoding="utf-8", newline="")
+    found = read_columns(path)
+    assert set(found.cells) == {name for row in rows for name in row}
+    for name in found.cells:
+        assert found.column(name) == [row.get(name) for row in rows]
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=8))
+def test_numbers_round_trip(tmp_path_factory: pytest.TempPathFactory, values: list[float]) -> None:
+    path = tmp_path_factory.mktemp("n") / "t.csv"
+    path.write_text("id,score\n" + "".join(f"{place},{value!r}\n" for place, value in enumerate(values)))
+    assert read_columns(path).numbers("score").tolist() == values
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_a_csv_of_any_separator(put: Put, mark: str) -> None:
+    table = read_columns(put(mark.join(["id", "mos"]) + "\r\n" + mark.join(["a", "3.5"]) + "\r\n"))
+    assert table.ids() == ["a"]
+    assert table.numbers("mos").tolist() == [3.5]

@@ -1,0 +1,107 @@
+"""Processes here and a Ray cluster: the same results, and none lost when a worker is killed."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Thread
+from time import monotonic, sleep
+
+import numpy as np
+import pytest
+
+from mdsvqa.runtime.errors import InputError
+from mdsvqa.study.rehearsal.contenders import contenders
+from mdsvqa.study.rehearsal.engines import engine
+from mdsvqa.study.rehearsal.repeats import Job, Result, Stage, run_repeat
+
+RULES = contenders(["k-means", "mds", "facility-location"], [3.0], ["standard"], ["content"])
+JOBS = [Job("part", np.arange(45), np.arange(45, 90), repeat, RULES, [5]) for repeat in range(6)]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[object]:
+    """A local cluster of two workers."""
+    ray = pytest.importorskip("ray", reason="needs Ray")
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    ray.init(num_cpus=2, log_to_driver=False, include_dashboard=False)
+    yield ray
+    ray.shutdown()
+
+
+def plain(stage: Stage) -> list[list[Result]]:
+    return [run_repeat(stage, job) for job in JOBS]
+
+
+def test_processes_here_give_what_one_process_gives(stage: Stage) -> None:
+    assert list(engine("local", stage, 2)(JOBS)) == plain(stage)
+
+
+def test_a_cluster_gives_the_same(stage: Stage, cluster: object) -> None:
+    assert list(engine("ray", stage, 0)(JOBS)) == plain(stage)
+
+
+def test_jobs_are_read_as_there_is_room(stage: Stage, cluster: object) -> None:
+    read = 0
+
+    def jobs() -> Iterator[Job]:
+        nonlocal read
+        for job in JOBS:
+            read += 1
+            yield job
+
+    results = engine("ray", stage, 0)(jobs())
+    next(results)
+    assert read <= 5
+    results.close()  # type: ignore[attr-defined]
+
+
+def workers_of(ray) -> list[int]:
+    """Process ids of the cluster's workers that are at a repeat."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (folder / "cmdline").read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        if command.startswith("ray::_repeat"):
+            found.append(int(folder.name))
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="finds workers by /proc")
+def test_a_worker_killed_in_the_middle_loses_nothing(stage: Stage, cluster: object) -> None:
+    killed = []
+
+    def kill_one() -> None:
+        ends = monotonic() + 60
+        while not killed and monotonic() < ends:
+            for worker in workers_of(cluster)[:1]:
+                os.kill(worker, signal.SIGKILL)
+                killed.append(worker)
+            sleep(0.05)
+
+    killer = Thread(target=kill_one)
+    killer.start()
+    found = list(engine("ray", stage, 0)(JOBS))
+    killer.join()
+    assert killed
+    assert found == plain(stage)
+
+
+def test_an_address_where_no_cluster_is(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray", reason="needs Ray")
+
+    def refuse(**_: object) -> None:
+        raise ConnectionError("Failed to connect to GCS at 127.0.0.1:1")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", refuse)
+    with pytest.raises(InputError, match=r"no cluster at 127.0.0.1:1"):
+        next(engine("ray", stage, 0, "127.0.0.1:1")(JOBS))
+
+
+def test_without_ray_it_says_what_to_install(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    with pytest.raises(InputError, match=r"mdsvqa\[ray\]"):
+        next(engine("ray", stage, 0)(JOBS))
