@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from mdsvqa.models.encoders.encoders import VisionEncoder, find_encoder, load_encoder
 from mdsvqa.models.encoders.pixels import Pixels, Preparation
+from mdsvqa.models.settings import ContentSettings
 from mdsvqa.models.transformers_vision import (
     AutoImageProcessor,
     CLIPImageProcessor,
@@ -37,7 +38,6 @@ from mdsvqa.models.transformers_vision import (
     CLIPVisionModelWithProjection,
 )
 from mdsvqa.runtime.workers import map_ahead
-from mdsvqa.study.config import ContentSettings
 from mdsvqa.study.data import cores
 from mdsvqa.videos.sweep import SHARD
 

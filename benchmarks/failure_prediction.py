@@ -26,13 +26,13 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from mdsvqa.difficulty.base import Source, Videos
-from mdsvqa.difficulty.catalogue import PREDICTORS, RULES
+from mdsvqa.difficulty.catalogue import BASELINES, PREDICTORS
 from mdsvqa.difficulty.choice import Validated, best_predictor, cross_validate
 from mdsvqa.difficulty.errors import place_scores
+from mdsvqa.difficulty.settings import DifficultySettings, ErrorName
 from mdsvqa.evaluation.failure import FailureEvaluation, draw_subsets, evaluate_difficulty, subset_figures
 from mdsvqa.evaluation.metrics import srcc
 from mdsvqa.runtime.user_tables import read_columns
-from mdsvqa.study.config import DifficultySettings, ErrorName
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -100,7 +100,7 @@ def out_of_fold(corpus: Corpus, fold: Codes, kind: ErrorName, names: Sequence[st
         videos = corpus.videos.take(held_out)
         source = Source.of(corpus.videos.take(known), corpus.mos[known], one_study[known], settings, seed=0)
         for name in names:
-            difficulty[name][held_out] = {**PREDICTORS, **RULES}[name](source, videos, settings, int(code))
+            difficulty[name][held_out] = {**PREDICTORS, **BASELINES}[name].predict(source, videos, settings, int(code))
         placed = place_scores(kind, videos.score, source.videos.score, source.mos, source.dataset)
         error[held_out] = np.abs(placed - corpus.mos[held_out])
     return difficulty, error

@@ -21,14 +21,15 @@ from rich.progress import track
 from rich.table import Table
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from mdsvqa.difficulty.catalogue import PREDICTORS, RULES
+from mdsvqa.difficulty.catalogue import BASELINES, PREDICTORS
 from mdsvqa.difficulty.choice import best_predictor, cross_validate
 from mdsvqa.difficulty.errors import measured_errors
 from mdsvqa.difficulty.prediction import refitted_source
+from mdsvqa.difficulty.settings import DifficultySettings, ErrorName
 from mdsvqa.evaluation.metrics import srcc
+from mdsvqa.models.settings import FinetuningSettings
 from mdsvqa.models.statistical.finetune import train
 from mdsvqa.models.statistical.kernel_model import LabeledFeatures
-from mdsvqa.study.config import DifficultySettings, ErrorName, FinetuningSettings
 from real_domains import NAMES, load, split
 
 KINDS: tuple[ErrorName, ...] = ("raw", "calibrated")
@@ -52,8 +53,8 @@ def one_seed(data: Path, source_name: str, target_name: str, seed: int) -> tuple
     one_study = np.zeros(len(target), np.int64)
     errors = [measured_errors(kind, score, target_mos, one_study) for kind in KINDS]
     found = {}
-    for name, rule in {**PREDICTORS, **RULES}.items():
-        difficulty = rule(source, pool, settings, seed)
+    for name, rule in {**PREDICTORS, **BASELINES}.items():
+        difficulty = rule.predict(source, pool, settings, seed)
         found[name] = [srcc(difficulty, error) for error in errors]
     return found, best_predictor(cross_validate(source, settings, seed))
 

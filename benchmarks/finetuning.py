@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from mdsvqa.models.checkpoints import Checkpoint
+from mdsvqa.models.settings import VlmFinetuning, VlmSettings
 from mdsvqa.models.training.adapter_trainer import Tuner
 from mdsvqa.models.training.clip_cache import ClipCache
 from mdsvqa.models.training.lora import add_lora
@@ -28,7 +29,6 @@ from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip, Sight
 from mdsvqa.models.vlm.reader import QwenModel
 from mdsvqa.models.vlm.tiny.model import make_model, make_processor
 from mdsvqa.runtime.progress import terminal
-from mdsvqa.study.config import VlmFinetuning, VlmSettings
 from mdsvqa.videos.video import Video
 from vlm_scoring import build_7b
 
@@ -69,12 +69,19 @@ def measure(objective: str, size: str, steps: int, batch: int, layers: int | Non
         model = make_model(processor.tokenizer)
         frames, side = 2, 224
     training = VlmFinetuning.model_validate(
-        {"objective": objective, "steps": steps, "batch": batch, "evaluations": steps, "watched": 1, "most_tokens": 128}
+        {
+            "objective": objective,
+            "steps": steps,
+            "batch_size": batch,
+            "evaluations": steps,
+            "watched": 1,
+            "max_new_tokens": 128,
+        }
     ).model_copy(update={"least_spread": 0.0, "least_formed": 0.0})
     adapted = add_lora(model, training.lora, 0)
     checkpoint = Checkpoint(adapted, processor, {})
     reader = QwenModel(checkpoint, VlmSettings(reading="expected"))
-    writer = QwenModel(checkpoint, VlmSettings(most_tokens=training.most_tokens))
+    writer = QwenModel(checkpoint, VlmSettings(max_new_tokens=training.max_new_tokens))
     count = max(4 * batch, 40)
     videos = [Video(str(k), Path(str(k)), "noise", "train", 1 + 4 * k / count) for k in range(count)]
     held_out = np.arange(count) < 6

@@ -24,12 +24,12 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from mdsvqa.cli.printing.study import progress
 from mdsvqa.models.ranking_loss import rank_correlation
+from mdsvqa.models.settings import VlmFinetuning, VlmSettings
 from mdsvqa.models.training.finetune import finetune_vlm
 from mdsvqa.models.vlm.load import score_with_vlm
 from mdsvqa.models.vlm.tiny.making import make_tiny_vlm
 from mdsvqa.models.vlm.tiny.training import TinyTraining
 from mdsvqa.runtime.progress import Show
-from mdsvqa.study.config import VlmFinetuning, VlmSettings
 from mdsvqa.study.data import cores
 from mdsvqa.videos.manifest import load_videos
 from mdsvqa.videos.simulated.corpus import make_corpus
@@ -46,7 +46,7 @@ def read_again(videos: Sequence[Video], folder: Path, base: Path, adapter: Path 
     """SRCC by data set and reading, and the share of well-formed replies."""
     figures = {}
     for reading in ("expected", "generate"):
-        settings = VlmSettings(reading=reading, adapter=str(adapter) if adapter else None, most_tokens=64)
+        settings = VlmSettings(reading=reading, adapter=str(adapter) if adapter else None, max_new_tokens=64)
         table = score_with_vlm(videos, folder / reading, str(base), settings, cores(0), show)
         rows = {row["id"]: row for row in table.to_pylist()}
         for name in ("source", "target"):
@@ -79,7 +79,7 @@ def figures_of(seed: int, folder: Path, labels: int, show: Show) -> dict[str, An
     seconds = 0.0
     for objective in ("fidelity", "grpo"):
         if objective == "grpo":
-            training = training.model_copy(update={"objective": "grpo", "most_tokens": 48})
+            training = training.model_copy(update={"objective": "grpo", "max_new_tokens": 48})
             timing = training.model_copy(update={"steps": 2, "evaluations": 1})
             course = finetune_vlm(source, new, [], folder / "timing", str(base), VlmSettings(), timing, cores(0), show)[
                 0

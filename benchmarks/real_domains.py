@@ -21,25 +21,22 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from mdsvqa.difficulty.catalogue import PREDICTORS
+from mdsvqa.difficulty.settings import DifficultySettings, ErrorName
 from mdsvqa.evaluation.metrics import srcc
 from mdsvqa.models.statistical.kernel_model import LabeledFeatures, fit_statistical
 from mdsvqa.models.statistical.standardise import Standardiser
 from mdsvqa.runtime.user_tables import read_columns
 from mdsvqa.runtime.workers import map_ahead
+from mdsvqa.selection.catalogue import EVERYTHING
+from mdsvqa.selection.catalogue import RULES as EVERY_RULE
 from mdsvqa.selection.distances.chamfer import Content
-from mdsvqa.study.config import (
-    ComparisonSettings,
-    DifficultySettings,
-    ErrorName,
-    PredictorName,
-    RuleName,
-    SelectionSettings,
-    StudyConfig,
-)
-from mdsvqa.study.loop import EVERYTHING, Pool, Setting, State, Trial, run_trials
+from mdsvqa.selection.settings import SelectionSettings
+from mdsvqa.study.config import ComparisonSettings, StudyConfig
+from mdsvqa.study.loop import Pool, Setting, State, Trial, run_trials
 
 Floats = NDArray[np.float64]
-RULES = ("random", *(rule for rule in get_args(RuleName) if rule != "random"), EVERYTHING)
+RULES = ("random", *(rule for rule in EVERY_RULE if rule != "random"), EVERYTHING)
 NAMES = {"youtube_ugc": "YouTube-UGC", "konvid_1k": "KoNViD-1k"}
 TEST_SHARE = 0.2
 
@@ -107,7 +104,7 @@ def main() -> None:
     parser.add_argument("--lambda", dest="lambda_", type=float, default=SelectionSettings().lambda_)
     parser.add_argument("--scale", default=SelectionSettings().scale, choices=("standard", "rank", "raw"))
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--predictor", default=DifficultySettings().predictor, choices=get_args(PredictorName))
+    parser.add_argument("--predictor", default=DifficultySettings().predictor, choices=("auto", *PREDICTORS))
     parser.add_argument("--error", default=DifficultySettings().error, choices=get_args(ErrorName))
     parser.add_argument("--rules", nargs="+", default=RULES, choices=RULES, help="random is among them in any case")
     parser.add_argument("--workers", type=int, default=2)

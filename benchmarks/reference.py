@@ -16,9 +16,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from mdsvqa.models.checkpoints import load_checkpoint
+from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.transformers_vision import Qwen2_5_VLForConditionalGeneration, quiet
 from mdsvqa.models.vlm.reader import QwenModel
-from mdsvqa.study.config import VlmSettings
 
 STACK = Path(__file__).parents[1] / "tests" / "reference_stack"
 BASE, ADAPTER = str(STACK / "base"), str(STACK / "adapter")

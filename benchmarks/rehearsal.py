@@ -34,7 +34,8 @@ from mdsvqa.models.statistical.standardise import Standardiser
 from mdsvqa.runtime.progress import Silent
 from mdsvqa.runtime.workers import map_ahead
 from mdsvqa.selection.distances.chamfer import Content
-from mdsvqa.study.config import ComparisonSettings, RehearsalSettings, SelectionSettings, StudyConfig
+from mdsvqa.selection.settings import SelectionSettings
+from mdsvqa.study.config import ComparisonSettings, RehearsalSettings, StudyConfig
 from mdsvqa.study.data import Material, cores
 from mdsvqa.study.rehearsal.run import Rehearsal, rehearse
 from mdsvqa.videos.video import Video

@@ -32,8 +32,8 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from mdsvqa.selection.base import Pool
 from mdsvqa.selection.distances.chamfer import Content
-from mdsvqa.selection.rules.mds import greedy_counted
-from mdsvqa.study.config import SelectionSettings
+from mdsvqa.selection.rules.mds import mds_counted
+from mdsvqa.selection.settings import SelectionSettings
 
 Floats = NDArray[np.float64]
 DIMS, LAMBDA = 512, 0.25
@@ -117,7 +117,7 @@ def against_plain(n: int, count: int, budget: int, settings: SelectionSettings) 
     times = []
     for _ in range(3):
         begin = time.perf_counter()
-        picks, computed = greedy_counted(pool, budget, settings)
+        picks, computed = mds_counted(pool, budget, settings)
         times.append(time.perf_counter() - begin)
     seconds = float(np.median(times))
     chosen, plain, estimated = plain_greedy(pool, budget)
@@ -149,7 +149,7 @@ def large(n: int, budget: int, folder: Path, settings: SelectionSettings) -> dic
         frames = np.load(path, mmap_mode="r")
     pool = pool_of(frames, count, 0)
     begin = time.perf_counter()
-    picks, computed = greedy_counted(pool, budget, settings)
+    picks, computed = mds_counted(pool, budget, settings)
     seconds = time.perf_counter() - begin
     assert len(picks) == budget
     return {"seconds": seconds, "share_computed": computed / (n * budget), "peak_gb": peak_bytes() / 1e9}
@@ -189,7 +189,7 @@ def main() -> None:
     # The first products of a process start its threads.
     warm = np.empty((60 * 8, DIMS), np.float16)
     fill(warm, 8, 1)
-    greedy_counted(pool_of(warm, 8, 1), 5, settings)
+    mds_counted(pool_of(warm, 8, 1), 5, settings)
     device = "cpu"
     if arguments.device != "cpu" and torch.cuda.is_available():
         device = torch.cuda.get_device_name()

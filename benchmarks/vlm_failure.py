@@ -26,11 +26,13 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from mdsvqa.cli.printing.study import progress
-from mdsvqa.difficulty.catalogue import RULES
+from mdsvqa.difficulty.catalogue import BASELINES
 from mdsvqa.difficulty.prediction import refitted_source
+from mdsvqa.difficulty.settings import DifficultySettings, FailureTraining
 from mdsvqa.difficulty.vlm.predict import instability_of_vlm, predict_with_vlm
 from mdsvqa.difficulty.vlm.train import train_failure_predictor
 from mdsvqa.models.ranking_loss import rank_correlation
+from mdsvqa.models.settings import FinetuningSettings, VlmSettings
 from mdsvqa.models.statistical.extraction import extract_features
 from mdsvqa.models.statistical.finetune import train
 from mdsvqa.models.statistical.kernel_model import LabeledFeatures, fit_statistical
@@ -39,7 +41,6 @@ from mdsvqa.models.vlm.tiny.making import make_tiny_vlm
 from mdsvqa.models.vlm.tiny.training import TinyTraining
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import read_table
-from mdsvqa.study.config import DifficultySettings, FailureTraining, FinetuningSettings, VlmSettings
 from mdsvqa.study.data import cores
 from mdsvqa.study.steps import labeled_features
 from mdsvqa.videos.manifest import load_videos
@@ -51,7 +52,7 @@ VIDEOS, TINY_STEPS, FRAMES = 700, 110, 24
 SETTINGS = DifficultySettings(error="raw")
 # For a model of 0.6 million weights that was never asked the question.
 TRAINING = FailureTraining(
-    error="raw", learning_rate=3e-4, warmup=0.2, batch=32, evaluations=10, patience=10, format_weight=0.1
+    error="raw", learning_rate=3e-4, warmup=0.2, batch_size=32, evaluations=10, patience=10, format_weight=0.1
 )
 # Steps of REINFORCE by which its time a step is measured.
 TIMED = 6
@@ -133,7 +134,11 @@ def rules_of(
 
     own = np.array([scores[video.id] for video in held_out], np.float64)
     source, pool = refitted_source(labeled, others.features, own, refit, SETTINGS, seed)
-    found = {name: rule(source, pool, SETTINGS, seed) for name, rule in RULES.items() if name != "noise-stability"}
+    found = {
+        name: rule.predict(source, pool, SETTINGS, seed)
+        for name, rule in BASELINES.items()
+        if name != "noise-stability"
+    }
     for name in ("mc-dropout", "noise-stability"):
         rated = instability_of_vlm(
             name, held_out, folder / name, str(model), VlmSettings(), SETTINGS, workers, show, overwrite=True

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from mdsvqa.models.checkpoints import Checkpoint, load_checkpoint
+from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.transformers_vision import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 from mdsvqa.models.vlm import prompts
 from mdsvqa.models.vlm.answers import parse_answer
@@ -28,7 +29,6 @@ from mdsvqa.models.vlm.reader import QwenModel
 from mdsvqa.models.vlm.table_scoring import score_with_reader
 from mdsvqa.models.vlm.tiny.model import make_processor
 from mdsvqa.runtime.progress import terminal
-from mdsvqa.study.config import VlmSettings
 from mdsvqa.study.demo import SECONDS, make_demo_vlm
 from mdsvqa.videos.clip import Clip
 from mdsvqa.videos.decoding import Sampling, decode_all
@@ -100,13 +100,13 @@ def tiny(count: int, repeats: int, workers: int) -> dict[str, Any]:
         clips = [clip for _, clip in decode_all(videos[:count], frames, workers) if isinstance(clip, Clip)]
         seconds = median_times(
             {
-                "plain": lambda: plain_loop(checkpoint, clips, settings.most_tokens, exactly=False),
+                "plain": lambda: plain_loop(checkpoint, clips, settings.max_new_tokens, exactly=False),
                 "batched": lambda: generate.score(clips),
                 "expected": lambda: expected.score(clips),
             },
             repeats,
         )
-        plain = plain_loop(checkpoint, clips, settings.most_tokens, exactly=False)
+        plain = plain_loop(checkpoint, clips, settings.max_new_tokens, exactly=False)
         batched = generate.score(clips)
         same = np.mean([a == b.score for a, b in zip(plain, batched, strict=True)])
         written = [len(checkpoint.processor.tokenizer(score.text or "")["input_ids"]) for score in batched]
@@ -141,7 +141,7 @@ def seven_billion(count: int, repeats: int, layers: int | None) -> dict[str, Any
         Clip(str(k), rng.integers(0, 256, (40, 3, 1080, 1920), np.uint8), np.arange(40) / 2, 30.0, 20.0)
         for k in range(count)
     ]
-    settings = VlmSettings(most_tokens=tokens)
+    settings = VlmSettings(max_new_tokens=tokens)
     generate = QwenModel(checkpoint, settings)
     # Random weights never end an answer: exactly as many tokens as asked for, as in the plain loop.
     model.generation_config.eos_token_id = None

@@ -83,9 +83,9 @@ def test_the_floors_inside_the_room_of_models() -> None:
         if parts[0] != "models" or parts in (("models", "open"), ("models", "doctor")):
             continue
         for target in imports(path):
-            if target[:1] == ("models",) and len(target) > 1 and floor(target) != floor(parts):
-                if floor(target) not in INSIDE_MODELS[floor(parts)]:
-                    wrong.append(f"{'/'.join(parts)} -> {'.'.join(target)}")
+            inside = target[:1] == ("models",) and len(target) > 1 and floor(target) != floor(parts)
+            if inside and floor(target) not in INSIDE_MODELS[floor(parts)]:
+                wrong.append(f"{'/'.join(parts)} -> {'.'.join(target)}")
     assert wrong == []
 
 

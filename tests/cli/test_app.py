@@ -234,7 +234,7 @@ def test_score_by_a_vision_language_model_reads_both_ways_and_names_what_does_no
     (videos / "empty.mp4").touch()
     arguments = ("score", videos, "--model", tiny_vlm, "--workers", 1)
     for read in ("generate", "expected"):
-        found = answer(capsys, *arguments, "--read", read, "--out", tmp_path / read, "--most-tokens", 48)
+        found = answer(capsys, *arguments, "--read", read, "--out", tmp_path / read, "--max-new-tokens", 48)
         assert found["videos"] == 6
         assert {"id": "empty.mp4", "reason": "empty file (0 bytes)"} in found["failures"]
     assert found["ok"] == 5

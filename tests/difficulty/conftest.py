@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mdsvqa.difficulty.base import Source, Videos
-from mdsvqa.study.config import DifficultySettings
+from mdsvqa.difficulty.settings import DifficultySettings
 
 MakeSource = Callable[..., Source]
 SETTINGS = DifficultySettings(trees=30, error="raw")

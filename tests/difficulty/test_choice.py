@@ -5,8 +5,9 @@ import pytest
 from scipy.stats import spearmanr
 
 from mdsvqa.difficulty import choice
+from mdsvqa.difficulty.base import Predictor
 from mdsvqa.difficulty.choice import Validated, best_predictor, content_groups, cross_validate
-from mdsvqa.study.config import DifficultySettings
+from mdsvqa.difficulty.settings import DifficultySettings
 
 SETTINGS = DifficultySettings(trees=10)
 
@@ -28,7 +29,7 @@ def test_no_predictor_sees_the_group_it_is_judged_on(make_source, monkeypatch: p
         seen.append((set(known.videos.score), set(pool.score)))
         return pool.features[:, 1]
 
-    monkeypatch.setattr(choice, "PREDICTORS", {"recording": recording})
+    monkeypatch.setattr(choice, "PREDICTORS", {"recording": Predictor("recording", recording, "")})
     (found,) = cross_validate(source, SETTINGS, 0)
     assert len(seen) == 5
     assert all(not known & held_out and len(known | held_out) == 60 for known, held_out in seen)

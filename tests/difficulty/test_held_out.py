@@ -3,7 +3,7 @@
 import numpy as np
 
 from mdsvqa.difficulty.held_out import Labeled, external_source
-from mdsvqa.study.config import DifficultySettings
+from mdsvqa.difficulty.settings import DifficultySettings
 
 SETTINGS = DifficultySettings(held_out=10, error="raw")
 

@@ -19,8 +19,8 @@ from mdsvqa.difficulty.prediction import (
     usual_predictor,
     write_choice,
 )
+from mdsvqa.difficulty.settings import DifficultySettings
 from mdsvqa.models.statistical.kernel_model import LabeledFeatures
-from mdsvqa.study.config import DifficultySettings
 
 Floats = NDArray[np.float64]
 # The default prior is for sixty features that transfer badly; here one of four is the whole truth.

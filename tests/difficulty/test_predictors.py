@@ -10,7 +10,7 @@ from mdsvqa.difficulty.forest import forest
 from mdsvqa.difficulty.rank_average import rank_average
 from mdsvqa.difficulty.ranker import few_inputs, linear
 from mdsvqa.difficulty.second_opinion import expected_size, second_opinion
-from mdsvqa.study.config import DifficultySettings
+from mdsvqa.difficulty.settings import DifficultySettings
 
 SETTINGS = DifficultySettings(trees=30)
 
@@ -18,7 +18,7 @@ SETTINGS = DifficultySettings(trees=30)
 @pytest.mark.parametrize(("name", "least"), [("forest", 0.5), ("second-opinion", 0.85), ("rank-average", 0.5)])
 def test_finds_errors_of_either_sign(name: str, least: float, make_source) -> None:
     source, pool = make_source(200), make_source(150, seed=1)
-    found = PREDICTORS[name](source, pool.videos, SETTINGS, 0)
+    found = PREDICTORS[name].predict(source, pool.videos, SETTINGS, 0)
     assert spearmanr(found, pool.error).statistic > least
     # Which is more than a line can find in a feature that counts by its size.
     for line in (few_inputs, linear):
@@ -31,7 +31,7 @@ def test_every_predictor_is_finite_and_deterministic(name: str, kind: str, make_
     settings = DifficultySettings(trees=5, error=kind)
     source, pool = make_source(40, datasets=3, settings=settings), make_source(12, seed=1).videos
     source.videos.features[3, 1] = np.nan
-    first, again = (PREDICTORS[name](source, pool, settings, 7) for _ in range(2))
+    first, again = (PREDICTORS[name].predict(source, pool, settings, 7) for _ in range(2))
     assert first.shape == (12,)
     assert np.isfinite(first).all()
     np.testing.assert_array_equal(first, again)

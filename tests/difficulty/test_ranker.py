@@ -10,8 +10,8 @@ from scipy.stats import spearmanr
 
 from mdsvqa.difficulty.base import NEIGHBOURS, Videos, distance_to_labeled
 from mdsvqa.difficulty.ranker import FailurePredictor, failure_inputs, fit_failure_predictor
+from mdsvqa.difficulty.settings import DifficultySettings
 from mdsvqa.models.statistical.standardise import Standardiser
-from mdsvqa.study.config import DifficultySettings
 
 SETTINGS = DifficultySettings()
 Floats = NDArray[np.float64]

@@ -22,7 +22,7 @@ def test_a_model_fits_or_not_by_its_weights_and_some_room(tiny_vlm: Path) -> Non
     assert "; fits into" in fits(str(tiny_vlm), 2 * size, gpu=False)
     assert "does not fit" in fits(str(tiny_vlm), size, gpu=False)
     tight = count_parameters(tiny_vlm)
-    assert "--quantise 4bit it does" in fits(str(tiny_vlm), tight, gpu=True)
+    assert "--load-in-4bit it does" in fits(str(tiny_vlm), tight, gpu=True)
 
 
 def test_a_model_that_is_not_here_is_said_to_be_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 """What every rule owes: different picks, the same for a seed, whatever the order in which videos are listed."""
 
-from typing import get_args
-
 import numpy as np
 import pyarrow.csv
 import pytest
@@ -11,9 +9,10 @@ from scipy.stats import spearmanr
 
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.selection.base import Pick
+from mdsvqa.selection.catalogue import RULES
 from mdsvqa.selection.distances.chamfer import Content
-from mdsvqa.selection.select import RULES, select, selection_rows
-from mdsvqa.study.config import RuleName, SelectionSettings
+from mdsvqa.selection.select import select, selection_rows
+from mdsvqa.selection.settings import SelectionSettings
 from places import REAL_POOL
 
 
@@ -22,10 +21,6 @@ def random_pool(size: int, seed: int = 0) -> tuple[list[str], np.ndarray, list[n
     ids = [f"video {i}" for i in rng.permutation(size)]
     # Few values, so that there are ties.
     return ids, rng.integers(0, 4, size).astype(float), [rng.normal(size=(rng.integers(1, 4), 3)) for _ in ids]
-
-
-def test_rules_are_those_of_the_configuration() -> None:
-    assert set(RULES) == set(get_args(RuleName))
 
 
 @pytest.mark.parametrize("ties", ["id", "random"])

@@ -11,8 +11,8 @@ from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.results import ResultTable, content_schema, read_table
 from mdsvqa.selection.distances.chamfer import chamfer_distance
 from mdsvqa.selection.distances.stored import open_content
+from mdsvqa.selection.settings import SelectionSettings
 from mdsvqa.study.choosing import candidates, choose
-from mdsvqa.study.config import SelectionSettings
 
 VIDEOS = 60
 

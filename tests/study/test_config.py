@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from mdsvqa.study.config import ConfigError, SelectionSettings, StudyConfig, budget_count, read_study
+from mdsvqa.runtime.settings import ConfigError
+from mdsvqa.selection.settings import SelectionSettings, budget_count
+from mdsvqa.study.config import StudyConfig, read_study
 
 TEMPLATE = (files("mdsvqa.study") / "study_template.yaml").read_text(encoding="utf-8")
 # "# name: value", and the lines below "# comparison:" that are indented; prose has no single word before a colon.
@@ -89,12 +91,12 @@ def test_template_with_one_comment_removed(number: int, write: Write) -> None:
     [
         ("selecton: {rule: mds}", "selecton: there is no such setting"),
         ("selection: {rulez: mds}", "selection.rulez: there is no such setting"),
-        ("selection: {rule: magic}", "selection.rule: Input should be 'mds', 'random'"),
+        ("selection: {rule: magic}", "selection: there is no rule 'magic'; expected one of mds, random"),
         ("selection: {lambda: -0.1}", "selection.lambda: Input should be greater than or equal to 0"),
         ("rounds: 0", "rounds: Input should be greater"),
         ("seed: -1", "seed: Input should be greater"),
         ("difficulty: {folds: 1}", "difficulty.folds"),
-        ("comparison: {rules: [mds, best]}", "comparison.rules.1: Input should be"),
+        ("comparison: {rules: [mds, best]}", "comparison.rules.1: there is no rule 'best'"),
         ("comparison: {pool_share: 1.5}", "comparison.pool_share"),
         ("quality: {model: precomputed}", "quality: `predictions` names a CSV"),
         ("content: {encoder: clip}", "content.encoder"),

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
+from mdsvqa.difficulty.settings import DifficultySettings
 from mdsvqa.models.statistical.kernel_model import LabeledFeatures, fit_statistical
 from mdsvqa.selection.distances.chamfer import Content
-from mdsvqa.study.config import ComparisonSettings, DifficultySettings, SelectionSettings, StudyConfig
+from mdsvqa.selection.settings import SelectionSettings
+from mdsvqa.study.config import ComparisonSettings, StudyConfig
 from mdsvqa.study.loop import (
     EVERYTHING,
     Pool,

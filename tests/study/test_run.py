@@ -18,7 +18,8 @@ from mdsvqa.report.write import measure, write_results
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Silent, terminal
 from mdsvqa.runtime.results import TableError, read_table
-from mdsvqa.study.config import ConfigError, read_study
+from mdsvqa.runtime.settings import ConfigError
+from mdsvqa.study.config import read_study
 from mdsvqa.study.external import run_external
 from mdsvqa.study.run import run_study
 
@@ -273,9 +274,9 @@ def test_labels_of_videos_that_nobody_knows_are_pointed_out(
 def test_a_vision_language_model_is_scored_once_and_the_page_shows_both_readings(
     write_study: WriteStudy, tiny_vlm: Path, tmp_path: Path
 ) -> None:
-    quality = {"model": str(tiny_vlm), "vlm": {"most_tokens": 48}}
-    training = {"steps": 4, "batch": 8, "evaluations": 2, "learning_rate": 1e-3, "watched": 4}
-    failure = {"adapter": "train", "vlm": {"steps": 3, "batch": 8, "evaluations": 1, "learning_rate": 1e-3}}
+    quality = {"model": str(tiny_vlm), "vlm": {"max_new_tokens": 48}}
+    training = {"steps": 4, "batch_size": 8, "evaluations": 2, "learning_rate": 1e-3, "watched": 4}
+    failure = {"adapter": "train", "vlm": {"steps": 3, "batch_size": 8, "evaluations": 1, "learning_rate": 1e-3}}
     config = read_study(write_study(quality=quality, difficulty=failure, finetuning={"vlm": training}))
     outcome = run_external(config, Silent())
     assert set(outcome.readings) == {"parsed answer", "expected score"}

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mdsvqa.difficulty.held_out import videos_to_learn_from
-from mdsvqa.study.config import DifficultySettings
+from mdsvqa.difficulty.settings import DifficultySettings
 from mdsvqa.videos.roles import in_role, roles_of, with_split
 from mdsvqa.videos.video import Video
 

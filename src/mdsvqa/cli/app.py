@@ -25,28 +25,25 @@ from mdsvqa.cli.gmad import app as gmad_app
 from mdsvqa.cli.options import (
     UNDECODABLE,
     AsJson,
+    Limit,
     Out,
     Overwrite,
     Seed,
     Strict,
     Videos,
     Workers,
-    checked,
     finish_table,
     print_json,
     rows_of,
+    with_settings,
 )
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.models.encoders.encoding import encode_content
+from mdsvqa.models.settings import HANDCRAFTED, ContentSettings
 from mdsvqa.report.write import Figures, measure, write_results
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.results import is_table, write_atomically
-from mdsvqa.study.config import (
-    HANDCRAFTED,
-    ContentSettings,
-    StudyConfig,
-    read_study,
-)
+from mdsvqa.study.config import StudyConfig, read_study
 from mdsvqa.study.data import cores
 from mdsvqa.study.demo import prepare_demo
 from mdsvqa.study.external import is_external, run_external
@@ -193,33 +190,19 @@ app.command(rich_help_panel=STEPS)(cli_score.score)
 
 
 @app.command(rich_help_panel=STEPS)
+@with_settings("settings", ContentSettings, panels={CHECKPOINT: ("batch_size", "device", "dtype")})
 def content(
     videos: Videos,
     out: Out,
+    settings: ContentSettings,
     encoder: Annotated[
-        str,
-        typer.Option(
-            "--encoder",
-            "-e",
-            help="handcrafted (embedded), or a CLIP, SigLIP, SigLIP 2 or DINOv2 checkpoint: a folder or a Hub name "
-            "such as openai/clip-vit-large-patch14, google/siglip2-base-patch16-224, facebook/dinov2-base.",
-        ),
+        str, typer.Option("--encoder", "-e", help=ContentSettings.model_fields["encoder"].description)
     ] = HANDCRAFTED,
-    frames: Annotated[int, typer.Option(min=1, help="Sampled from each video.")] = ContentSettings().frames,
+    limit: Limit = None,
     workers: Workers = 0,
     overwrite: Overwrite = False,
     strict: Strict = False,
     as_json: AsJson = False,
-    batch: Annotated[
-        int | None, typer.Option(min=1, help="Frames a pass; 256 on a GPU, 32 on a CPU.", rich_help_panel=CHECKPOINT)
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.", rich_help_panel=CHECKPOINT)] = "auto",
-    dtype: Annotated[
-        str,
-        typer.Option(
-            help="auto (float16 on a GPU, float32 on a CPU), bfloat16, float16, float32.", rich_help_panel=CHECKPOINT
-        ),
-    ] = "auto",
 ) -> None:
     """Encode what videos show, for diversity.
 
@@ -227,9 +210,7 @@ def content(
 
     mdsvqa content FOLDER --encoder google/siglip2-base-patch16-224 --out content/
     """
-    listed = load_videos(videos)
-    options = {"encoder": encoder, "frames": frames, "batch": batch, "device": device, "dtype": dtype}
-    settings = checked(ContentSettings, options)
+    listed = load_videos(videos)[:limit]
     with terminal.progress() as show:
         table = encode_content(listed, out, settings, cores(workers), show, overwrite=overwrite)
     finish_table("encoded", rows_of(listed, table), out, strict, as_json)

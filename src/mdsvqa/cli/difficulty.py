@@ -10,23 +10,15 @@ import typer
 from typer.core import TyperGroup
 
 from mdsvqa.cli.options import (
+    TRAINING,
     VLM,
     AsJson,
-    BaseAdapter,
-    Batch,
-    Epochs,
-    Evaluations,
-    Frames,
-    LearningRate,
-    MostPixels,
+    Limit,
     Out,
     Overwrite,
-    Patience,
-    Rate,
     Scale,
     Seed,
     Table,
-    TrainingSteps,
     Videos,
     Workers,
     checked,
@@ -34,27 +26,31 @@ from mdsvqa.cli.options import (
     finish_table,
     print_course,
     print_json,
+    with_settings,
 )
 from mdsvqa.cli.printing import study as terminal
-from mdsvqa.difficulty.catalogue import RULES
+from mdsvqa.difficulty.catalogue import BASELINES, PREDICTORS
 from mdsvqa.difficulty.errors import measured_errors
 from mdsvqa.difficulty.held_out import LearnFrom, videos_to_learn_from
+from mdsvqa.difficulty.settings import AUTO, DifficultySettings, ErrorName, FailureTraining
 from mdsvqa.evaluation.failure import evaluate_difficulty
+from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.statistical.kernel_model import KernelModel
 from mdsvqa.models.vlm.load import is_vlm, need_vlm_packages
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.results import read_table
 from mdsvqa.runtime.user_tables import Columns, read_columns
+from mdsvqa.selection.settings import budget_count
 from mdsvqa.study import steps
-from mdsvqa.study.config import DifficultySettings, ErrorName, FailureTraining, PredictorName, VlmSettings, budget_count
 from mdsvqa.study.data import cores, read_videos
 from mdsvqa.videos.roles import in_role
 from mdsvqa.videos.video import Video
 
-DEFAULTS, TRAINING, VLM_DEFAULTS = DifficultySettings(), FailureTraining(), VlmSettings()
 # Of a vision-language model's score; the second one has a form for features too.
 VLM_RULES = ("mc-dropout", "noise-stability")
-EVERY_RULE = ("mc-dropout", *RULES)
+EVERY_RULE = ("mc-dropout", *BASELINES)
+SIGHT = ("base_adapter", "sampling", "fps", "frames")
+MACHINE = ("device", "dtype", "attention")
 
 
 class PredictByDefault(TyperGroup):
@@ -78,9 +74,13 @@ app = typer.Typer(
 
 
 @app.command()
+@with_settings("settings", DifficultySettings, only=("predictor", "error", "passes"))
+@with_settings("vlm", VlmSettings, only=(*SIGHT, "max_pixels", "batch_tokens", *MACHINE), panel=VLM)
 def predict(
     videos: Videos,
     out: Out,
+    settings: DifficultySettings,
+    vlm: VlmSettings,
     scores: Annotated[
         Path | None,
         typer.Option(help="Scores of these videos, as `mdsvqa score` wrote them; not needed with --adapter."),
@@ -104,19 +104,12 @@ def predict(
             rich_help_panel=VLM,
         ),
     ] = None,
-    base_adapter: BaseAdapter = None,
-    frames: Frames = None,
-    rate: Rate = None,
-    most_pixels: MostPixels = VLM_DEFAULTS.most_pixels,
-    passes: Annotated[int, typer.Option(min=2, help="Of the rules mc-dropout and noise-stability.")] = DEFAULTS.passes,
-    workers: Workers = 0,
-    predictor: Annotated[str, typer.Option(help=f"One of {', '.join(get_args(PredictorName))}.")] = DEFAULTS.predictor,
-    error: Annotated[str, typer.Option(help=f"That g learns to rank: {', '.join(get_args(ErrorName))}.")] = (
-        DEFAULTS.error
-    ),
-    rule: Annotated[str | None, typer.Option(help=f"In place of g, for comparison: {', '.join(EVERY_RULE)}.")] = (None),
+    predictor: Annotated[str, typer.Option(help=f"One of {AUTO}, {', '.join(PREDICTORS)}.")] = AUTO,
+    rule: Annotated[str | None, typer.Option(help=f"In place of g, for comparison: {', '.join(EVERY_RULE)}.")] = None,
     mos_scale: Scale = "1-5",
+    limit: Limit = None,
     seed: Seed = 0,
+    workers: Workers = 0,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
@@ -126,12 +119,11 @@ def predict(
     """
     if rule is not None and rule not in EVERY_RULE:
         raise InputError(f"--rule: there is no rule {rule!r}; expected one of {', '.join(EVERY_RULE)}.")
-    settings = checked(DifficultySettings, {"predictor": predictor, "error": error, "passes": passes})
-    listed = read_videos(videos, mos_scale)
+    choice("--predictor", predictor, (AUTO, *PREDICTORS))
+    listed = read_videos(videos, mos_scale)[:limit]
     if model is not None and is_vlm(model) and (adapter is not None or rule in VLM_RULES):
-        sight = {"frames": frames, "rate": rate, "most_pixels": most_pixels}
-        vlm = checked(VlmSettings, {**sight, "base_adapter": base_adapter, "seed": seed})
-        table = _by_vlm(listed, out, model, adapter, rule, vlm, settings, cores(workers), overwrite=overwrite)
+        seen = vlm.model_copy(update={"seed": seed})
+        table = _by_vlm(listed, out, model, adapter, rule, seen, settings, cores(workers), overwrite=overwrite)
         finish_table("rated", [{**row, "text": None} for row in table], out, False, as_json)
         return
     if adapter is not None or rule == "mc-dropout":
@@ -177,31 +169,20 @@ def _by_vlm(
 
 
 @app.command()
+@with_settings("training", FailureTraining, without=("batch_tokens",), panel=TRAINING)
+@with_settings("vlm", VlmSettings, only=(*SIGHT, *MACHINE), panel=VLM)
 def train(
     videos: Videos,
     scores: Annotated[Path, typer.Option(help="f's scores of these videos, as `mdsvqa score` wrote them.")],
     model: Annotated[str, typer.Option("--model", "-m", help="f: a Qwen2.5-VL checkpoint, a folder or a Hub name.")],
     out: Out,
-    base_adapter: BaseAdapter = None,
-    objective: Annotated[
-        str, typer.Option(help="fidelity: trains the expected answer. reinforce: rewards a drawn one, as published.")
-    ] = TRAINING.objective,
-    error: Annotated[str, typer.Option(help=f"That g learns to rank: {', '.join(get_args(ErrorName))}.")] = (
-        TRAINING.error
-    ),
+    training: FailureTraining,
+    vlm: VlmSettings,
     learn_from: Annotated[
         str, typer.Option(help="Split of the source: train, test, or auto: test where it has enough.")
     ] = "auto",
-    epochs: Epochs = TRAINING.epochs,
-    training_steps: TrainingSteps = None,
-    batch: Batch = TRAINING.batch,
-    learning_rate: LearningRate = TRAINING.learning_rate,
-    evaluations: Evaluations = TRAINING.evaluations,
-    patience: Patience = TRAINING.patience,
-    frames: Frames = None,
-    rate: Rate = None,
-    most_pixels: MostPixels = TRAINING.most_pixels,
     mos_scale: Scale = "1-5",
+    limit: Limit = None,
     seed: Seed = 0,
     workers: Workers = 0,
     overwrite: Overwrite = False,
@@ -212,18 +193,14 @@ def train(
     It learns on labeled videos to rank f's errors; a fifth of them says when to stop. A rerun goes on where a killed
     one stopped. OUT is a PEFT adapter with a model card; OUT/log.csv says how training went.
     """
-    listed = read_videos(videos, mos_scale)
+    listed = read_videos(videos, mos_scale)[:limit]
     split: LearnFrom = choice("--learn-from", learn_from, get_args(LearnFrom))
-    options = {"objective": objective, "error": error, "epochs": epochs, "steps": training_steps, "batch": batch}
-    options |= {"learning_rate": learning_rate, "evaluations": evaluations, "patience": patience}
-    training = checked(FailureTraining, {**options, "most_pixels": most_pixels, "seed": seed})
-    vlm = checked(VlmSettings, {"base_adapter": base_adapter, "frames": frames, "rate": rate})
     need_vlm_packages(f"model {model!r}")
     from mdsvqa.difficulty.vlm.train import train_failure_predictor  # noqa: PLC0415
 
     found = read_table(scores).select(["id", "score"]).to_pylist()
     known = {row["id"]: row["score"] for row in found if row["score"] is not None}
-    labeled, sentence = videos_to_learn_from(listed, DEFAULTS, split)
+    labeled, sentence = videos_to_learn_from(listed, DifficultySettings(), split)
     with terminal.progress() as show:
         show.note(sentence)
         course = train_failure_predictor(

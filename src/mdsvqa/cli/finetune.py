@@ -11,38 +11,31 @@ from mdsvqa.cli.options import (
     TRAINING,
     VLM,
     AsJson,
-    BaseAdapter,
-    Batch,
-    Epochs,
-    Evaluations,
-    Frames,
-    LearningRate,
-    MostPixels,
+    Limit,
     Overwrite,
-    Patience,
-    Rate,
     Scale,
     Seed,
-    TrainingSteps,
     Videos,
     Workers,
-    checked,
     print_json,
+    with_settings,
 )
 from mdsvqa.cli.printing import study as terminal
+from mdsvqa.models.settings import FinetuningSettings, VlmFinetuning, VlmSettings
 from mdsvqa.models.vlm.load import is_vlm, need_vlm_packages
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import first_process
 from mdsvqa.study import steps
-from mdsvqa.study.config import FinetuningSettings, VlmFinetuning, VlmSettings
 from mdsvqa.study.data import cores, parse_scale, read_videos
 from mdsvqa.videos.labels import Labels, read_labels
 from mdsvqa.videos.roles import in_role
 from mdsvqa.videos.video import Video
 
-DEFAULTS = VlmFinetuning()
+SIGHT = ("sampling", "fps", "frames")
 
 
+@with_settings("training", VlmFinetuning, without=("batch_tokens",), panel=TRAINING)
+@with_settings("vlm", VlmSettings, only=("base_adapter", *SIGHT, "device", "dtype", "attention"), panel=VLM)
 def finetune(
     videos: Videos,
     model: Annotated[
@@ -56,6 +49,8 @@ def finetune(
         Path,
         typer.Option("--out", "-o", help="File for the statistical model (.safetensors); folder for an adapter."),
     ],
+    training: VlmFinetuning,
+    vlm: VlmSettings,
     features: Annotated[
         Path | None,
         typer.Option(help="Features table of these videos, as `mdsvqa score` wrote it; for a statistical model."),
@@ -69,34 +64,10 @@ def finetune(
             rich_help_panel=VLM,
         ),
     ] = None,
-    objective: Annotated[
-        str,
-        typer.Option(
-            help="fidelity: trains the expected score. grpo: rewards drawn replies, as published.", rich_help_panel=VLM
-        ),
-    ] = DEFAULTS.objective,
-    base_adapter: BaseAdapter = None,
-    frames: Frames = None,
-    rate: Rate = None,
-    most_pixels: MostPixels = DEFAULTS.most_pixels,
-    epochs: Epochs = DEFAULTS.epochs,
-    training_steps: TrainingSteps = None,
-    batch: Batch = DEFAULTS.batch,
-    learning_rate: LearningRate = DEFAULTS.learning_rate,
-    evaluations: Evaluations = DEFAULTS.evaluations,
-    patience: Patience = DEFAULTS.patience,
-    new_share: Annotated[
-        float, typer.Option(help="Of newly labeled videos in a batch.", rich_help_panel=TRAINING)
-    ] = DEFAULTS.new_share or 0.5,
-    new_weight: Annotated[
-        float, typer.Option(help="Of a newly labeled video, against 1 of the source.", rich_help_panel=TRAINING)
-    ] = DEFAULTS.new_weight,
-    text_weight: Annotated[
-        float, typer.Option(help="Of the base model's own replies, so that f' keeps writing.", rich_help_panel=TRAINING)
-    ] = DEFAULTS.text_weight,
     push_to_hub: Annotated[
         str | None, typer.Option(help="Upload the adapter and its card as owner/name.", rich_help_panel=TRAINING)
     ] = None,
+    limit: Limit = None,
     seed: Seed = 0,
     workers: Workers = 0,
     overwrite: Overwrite = False,
@@ -107,8 +78,10 @@ def finetune(
     A vision-language model gets an adapter: OUT is in PEFT's form, with a model card that says whether it is better
     than the base model. A rerun goes on where a killed one stopped.
     """
-    listed = read_videos(videos, mos_scale)
-    new = read_labels(labels, parse_scale(labels_scale))
+    everyone = read_videos(videos, mos_scale)
+    listed = everyone[:limit]
+    left_out = {video.id for video in everyone} - {video.id for video in listed}
+    new = read_labels(labels, parse_scale(labels_scale)).without(left_out)
     if not is_vlm(model):
         if features is None:
             raise InputError("--features: a statistical model needs the features table, by default SCORES/features.")
@@ -118,23 +91,15 @@ def finetune(
         else:
             Console().print(f"{out}: learned from {counts[0]} source and {counts[1]} new labels", soft_wrap=True)
         return
-    options: dict[str, object] = {
-        "objective": objective,
-        "epochs": epochs,
-        "steps": training_steps,
-        "batch": batch,
-        "learning_rate": learning_rate,
-    }
-    options |= {"evaluations": evaluations, "patience": patience, "most_pixels": most_pixels, "seed": seed}
-    options |= {"new_share": new_share, "new_weight": new_weight, "text_weight": text_weight}
-    training = checked(VlmFinetuning, options)
-    vlm = checked(VlmSettings, {"base_adapter": base_adapter, "frames": frames, "rate": rate})
     need_vlm_packages(f"model {model!r}")
     from mdsvqa.models.training.finetune import finetune_vlm  # noqa: PLC0415
     from mdsvqa.models.training.lora import push_adapter  # noqa: PLC0415
 
     fresh = _with_labels(listed, new, labels)
-    checked_by = [] if audit is None else _with_labels(listed, read_labels(audit, parse_scale(labels_scale)), audit)
+    checked_by: list[Video] = []
+    if audit is not None:
+        audited = read_labels(audit, parse_scale(labels_scale)).without(left_out)
+        checked_by = _with_labels(listed, audited, audit)
     apart = {video.id for video in [*fresh, *checked_by]}
     source = [video for video in in_role(listed, "source") if video.id not in apart]
     trained_on = [video for video in fresh if video.id not in {video.id for video in checked_by}]

@@ -1,24 +1,30 @@
 """What the commands share: their options, and how they end."""
 
+import inspect
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from types import NoneType, UnionType
+from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin
 
 import pyarrow as pa
 import typer
+from annotated_types import Ge, Le
+from pydantic.fields import FieldInfo
 from rich.console import Console
 
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import first_process
 from mdsvqa.runtime.results import json_text
-from mdsvqa.study.config import MOST_SEED, Settings
+from mdsvqa.runtime.settings import MOST_SEED, Settings
 from mdsvqa.videos.video import Video
 
 UNDECODABLE = 4
 
 Checked = TypeVar("Checked", bound=Settings)
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the result.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")]
@@ -28,29 +34,14 @@ Workers = Annotated[int, typer.Option("--workers", "-j", min=0, help="Processes 
 Seed = Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Of everything random.")]
 Scale = Annotated[str, typer.Option(help='What MOS in the manifest mean: "1-5", "0-100", "DMOS 0-100".')]
 Videos = Annotated[Path, typer.Argument(help="Manifest (CSV, JSONL, Parquet, name-MOS text) or folder of videos.")]
-VLM = "Vision-language models"
+VLM, TRAINING = "Vision-language models", "Training"
 BaseAdapter = Annotated[
     str | None,
     typer.Option(
         help="PEFT adapter of f itself, merged into --model first: a folder or a Hub name.", rich_help_panel=VLM
     ),
 ]
-Frames = Annotated[int | None, typer.Option(min=1, help="Of each video.", rich_help_panel=VLM)]
-Rate = Annotated[float | None, typer.Option(help="Frames a second, in place of --frames.", rich_help_panel=VLM)]
-MostPixels = Annotated[int, typer.Option(min=784, help="Of a frame; larger ones are reduced.", rich_help_panel=VLM)]
-TRAINING = "Training"
-Epochs = Annotated[int, typer.Option(min=1, help="Passes over the labeled videos.", rich_help_panel=TRAINING)]
-TrainingSteps = Annotated[
-    int | None, typer.Option("--steps", min=1, help="Batches, in place of --epochs.", rich_help_panel=TRAINING)
-]
-Batch = Annotated[int, typer.Option(min=2, help="Videos compared in a step.", rich_help_panel=TRAINING)]
-LearningRate = Annotated[float, typer.Option(help="Of AdamW.", rich_help_panel=TRAINING)]
-Evaluations = Annotated[
-    int, typer.Option(min=1, help="On held-out videos, with a checkpoint each.", rich_help_panel=TRAINING)
-]
-Patience = Annotated[
-    int, typer.Option(min=1, help="Evaluations without a better one until it stops.", rich_help_panel=TRAINING)
-]
+Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many videos.")]
 Table = Annotated[Path, typer.Argument(help="Any CSV, JSONL, Parquet, or result folder.")]
 
 
@@ -85,13 +76,95 @@ def _reason(row: Mapping[str, Any]) -> str:
     return f"{row['status'].replace('_', ' ')}: {text}" if text else str(row["status"])
 
 
-def checked(kind: type[Checked], options: Mapping[str, Any], spelled: Mapping[str, str] | None = None) -> Checked:
+def with_settings(
+    into: str,
+    kind: type[Settings],
+    *,
+    only: Sequence[str] = (),
+    without: Sequence[str] = (),
+    panel: str | None = None,
+    panels: Mapping[str, Sequence[str]] | None = None,
+) -> Callable[[Command], Command]:
+    """Options of a command, made from the fields of settings: name, type, default, limits and help.
+
+    The command takes the settings as one argument, or, where options do not say all that they need, their values by
+    name. Where the command, or other settings of it, have an option of a field's name already, both get its value.
+
+    Args:
+        into: the command's argument that takes the settings.
+        kind: of settings; a group within it makes no options.
+        only: these fields; all by default.
+        without: these fields do not become options.
+        panel: of the help in which the options stand.
+        panels: other panels, and the fields whose options stand there.
+    """
+    fields = {
+        name: field
+        for name, field in kind.model_fields.items()
+        if (name in only if only else not issubclass_of(field.annotation, Settings)) and name not in without
+    }
+
+    panel_of = {name: title for title, names in (panels or {}).items() for name in names}
+    whole = all(name in fields for name, field in kind.model_fields.items() if field.is_required())
+
+    def made(command: Command) -> Command:
+        signature = inspect.signature(command, eval_str=True)
+        own = {name: parameter for name, parameter in signature.parameters.items() if name != into}
+        options = [_option(name, field, panel_of.get(name, panel)) for name, field in fields.items() if name not in own]
+
+        @wraps(command)
+        def run(**values: Any) -> Any:
+            said = {name: values[name] for name in fields}
+            settings = checked(kind, said) if whole else said
+            return command(**{name: values[name] for name in own}, **{into: settings})
+
+        run.__signature__ = signature.replace(parameters=[*own.values(), *options])  # type: ignore[attr-defined]
+        run.__annotations__ = {each.name: each.annotation for each in [*own.values(), *options]}
+        return cast(Command, run)
+
+    return made
+
+
+def _option(name: str, field: FieldInfo, panel: str | None) -> inspect.Parameter:
+    kind = _plain(field.annotation)
+    bounds: dict[str, Any] = {}
+    for limit in field.metadata:
+        bounds |= {"min": limit.ge} if isinstance(limit, Ge) else {"max": limit.le} if isinstance(limit, Le) else {}
+    help_ = field.description
+    option = typer.Option(f"--{option_name(name)}", help=help_, rich_help_panel=panel, **bounds)
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=Annotated[kind, option]
+    )
+
+
+def _plain(kind: Any) -> Any:
+    """A type of a field as typer takes it: without notes on it, and text where it is one of several."""
+    if get_origin(kind) is Annotated:
+        return _plain(get_args(kind)[0])
+    if isinstance(kind, UnionType) or get_origin(kind) is Union:
+        members = [_plain(each) for each in get_args(kind)]
+        some = [each for each in members if each is not NoneType]
+        one = some[0] if len(some) == 1 else str
+        return one | None if NoneType in members else one
+    return kind
+
+
+def issubclass_of(kind: Any, parent: type) -> bool:
+    """Whether a type, which may be no class, is a subclass."""
+    return isinstance(kind, type) and issubclass(kind, parent)
+
+
+def option_name(name: str) -> str:
+    """How a setting is spelled as an option."""
+    return {"reading": "read"}.get(name, name.strip("_").replace("_", "-"))
+
+
+def checked(kind: type[Checked], options: Mapping[str, Any]) -> Checked:
     """Settings from the options of a command.
 
     Args:
         kind: of settings.
         options: by the names of the settings.
-        spelled: names of options that differ from those of their settings.
 
     Raises:
         InputError: an option has a wrong value, or two exclude each other.
@@ -99,13 +172,13 @@ def checked(kind: type[Checked], options: Mapping[str, Any], spelled: Mapping[st
     try:
         return kind.model_validate(options)
     except ValueError as error:
-        raise InputError(_first_reason(error, spelled or {})) from None
+        raise InputError(_first_reason(error)) from None
 
 
-def _first_reason(error: ValueError, spelled: Mapping[str, str]) -> str:
+def _first_reason(error: ValueError) -> str:
     # What is wrong between two options has no place of its own.
     reasons = [
-        "".join(f"--{spelled.get(str(name), name)}: " for name in e["loc"][:1]) + e["msg"].removeprefix("Value error, ")
+        "".join(f"--{option_name(str(name))}: " for name in e["loc"][:1]) + e["msg"].removeprefix("Value error, ")
         for e in getattr(error, "errors", list)()
     ]
     return reasons[0] if reasons else str(error)

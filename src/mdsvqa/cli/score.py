@@ -1,8 +1,9 @@
 """The commands around f: `mdsvqa score`, `mdsvqa merge`, `mdsvqa tiny-vlm`, `mdsvqa doctor`."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -11,6 +12,7 @@ from mdsvqa.cli.options import (
     VLM,
     AsJson,
     BaseAdapter,
+    Limit,
     Out,
     Overwrite,
     Scale,
@@ -20,28 +22,32 @@ from mdsvqa.cli.options import (
     Workers,
     checked,
     finish_table,
+    option_name,
     print_json,
     rows_of,
+    with_settings,
 )
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.evaluation.metrics import srcc
 from mdsvqa.models.doctor import examine
+from mdsvqa.models.settings import ServedSettings, VlmSettings
 from mdsvqa.models.statistical.features import SAMPLED_FRAMES
 from mdsvqa.models.vlm.load import is_vlm, need_vlm_packages, score_with_vlm
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.study import steps
-from mdsvqa.study.config import ServedSettings, VlmSettings
 from mdsvqa.study.data import cores, read_videos
 from mdsvqa.study.demo import TINY_STEPS, make_demo_vlm
 
-DEFAULTS = VlmSettings()
-SERVED = ServedSettings(url="", model="")
 SERVER = "Vision-language models behind a server"
 
 
+@with_settings("vlm", VlmSettings, panel=VLM)
+@with_settings("serving", ServedSettings, only=("concurrency", "timeout", "frames_as"), panel=SERVER)
 def score(
     videos: Videos,
     out: Out,
+    vlm: VlmSettings,
+    serving: Mapping[str, Any],
     model: Annotated[
         str,
         typer.Option(
@@ -56,65 +62,9 @@ def score(
         int | None,
         typer.Option(min=1, help=f"Sampled from each video; {SAMPLED_FRAMES} for all but vision-language models."),
     ] = None,
-    seed: Seed = 0,
-    workers: Workers = 0,
-    overwrite: Overwrite = False,
-    strict: Strict = False,
-    as_json: AsJson = False,
     adapter: Annotated[
         str | None, typer.Option("--adapter", "-a", help="PEFT adapter: folder or Hub name.", rich_help_panel=VLM)
     ] = None,
-    base_adapter: BaseAdapter = None,
-    merge: Annotated[
-        bool, typer.Option("--merge", help="Merge the adapter first: faster.", rich_help_panel=VLM)
-    ] = False,
-    read: Annotated[
-        str,
-        typer.Option(
-            help="generate: the model thinks and answers. expected: the mean of all answers by their probabilities, "
-            "in one pass, without ties.",
-            rich_help_panel=VLM,
-        ),
-    ] = DEFAULTS.reading,
-    samples: Annotated[
-        int, typer.Option(min=1, help="Replies a video, drawn when above 1: mean and spread.", rich_help_panel=VLM)
-    ] = 1,
-    retries: Annotated[
-        int, typer.Option(min=0, help="Drawn replies in place of an unparsable one.", rich_help_panel=VLM)
-    ] = 0,
-    prompt: Annotated[
-        str | None, typer.Option(help="Asked in place of the one that it was trained on.", rich_help_panel=VLM)
-    ] = None,
-    sampling: Annotated[
-        str | None,
-        typer.Option(
-            help="Which frames. reference: as in the model's training, an even number from the first to the last. "
-            "rate: those on screen at 0, 1/rate, 2/rate, ... seconds. count: --frames.  [default: reference]",
-            rich_help_panel=VLM,
-        ),
-    ] = None,
-    rate: Annotated[
-        float | None,
-        typer.Option(help="Frames a second; 2 unless --frames or the checkpoint says else.", rich_help_panel=VLM),
-    ] = None,
-    most_pixels: Annotated[
-        int, typer.Option(min=784, help="Of a frame; larger ones are reduced.", rich_help_panel=VLM)
-    ] = DEFAULTS.most_pixels,
-    most_tokens: Annotated[
-        int, typer.Option(min=16, help="Of a reply; one that is cut has no score.", rich_help_panel=VLM)
-    ] = DEFAULTS.most_tokens,
-    repetition_penalty: Annotated[
-        float | None,
-        typer.Option(help="On tokens of question and reply; by default the checkpoint's own.", rich_help_panel=VLM),
-    ] = None,
-    batch_tokens: Annotated[
-        int | None,
-        typer.Option(min=1, help="Of a batch; 65,536 on a GPU, fewer on a CPU.", rich_help_panel=VLM),
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.", rich_help_panel=VLM)] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, bfloat16, float16, float32.", rich_help_panel=VLM)] = "auto",
-    attention: Annotated[str, typer.Option(help="auto, sdpa, flash_attention_2, eager.", rich_help_panel=VLM)] = "auto",
-    quantise: Annotated[str | None, typer.Option(help="4bit, by bitsandbytes.", rich_help_panel=VLM)] = None,
     server: Annotated[
         str | None,
         typer.Option(
@@ -122,16 +72,12 @@ def score(
             rich_help_panel=SERVER,
         ),
     ] = None,
-    concurrency: Annotated[
-        int, typer.Option(min=1, help="Requests under way at a time.", rich_help_panel=SERVER)
-    ] = SERVED.concurrency,
-    timeout: Annotated[float, typer.Option(help="For one reply, in seconds.", rich_help_panel=SERVER)] = SERVED.timeout,
-    frames_as: Annotated[
-        str, typer.Option(help="auto, video (vLLM), or images (any server).", rich_help_panel=SERVER)
-    ] = SERVED.frames_as,
-    trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Run code that comes with a model.", rich_help_panel=VLM)
-    ] = False,
+    limit: Limit = None,
+    seed: Seed = 0,
+    workers: Workers = 0,
+    overwrite: Overwrite = False,
+    strict: Strict = False,
+    as_json: AsJson = False,
 ) -> None:
     """Score videos with a quality model f.
 
@@ -140,48 +86,21 @@ def score(
 
     mdsvqa score FOLDER --model hollow404/VQR1-7B-YouTubeUGC --adapter hollow404/MDS-VQA-Active-Finetuning --out scores/
     """
-    listed = read_videos(videos, mos_scale)
-    settings = checked(
-        VlmSettings,
-        {
-            "base_adapter": base_adapter,
-            "adapter": adapter,
-            "merge": merge,
-            "reading": read,
-            "prompt": prompt,
-            "sampling": sampling,
-            "repetition_penalty": repetition_penalty,
-            "samples": samples,
-            "retries": retries,
-            "rate": rate,
-            "frames": frames,
-            "most_pixels": most_pixels,
-            "most_tokens": most_tokens,
-            "batch_tokens": batch_tokens,
-            "device": device,
-            "dtype": dtype,
-            "attention": attention,
-            "quantise": quantise,
-            "trust_remote_code": trust_remote_code,
-            "seed": seed,
-        },
-        spelled={"reading": "read"},
-    )
-    changed = settings.model_dump(exclude_defaults=True, exclude={"frames", "seed"})
+    listed = read_videos(videos, mos_scale)[:limit]
+    changed = vlm.model_dump(exclude_defaults=True, exclude={"frames", "seed"})
     if changed and not is_vlm(model) and server is None:
         raise InputError(
-            f"--{next(iter(changed)).replace('_', '-')}: goes with a vision-language model, and {model!r} is none."
+            f"--{option_name(next(iter(changed)))}: goes with a vision-language model, and {model!r} is none."
         )
     with terminal.progress() as show:
         if server is not None:
             need_vlm_packages(f"server {server}")
             from mdsvqa.models.vlm.served import score_served  # noqa: PLC0415
 
-            options = {"url": server, "model": model, "concurrency": concurrency, "timeout": timeout}
-            served = checked(ServedSettings, {**options, "frames_as": frames_as})
-            table = score_served(listed, out, served, settings, cores(workers), show, overwrite=overwrite)
+            served = checked(ServedSettings, {**serving, "url": server, "model": model})
+            table = score_served(listed, out, served, vlm, cores(workers), show, overwrite=overwrite)
         elif is_vlm(model):
-            table = score_with_vlm(listed, out, model, settings, cores(workers), show, overwrite=overwrite)
+            table = score_with_vlm(listed, out, model, vlm, cores(workers), show, overwrite=overwrite)
         else:
             count = frames or SAMPLED_FRAMES
             table = steps.score(listed, out, model, count, cores(workers), show, seed=seed, overwrite=overwrite)

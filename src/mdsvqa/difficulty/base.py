@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from mdsvqa.difficulty.cross_fitting import Predict
 from mdsvqa.difficulty.errors import on_error_scale, place_scores
+from mdsvqa.difficulty.settings import DifficultySettings, ErrorName
 from mdsvqa.models.statistical.standardise import Standardiser
-from mdsvqa.study.config import DifficultySettings, ErrorName
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -131,6 +131,23 @@ class DifficultyRule(Protocol):
     def __call__(self, source: Source, pool: Videos, settings: DifficultySettings, seed: int) -> Floats:
         """Difficulty of each video of the pool, shape (m,), finite; higher is harder, only the order means anything."""
         ...
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A way to a difficulty; `difficulty.catalogue` has them all.
+
+    Attributes:
+        name: in a study.yaml and on the command line.
+        predict: the function.
+        about: what it goes by, in a line.
+        learns: from f's errors; those that do not are what predictors are compared with.
+    """
+
+    name: str
+    predict: DifficultyRule
+    about: str
+    learns: bool = True
 
 
 def distance_to_labeled(features: Floats, labeled: Floats, *, themselves: bool = False) -> Floats:

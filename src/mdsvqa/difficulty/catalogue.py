@@ -1,29 +1,31 @@
-"""Predictors and rules by name."""
+"""Every way to a difficulty, one record each. A predictor is a file in this room and a line here."""
 
-from mdsvqa.difficulty.base import DifficultyRule
-from mdsvqa.difficulty.chance import chance
-from mdsvqa.difficulty.committee import committee
-from mdsvqa.difficulty.farthest import farthest
-from mdsvqa.difficulty.forest import forest
-from mdsvqa.difficulty.lowest_score import lowest_score
-from mdsvqa.difficulty.noise_stability import noise_stability
-from mdsvqa.difficulty.rank_average import rank_average
-from mdsvqa.difficulty.ranker import few_inputs, linear
-from mdsvqa.difficulty.second_opinion import second_opinion
+from importlib import import_module
 
-# They learn from f's errors; the simplest first.
-PREDICTORS: dict[str, DifficultyRule] = {
-    "few-inputs": few_inputs,
-    "linear": linear,
-    "forest": forest,
-    "second-opinion": second_opinion,
-    "rank-average": rank_average,
-}
+from mdsvqa.difficulty.base import Predictor
+from mdsvqa.difficulty.settings import AUTO
+from mdsvqa.runtime.settings import ConfigError
+
+# Modules of this room, in the order in which predictors are listed: the simplest first.
+MODULES = (
+    "ranker",
+    "forest",
+    "second_opinion",
+    "rank_average",
+    "committee",
+    "noise_stability",
+    "baselines",
+)
+_EVERY: tuple[Predictor, ...] = tuple(
+    predictor for module in MODULES for predictor in import_module(f"mdsvqa.difficulty.{module}").PREDICTORS
+)
+# They learn from f's errors.
+PREDICTORS = {each.name: each for each in _EVERY if each.learns}
 # What they are compared with; these learn from no label.
-RULES: dict[str, DifficultyRule] = {
-    "committee": committee,
-    "noise-stability": noise_stability,
-    "lowest-score": lowest_score,
-    "distance": farthest,
-    "random": chance,
-}
+BASELINES = {each.name: each for each in _EVERY if not each.learns}
+
+
+def check_predictor(name: str) -> None:
+    """Raises a ConfigError where no predictor has this name, nor is it auto."""
+    if name != AUTO and name not in PREDICTORS:
+        raise ConfigError(f"there is no predictor {name!r}; expected one of {AUTO}, {', '.join(PREDICTORS)}.")

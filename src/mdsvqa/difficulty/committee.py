@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from mdsvqa.difficulty.base import Source, Videos
+from mdsvqa.difficulty.base import Predictor, Source, Videos
+from mdsvqa.difficulty.settings import DifficultySettings
 from mdsvqa.runtime.errors import InputError
-from mdsvqa.study.config import DifficultySettings
 
 
 def committee(source: Source, pool: Videos, settings: DifficultySettings, seed: int) -> NDArray[np.float64]:
@@ -19,3 +19,8 @@ def committee(source: Source, pool: Videos, settings: DifficultySettings, seed: 
     if not pool.spread.any():
         raise InputError("rule committee: needs an f that can be refitted (a saved statistical model, --model FILE).")
     return pool.spread
+
+
+PREDICTORS = (
+    Predictor("committee", committee, "disagreement of models trained on other halves of the labels", learns=False),
+)

@@ -10,7 +10,7 @@ from scipy.stats import rankdata
 from sklearn.isotonic import IsotonicRegression
 
 from mdsvqa.difficulty.cross_fitting import stratified_folds
-from mdsvqa.study.config import ErrorName
+from mdsvqa.difficulty.settings import ErrorName
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]

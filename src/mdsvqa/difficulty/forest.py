@@ -5,10 +5,10 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from sklearn.ensemble import ExtraTreesRegressor
 
-from mdsvqa.difficulty.base import Source, Videos
+from mdsvqa.difficulty.base import Predictor, Source, Videos
 from mdsvqa.difficulty.ranker import pool_inputs_of, source_inputs
+from mdsvqa.difficulty.settings import DifficultySettings
 from mdsvqa.models.statistical.standardise import Standardiser
-from mdsvqa.study.config import DifficultySettings
 
 Floats = NDArray[np.float64]
 
@@ -32,3 +32,6 @@ def grow_trees(inputs: Floats, target: Floats, settings: DifficultySettings, see
     """The forest that this room uses, fitted to inputs (n, dims) and a target (n,)."""
     trees = ExtraTreesRegressor(settings.trees, min_samples_leaf=2, max_features=0.3, random_state=seed)
     return trees.fit(inputs, target)
+
+
+PREDICTORS = (Predictor("forest", forest, "randomised trees on the same inputs"),)

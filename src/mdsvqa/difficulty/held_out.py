@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdsvqa.difficulty.base import Source, Videos
-from mdsvqa.study.config import DifficultySettings
+from mdsvqa.difficulty.settings import DifficultySettings
 from mdsvqa.videos.roles import in_role
 from mdsvqa.videos.video import Video
 

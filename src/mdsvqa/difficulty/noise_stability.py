@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from mdsvqa.difficulty.base import Source, Videos
+from mdsvqa.difficulty.base import Predictor, Source, Videos
 from mdsvqa.difficulty.cross_fitting import Predict
+from mdsvqa.difficulty.settings import DifficultySettings
 from mdsvqa.runtime.errors import InputError
-from mdsvqa.study.config import DifficultySettings
 
 Floats = NDArray[np.float64]
 
@@ -48,3 +48,8 @@ def score_change(predict: Predict, features: Floats, noise: Floats, passes: int,
     for _ in range(passes):
         squared += (predict(features + noise * rng.normal(size=features.shape[1])) - before) ** 2
     return np.sqrt(squared / passes)
+
+
+PREDICTORS = (
+    Predictor("noise-stability", noise_stability, "change of f's score when its features move a little", learns=False),
+)

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdsvqa.difficulty.base import Source, Videos
-from mdsvqa.difficulty.catalogue import PREDICTORS, RULES
+from mdsvqa.difficulty.catalogue import BASELINES, PREDICTORS
 from mdsvqa.difficulty.choice import Validated, best_predictor, cross_validate
 from mdsvqa.difficulty.cross_fitting import Refit, committee_spread, cross_fitted_scores
+from mdsvqa.difficulty.settings import AUTO, DifficultySettings
 from mdsvqa.models.statistical.kernel_model import LabeledFeatures
 from mdsvqa.runtime.results import json_text, write_atomically
-from mdsvqa.study.config import DifficultySettings
 
 Floats = NDArray[np.float64]
 
@@ -71,15 +71,15 @@ def predict_difficulty(
         source: labeled videos with f's errors.
         pool: m videos.
         settings, seed: of g.
-        rule: one of RULES, in place of a predictor.
+        rule: one of BASELINES, in place of a predictor.
     """
     name = rule or settings.predictor
     validated: Sequence[Validated] = ()
-    if name == "auto":
+    if name == AUTO:
         validated = cross_validate(source, settings, seed)
         name = best_predictor(validated)
-    chosen = {**PREDICTORS, **RULES}[name]
-    return Prediction(chosen(source, pool, settings, seed), name, validated)
+    chosen = {**PREDICTORS, **BASELINES}[name]
+    return Prediction(chosen.predict(source, pool, settings, seed), name, validated)
 
 
 def usual_predictor(settings: DifficultySettings, *, refitted: bool) -> DifficultySettings:
@@ -87,7 +87,7 @@ def usual_predictor(settings: DifficultySettings, *, refitted: bool) -> Difficul
 
     See `DifficultySettings.predictor`.
     """
-    if settings.predictor == "auto" and refitted:
+    if settings.predictor == AUTO and refitted:
         return settings.model_copy(update={"predictor": "linear"})
     return settings
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mdsvqa.difficulty.base import Source, Videos
+from mdsvqa.difficulty.base import Predictor, Source, Videos
+from mdsvqa.difficulty.settings import DifficultySettings
 from mdsvqa.models.ranking_loss import WeighedPairs, fidelity_of, minimise
 from mdsvqa.models.statistical.standardise import Standardiser
-from mdsvqa.study.config import DifficultySettings
 
 Floats = NDArray[np.float64]
 # The middle of the 1-5 scale: f's errors grow towards its ends.
@@ -110,3 +110,9 @@ def fit_failure_predictor(
 
     weights = minimise(objective, inputs.shape[1], settings.steps)
     return FailurePredictor(standardise, weights * weaker)
+
+
+PREDICTORS = (
+    Predictor("few-inputs", few_inputs, "a linear ranker on f's score, its spread, and the distance to the source"),
+    Predictor("linear", linear, "the same, and the features with less weight"),
+)

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 from sklearn.svm import SVR
 
-from mdsvqa.difficulty.base import Source, Videos
+from mdsvqa.difficulty.base import Predictor, Source, Videos
 from mdsvqa.difficulty.cross_fitting import stratified_folds
 from mdsvqa.difficulty.forest import grow_trees
 from mdsvqa.difficulty.ranker import pool_inputs_of, source_inputs
+from mdsvqa.difficulty.settings import DifficultySettings
 from mdsvqa.models.statistical.standardise import Standardiser
-from mdsvqa.study.config import DifficultySettings
 
 Floats = NDArray[np.float64]
 # Of the support vector regression, on standardised inputs and MOS points; the width counts in 1 / number of inputs.
@@ -68,3 +68,6 @@ def expected_size(mean: Floats, spread: float) -> Floats:
     ratio = size / spread
     density: Floats = np.sqrt(2 / np.pi) * np.exp(-(ratio**2) / 2)
     return spread * density + size * (1 - 2 * ndtr(-ratio))
+
+
+PREDICTORS = (Predictor("second-opinion", second_opinion, "what the labels of similar videos say against f"),)

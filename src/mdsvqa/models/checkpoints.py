@@ -14,9 +14,9 @@ from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 
 from mdsvqa.models.plugin import ModelError
+from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.transformers_vision import AutoProcessor, Qwen2_5_VLForConditionalGeneration, quiet
 from mdsvqa.models.vlm.adapters import apply_adapter
-from mdsvqa.study.config import VlmSettings
 
 # No pickles. Code of a repository only where somebody asked for it.
 FILES = ("*.json", "*.safetensors", "*.txt", "*.jinja", "*.model")
@@ -102,7 +102,7 @@ def load_checkpoint(settings: VlmSettings, model: str, adapter: str | None = Non
         "use_safetensors": True,
         "local_files_only": True,
     }
-    if settings.quantise is not None:
+    if settings.load_in_4bit:
         arguments |= _quantised(device)
     try:
         with quiet():
@@ -114,7 +114,7 @@ def load_checkpoint(settings: VlmSettings, model: str, adapter: str | None = Non
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ModelError(f"model {model!r}: {folder} cannot be loaded: {short_reason(error)}") from error
     check_whole(found, f"model {model!r}", folder)
-    if settings.quantise is None:
+    if not settings.load_in_4bit:
         loaded = loaded.to(device)
     maker: dict[str, Any] = {"model": model, "weights": weights_fingerprint(folder)}
     for name, value, merge in (("base_adapter", settings.base_adapter, True), ("adapter", adapter, settings.merge)):
@@ -213,9 +213,9 @@ def pick_attention(wanted: str, device: torch.device) -> str:
 
 def _quantised(device: torch.device) -> dict[str, Any]:
     if find_spec("bitsandbytes") is None:
-        raise ModelError("quantise 4bit: bitsandbytes is not installed; `pip install bitsandbytes` brings it.")
+        raise ModelError("load_in_4bit: bitsandbytes is not installed; `pip install bitsandbytes` brings it.")
     if device.type != "cuda":
-        raise ModelError("quantise 4bit: needs a GPU; there is none here.")
+        raise ModelError("load_in_4bit: needs a GPU; there is none here.")
     from transformers import BitsAndBytesConfig  # noqa: PLC0415
 
     four_bit = BitsAndBytesConfig(

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 import mdsvqa
+from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.vlm.load import packages_to_install
-from mdsvqa.study.config import VlmSettings
 from mdsvqa.study.data import cores
 
 _PACKAGES = ("torch", "transformers", "peft", "torchvision", "accelerate", "av", "flash-attn", "bitsandbytes")
@@ -74,7 +74,7 @@ def examine(model: str | None = None, adapter: str | None = None, base_adapter: 
     if gpu and not find_spec("flash_attn"):
         advice.append("pip install flash-attn makes long videos faster.")
     if gpu and not find_spec("bitsandbytes"):
-        advice.append("pip install bitsandbytes allows --quantise 4bit, for a GPU with less than 20 GiB.")
+        advice.append("pip install bitsandbytes allows --load-in-4bit, for a GPU with less than 20 GiB.")
     packages = {name: _version(name) for name in _PACKAGES}
     found = {} if model is None or needed else _checkpoint(model, adapter, base_adapter, advice)
     return Findings(facts, packages, "" if model is None else fits(model, memory, gpu), found, advice)
@@ -126,7 +126,7 @@ def fits(model: str, memory: int, gpu: bool) -> str:
         f"{need / 2**30:.2f} GiB with one video; {verdict} into {memory / 2**30:.1f} GiB."
     )
     if need >= memory and gpu and parameters * 0.7 < memory:
-        text += " With --quantise 4bit it does."
+        text += " With --load-in-4bit it does."
     return text
 
 

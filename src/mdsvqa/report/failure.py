@@ -13,11 +13,11 @@ from mdsvqa.evaluation.intervals import Interval, percentile_interval
 from mdsvqa.evaluation.metrics import evaluate
 from mdsvqa.report.page.tables import Column, Row, Table
 from mdsvqa.report.page.wording import bounds, number
-from mdsvqa.report.tables import FEWEST, LABELS, dataset_names
+from mdsvqa.report.tables import FEWEST, dataset_names
 from mdsvqa.selection.audit import AUDIT
+from mdsvqa.selection.catalogue import label_of, rule_named
 from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.data import Material, pool_labels
-from mdsvqa.study.loop import NEED_DIFFICULTY
 from mdsvqa.study.run import Outcome
 
 Floats = NDArray[np.float64]
@@ -93,9 +93,9 @@ def _with_controls(
     k = int(chosen.sum())
     draws = int(np.clip(WORK // (k * len(score)), FEWEST_DRAWS, DRAWS))
     by_g = evaluate_difficulty(score, mos, error, difficulty, k, draws=draws, seed=config.seed)
-    lifted = chosen_first(difficulty, chosen, by_difficulty=config.selection.rule in NEED_DIFFICULTY)
+    lifted = chosen_first(difficulty, chosen, by_difficulty=rule_named(config.selection.rule).difficulty is not None)
     own = evaluate_difficulty(score, mos, error, lifted, k, draws=draws, seed=config.seed)
-    rule = LABELS[config.selection.rule]
+    rule = label_of(config.selection.rule)
     rows = [
         _row(f"{before}whole pool", own, "pool", f"{len(score)} videos"),
         _row(f"{before}chosen by {rule}", own, "chosen", f"{k} videos"),
@@ -160,7 +160,7 @@ def _by_themselves(
 ) -> list[Row]:
     """Rows where only what was rated is known: the chosen videos, and the audit that stands for the whole pool."""
     rows = []
-    rule = LABELS[config.selection.rule]
+    rule = label_of(config.selection.rule)
     for label, part in ((f"{before}chosen by {rule}", chosen), (f"{before}audit, drawn at random", audit)):
         known = part & np.isfinite(mos)
         n = int(known.sum())

@@ -9,7 +9,7 @@ from mdsvqa.evaluation.rule_summary import RuleSummary
 from mdsvqa.models.ranking_loss import rank_correlation
 from mdsvqa.report.page.data import BudgetPoint
 from mdsvqa.report.page.tables import Column, Row, Table
-from mdsvqa.study.loop import BASE, EVERYTHING
+from mdsvqa.selection.catalogue import BASE, EVERYTHING
 from mdsvqa.study.rehearsal.contenders import RANDOM
 from mdsvqa.study.rehearsal.run import Rehearsal
 

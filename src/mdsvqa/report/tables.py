@@ -11,8 +11,8 @@ from mdsvqa.evaluation.reliability import ceiling, half_width
 from mdsvqa.evaluation.rule_summary import RuleSummary, summarise_rules
 from mdsvqa.report.page.data import RuleResult
 from mdsvqa.report.page.tables import Column, Row, Table
+from mdsvqa.selection.catalogue import BASE, label_of
 from mdsvqa.study.data import Material
-from mdsvqa.study.loop import BASE, EVERYTHING
 from mdsvqa.study.run import Outcome
 
 if TYPE_CHECKING:
@@ -23,20 +23,6 @@ Floats = NDArray[np.float64]
 FEWEST = 5
 # Of the bootstrap behind a mean over data sets, which nothing is concluded from.
 DRAWS = 500
-LABELS = {
-    BASE: "base, no new labels",
-    "random": "random",
-    "mds": "MDS",
-    "difficulty": "difficulty only",
-    "core-set": "core-set",
-    "k-means": "k-means",
-    "facility-location": "facility location",
-    "difficulty-facility": "difficulty + facility location",
-    "typiclust": "typical clustering",
-    "freesel": "FreeSel",
-    "committee": "committee",
-    EVERYTHING: "whole pool labeled",
-}
 
 
 def rules_table(rules: Sequence[RuleResult]) -> Table | None:
@@ -94,7 +80,7 @@ def dataset_table(outcome: Outcome, figures: "Figures", seed: int) -> Table | No
     columns = tuple(Column(metric, group) for group in groups for metric in ("SRCC", "PLCC"))
     rows = tuple(
         Row(
-            LABELS.get(name, name.capitalize()),
+            label_of(name),
             tuple(each[name].metrics[metric] for each in summaries for metric in ("srcc", "plcc")),
         )
         for name in scores

@@ -20,7 +20,6 @@ from mdsvqa.report.pictures import pool_points, video_pairs
 from mdsvqa.report.rehearsal import budget_points, rehearsal_json, rehearsal_sentences, rehearsal_table
 from mdsvqa.report.tables import (
     FEWEST,
-    LABELS,
     dataset_table,
     known_half_widths,
     labels_spent,
@@ -30,10 +29,10 @@ from mdsvqa.report.tables import (
 )
 from mdsvqa.runtime.results import json_text, write_atomically
 from mdsvqa.selection.audit import AUDIT
+from mdsvqa.selection.catalogue import BASE, EVERYTHING, label_of
 from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.data import Material
 from mdsvqa.study.external import is_external
-from mdsvqa.study.loop import BASE, EVERYTHING
 from mdsvqa.study.rehearsal.run import load_rehearsal
 from mdsvqa.study.run import Outcome
 
@@ -145,7 +144,7 @@ def findings(config: StudyConfig, outcome: Outcome, figures: Figures) -> list[st
     material = outcome.material
     audit = sum(row["rule"] == AUDIT for row in outcome.selected)
     own = len(outcome.selected) - audit
-    chosen = f"{own} of {len(material.pool)} pool videos chosen by {LABELS[config.selection.rule]}"
+    chosen = f"{own} of {len(material.pool)} pool videos chosen by {label_of(config.selection.rule)}"
     if outcome.waiting_for:
         sentences.append(f"Label next: {chosen}{f', and {audit} of the audit' if audit else ''}.")
         sentences.append(outcome.waiting_for)
@@ -185,14 +184,14 @@ def _verdict(chosen: str, gain: Interval | None) -> str:
 def _best(rule: str, summary: RuleSummary) -> str:
     gain = summary.over_random
     if gain is None or gain.low <= 0:
-        return f"No rule is better than random selection beyond doubt here; the highest mean is {LABELS[rule]}'s."
-    return f"Best rule here: {LABELS[rule]}, {gain:+.3f} SRCC against random selection."
+        return f"No rule is better than random selection beyond doubt here; the highest mean is {label_of(rule)}'s."
+    return f"Best rule here: {label_of(rule)}, {gain:+.3f} SRCC against random selection."
 
 
 def _against_random(rule: str, gain: Interval | None) -> str:
     if gain is None or not gain.excludes_zero:
-        return f"{LABELS[rule]} cannot be told from random selection" + (f": {gain:+.3f} SRCC." if gain else ".")
-    return f"{LABELS[rule]} is {'better' if gain.value > 0 else 'worse'} than random selection: {gain:+.3f} SRCC."
+        return f"{label_of(rule)} cannot be told from random selection" + (f": {gain:+.3f} SRCC." if gain else ".")
+    return f"{label_of(rule)} is {'better' if gain.value > 0 else 'worse'} than random selection: {gain:+.3f} SRCC."
 
 
 def rule_results(outcome: Outcome, figures: Figures) -> list[RuleResult]:
@@ -202,7 +201,7 @@ def rule_results(outcome: Outcome, figures: Figures) -> list[RuleResult]:
         results.append(
             RuleResult(
                 "all" if rule == EVERYTHING else rule,
-                LABELS[rule],
+                label_of(rule),
                 target.metrics,
                 None if source is None else source.metrics["srcc"],
                 target.over_random,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mdsvqa.selection.base import Floats, Indices, Limits, Pick
-from mdsvqa.study.config import SelectionSettings, budget_count
+from mdsvqa.selection.settings import SelectionSettings, budget_count
 
 AUDIT = "audit"
 

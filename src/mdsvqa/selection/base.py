@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mdsvqa.selection.distances.chamfer import Content
-from mdsvqa.study.config import SelectionSettings
+from mdsvqa.selection.settings import SelectionSettings
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -96,3 +96,36 @@ class SelectionRule(Protocol):
     def __call__(self, pool: Pool, budget: int, settings: SelectionSettings, seed: int) -> list[Pick]:
         """Chooses different videos, the first chosen first, until an `Opening` of the pool and the budget is closed."""
         ...
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A selection rule and what it needs; `selection.catalogue` has them all.
+
+    Attributes:
+        name: in a study.yaml and on the command line.
+        choose: the function.
+        label: as tables and charts call it.
+        takes, use: which videos it takes, and when to use it, as docs/rules.md says it.
+        difficulty: that it goes by: "predicted" (by g), "committee" (the spread of a committee of refitted models), or
+            None.
+        content: whether it compares videos, and so needs content features.
+        settings: of `SelectionSettings` that it alone reads; a rehearsal tries them.
+    """
+
+    name: str
+    choose: SelectionRule
+    label: str
+    takes: str
+    use: str
+    difficulty: Literal["predicted", "committee"] | None = None
+    content: bool = True
+    settings: tuple[str, ...] = ()
+
+    @property
+    def needs(self) -> str:
+        """In words, for readers."""
+        if self.difficulty == "committee":
+            return "a model that can be refitted"
+        found = ["difficulty"] * (self.difficulty is not None) + ["content"] * self.content
+        return ", ".join(found) or "nothing"

@@ -9,7 +9,7 @@ from mdsvqa.selection.audit import AUDIT
 from mdsvqa.selection.base import Floats, Limits, Pool
 from mdsvqa.selection.distances.chamfer import Content
 from mdsvqa.selection.rules.mds import evenly, scaled
-from mdsvqa.study.config import SelectionSettings
+from mdsvqa.selection.settings import SelectionSettings
 
 # Chosen videos that are shown as its nearest, and steps at which its rank is shown.
 NEIGHBOURS, STEPS = 3, 8

@@ -8,7 +8,7 @@ import numpy as np
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.user_tables import MISSING, Columns, read_columns
 from mdsvqa.selection.base import Floats, Indices, Limits
-from mdsvqa.study.config import SelectionSettings, budget_seconds
+from mdsvqa.selection.settings import SelectionSettings, budget_seconds
 from mdsvqa.videos.probing import DECODING_ERRORS, Undecodable, probe
 
 # Manifests in other formats have no columns beside a name and MOS.

@@ -1,4 +1,4 @@
-"""The rules by name, and the one function that applies one of them to a pool."""
+"""The one function that applies a rule to a pool."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,35 +8,12 @@ import numpy as np
 
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.selection.audit import audit_sample
-from mdsvqa.selection.base import Floats, Limits, Pick, Pool, SelectionRule
+from mdsvqa.selection.base import Floats, Limits, Pick, Pool
+from mdsvqa.selection.catalogue import RULES, rule_named
 from mdsvqa.selection.distances.chamfer import Content
-from mdsvqa.selection.rules.committee import committee
-from mdsvqa.selection.rules.core_set import core_set
-from mdsvqa.selection.rules.difficulty_facility import difficulty_facility
-from mdsvqa.selection.rules.facility_location import facility_location
-from mdsvqa.selection.rules.freesel import freesel
-from mdsvqa.selection.rules.hardest import hardest
-from mdsvqa.selection.rules.k_means import k_means
-from mdsvqa.selection.rules.mds import greedy
-from mdsvqa.selection.rules.typiclust import typiclust
-from mdsvqa.selection.rules.uniform import uniform
-from mdsvqa.study.config import SelectionSettings
+from mdsvqa.selection.settings import SelectionSettings
 
-RULES: dict[str, SelectionRule] = {
-    "mds": greedy,
-    "random": uniform,
-    "difficulty": hardest,
-    "core-set": core_set,
-    "k-means": k_means,
-    "facility-location": facility_location,
-    "difficulty-facility": difficulty_facility,
-    "typiclust": typiclust,
-    "freesel": freesel,
-    "committee": committee,
-}
 FREE = Limits()
-# Rules that need no content features, so that a table of difficulties is enough.
-WITHOUT_CONTENT = ("random", "difficulty", "committee")
 
 
 def select(
@@ -72,17 +49,17 @@ def select(
         InputError: the rule or a limit needs content features and there are none, a difficulty is not finite, or the
             budget cannot pay the fewest videos of each group.
     """
-    if settings.rule == "auto":
-        raise InputError("rule auto asks a rehearsal, and that needs a study: mdsvqa rehearse, or mdsvqa run.")
+    rule = rule_named(settings.rule)
     if not np.isfinite(difficulty).all():
         worst = ids[int(np.flatnonzero(~np.isfinite(difficulty))[0])]
         raise InputError(f"video {worst!r} has no finite difficulty; leave it out of the pool or score it first.")
     if content is None:
-        if settings.rule not in WITHOUT_CONTENT or limits.apart:
-            what = f"rule {settings.rule!r}" if settings.rule not in WITHOUT_CONTENT else "a least distance (apart)"
+        if rule.content or limits.apart:
+            what = f"rule {rule.name!r}" if rule.content else "a least distance (apart)"
+            without = ", ".join(each.name for each in RULES.values() if not each.content)
             raise InputError(
                 f"{what} needs content features: run `mdsvqa content` first (--content FOLDER); without them go the "
-                f"rules {', '.join(WITHOUT_CONTENT)}."
+                f"rules {without}."
             )
         content = Content.stack([np.zeros((1, 1))] * len(ids))
     order = np.array(sorted(range(len(ids)), key=lambda i: ids[i]), np.int64)
@@ -103,7 +80,7 @@ def select(
         timed = pool.limits.most_seconds is not None
         picks = audit_sample(pool.difficulty, by_id, audit, pool.limits.seconds if timed else None, seed)
         pool = replace(pool, chosen=(*pool.chosen, *(pick.index for pick in picks)))
-    picks = [*picks, *RULES[settings.rule](pool, budget, settings, seed)]
+    picks = [*picks, *rule.choose(pool, budget, settings, seed)]
     return [replace(pick, index=int(order[pick.index])) for pick in picks]
 
 

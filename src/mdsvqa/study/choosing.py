@@ -19,7 +19,7 @@ from mdsvqa.selection.distances.stored import open_content
 from mdsvqa.selection.explain import Explanation, explain
 from mdsvqa.selection.limits import read_limits
 from mdsvqa.selection.select import select, selection_rows
-from mdsvqa.study.config import SelectionSettings, budget_seconds
+from mdsvqa.selection.settings import SelectionSettings, budget_seconds
 from mdsvqa.study.loop import COMMITTEE
 from mdsvqa.videos.manifest import load_videos
 
@@ -48,7 +48,12 @@ class Candidates:
 
 
 def candidates(
-    table: Path, column: str, content: Path | None, settings: SelectionSettings, labeled: Sequence[str] = ()
+    table: Path,
+    column: str,
+    content: Path | None,
+    settings: SelectionSettings,
+    labeled: Sequence[str] = (),
+    limit: int | None = None,
 ) -> Candidates:
     """Reads what a choice needs.
 
@@ -58,6 +63,7 @@ def candidates(
         content: result folder of content features, None for rules that need none.
         settings: of the choice; `exclude` and `about` are read.
         labeled: ids that are labeled already.
+        limit: of the table's videos only the first so many.
 
     Raises:
         InputError: there is no video to choose from, or a table does not go with the others.
@@ -65,7 +71,7 @@ def candidates(
     found = read_columns(table)
     _check_committee(table, settings)
     excluded = set() if settings.exclude is None else set(read_columns(settings.exclude).ids())
-    values = dict(zip(found.ids(), found.numbers(column), strict=True))
+    values = dict(list(zip(found.ids(), found.numbers(column), strict=True))[:limit])
     ids = [video for video, value in values.items() if np.isfinite(value) and video not in excluded]
     features = None
     if content is not None:
@@ -139,7 +145,7 @@ def choose(
 
     if out is None:
         return rows()
-    recorded = settings.model_dump(mode="json", exclude={"about", "exclude"})
+    recorded = settings.record()
     maker: Maker = {
         "step": "selection",
         "settings": recorded,

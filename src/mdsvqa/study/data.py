@@ -16,10 +16,12 @@ from mdsvqa.models.statistical.kernel_model import LabeledFeatures
 from mdsvqa.models.statistical.standardise import Standardiser
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import fingerprint, frame_matrices, read_meta
+from mdsvqa.runtime.settings import ConfigError
 from mdsvqa.runtime.user_tables import read_columns
 from mdsvqa.selection.distances.chamfer import Content
 from mdsvqa.selection.limits import read_limits
-from mdsvqa.study.config import ConfigError, Space, StudyConfig
+from mdsvqa.selection.settings import Space
+from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.loop import Pool
 from mdsvqa.videos.labels import Labels, known_labels, read_labels
 from mdsvqa.videos.manifest import MosScale, Video, load_videos

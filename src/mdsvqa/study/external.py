@@ -23,12 +23,13 @@ from mdsvqa.models.predictions import read_predictions
 from mdsvqa.models.vlm.load import is_vlm, score_with_vlm
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import SCORES, Maker, column, fingerprint, read_meta
+from mdsvqa.runtime.settings import ConfigError
 from mdsvqa.runtime.user_tables import ColumnError, read_columns
 from mdsvqa.selection.audit import AUDIT, Budget, budget_of
 from mdsvqa.selection.base import Pick
-from mdsvqa.selection.select import RULES as ALL_RULES
+from mdsvqa.selection.catalogue import RULES as ALL_RULES
 from mdsvqa.selection.select import select
-from mdsvqa.study.config import ConfigError, StudyConfig
+from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.data import Material, cores, gather
 from mdsvqa.study.loop import COMMITTEE, Pool
 from mdsvqa.study.rehearsal.proxy import proxy_of
@@ -47,7 +48,7 @@ from mdsvqa.videos.video import Video
 
 Floats = NDArray[np.float64]
 # Rules that train f anew, and what is left for an f that is not trained here.
-NEED_REFITS = (COMMITTEE,)
+NEED_REFITS = tuple(rule.name for rule in ALL_RULES.values() if rule.difficulty == COMMITTEE)
 RULES = tuple(rule for rule in ALL_RULES if rule not in NEED_REFITS)
 
 

@@ -15,16 +15,12 @@ from mdsvqa.difficulty.prediction import Prediction, predict_difficulty, refitte
 from mdsvqa.models.statistical.finetune import finetune, train
 from mdsvqa.models.statistical.kernel_model import KernelModel, LabeledFeatures
 from mdsvqa.selection.base import Limits, Pick
+from mdsvqa.selection.catalogue import EVERYTHING, rule_named
 from mdsvqa.selection.distances.chamfer import Content
-from mdsvqa.selection.select import FREE, RULES, select
+from mdsvqa.selection.select import FREE, select
 from mdsvqa.study.config import StudyConfig
 
 Floats = NDArray[np.float64]
-# The comparison's own names: no new labels, and every video of the pool labeled.
-BASE, EVERYTHING = "base", "everything"
-# Rules that cover content or draw at random; all others go by a predicted difficulty.
-WITHOUT_DIFFICULTY = ("random", "core-set", "k-means", "facility-location", "typiclust", "freesel")
-NEED_DIFFICULTY = tuple(rule for rule in RULES if rule not in WITHOUT_DIFFICULTY)
 COMMITTEE = "committee"
 
 
@@ -165,7 +161,7 @@ def simulate(state: State, pool: Pool, config: StudyConfig, budget: int, seed: i
     """
     difficulty = first
     for turn, part in enumerate(budget_by_round(budget, min(config.rounds, budget))):
-        if turn > 0 and config.selection.rule in NEED_DIFFICULTY:
+        if turn > 0 and rule_named(config.selection.rule).difficulty is not None:
             difficulty = rate_difficulty(state, pool, config, seed).difficulty
         picks = choose(state, pool, difficulty, config, part, seed + turn)
         rated = np.array([pick.index for pick in picks], np.int64)
@@ -227,7 +223,9 @@ def run_trials(setting: Setting, rules: Sequence[str], seed: int) -> list[Trial]
     share = max(setting.budget, round(config.comparison.pool_share * len(setting.pool)))
     part = setting.pool.take(np.sort(rng.permutation(len(setting.pool))[:share]))
     # Of the committee, and of g: once for all rules that go by the same.
-    kinds = {rule == COMMITTEE for rule in rules if rule in NEED_DIFFICULTY}
+    kinds = {
+        goes_by == COMMITTEE for goes_by in (rule_named(r).difficulty for r in rules if r != EVERYTHING) if goes_by
+    }
     known = known_errors(setting.start, part, config, seed) if kinds else None
     first = {kind: predicted(*known, config, seed, committee=kind).difficulty for kind in kinds if known}
     trials = []

@@ -8,10 +8,12 @@ import numpy as np
 
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import TRIALS, ResultTable, fingerprint, read_table
+from mdsvqa.runtime.settings import ConfigError
 from mdsvqa.runtime.workers import map_ahead
-from mdsvqa.study.config import ConfigError, StudyConfig
+from mdsvqa.selection.catalogue import EVERYTHING
+from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.data import Material, cores
-from mdsvqa.study.loop import EVERYTHING, Pool, Setting, State, Trial, run_trials
+from mdsvqa.study.loop import Pool, Setting, State, Trial, run_trials
 
 
 def check_comparison(config: StudyConfig, material: Material) -> None:
@@ -55,7 +57,7 @@ def compare(
     rules = [*dict.fromkeys(("random", *config.comparison.rules)), EVERYTHING]
     tests = material.features[material.target_test], material.features[material.source_test]
     setting = Setting(start, pool, *tests, _without_paths(config), budget)
-    maker = {"step": "comparison", "config": setting.config.model_dump(mode="json"), "material": material.maker}
+    maker = {"step": "comparison", "config": setting.config.record(whole=True), "material": material.maker}
     maker |= {"labels": fingerprint([material.labels_fingerprint(), pool.mos.tolist(), pool.ids]), "rules": rules}
     maker |= {"tests": fingerprint([material.ids(material.target_test), material.ids(material.source_test)])}
     with ResultTable(config.out / "comparison", TRIALS, maker, overwrite=overwrite) as table:

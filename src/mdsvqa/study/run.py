@@ -30,9 +30,10 @@ from mdsvqa.difficulty.prediction import Prediction, difficulty_rows, write_choi
 from mdsvqa.models.statistical.kernel_model import KernelModel, fit_statistical
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import DIFFICULTY, SCORES, SELECTION, Maker, column, computed, fingerprint
+from mdsvqa.runtime.settings import ConfigError
 from mdsvqa.selection.audit import AUDIT, budget_of, mean_budget
 from mdsvqa.selection.select import selection_rows
-from mdsvqa.study.config import ConfigError, StudyConfig
+from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.data import Material, gather, pool_labels
 from mdsvqa.study.loop import COMMITTEE, Pool, State, Trial, budget_by_round, choose, learn, rate_difficulty
 from mdsvqa.study.rehearsal.run import with_rehearsed_rule
@@ -176,7 +177,7 @@ def difficulty_table(run: Run, turn: int, before: Maker, material: Material, rat
     """g on every video of the pool. It was trained to rank the cross-fitted errors of f on all labels so far."""
     config = run.config
     maker = {"step": "difficulty", "round": turn, "model": fingerprint(before), "material": material.maker}
-    maker |= {"settings": config.difficulty.model_dump(), "seed": config.seed}
+    maker |= {"settings": config.difficulty.record(whole=True), "seed": config.seed}
     maker |= {"rule": COMMITTEE} if config.selection.rule == COMMITTEE else {}
     # Its rows are read by their place, so they must be these videos and no others.
     maker |= {"pool": fingerprint(material.ids(material.pool)), "source": material.labels_fingerprint()}
@@ -198,7 +199,7 @@ def selection_table(
     """D, as rows of a selection table: the first is to be labeled first."""
     config = run.config
     maker = {"step": "selection", "round": turn, "difficulty": fingerprint(before), "material": material.maker}
-    settings = config.selection.model_dump(mode="json", exclude={"about", "exclude"})
+    settings = config.selection.record()
     maker |= {"settings": settings, "seed": config.seed, "rounds": config.rounds}
     maker |= {"limits": fingerprint(pool.limits.record())}
 
@@ -241,7 +242,7 @@ def learn_from(
     """f': fine-tuned on the source and all labels so far."""
     if not rated:
         raise ConfigError(f"{run.config.labels}: not one of the selected videos could be rated. Raise the budget.")
-    maker = {"step": "finetune", "selection": fingerprint(before), "settings": run.config.finetuning.model_dump()}
+    maker = {"step": "finetune", "selection": fingerprint(before), "settings": run.config.finetuning.record(whole=True)}
     maker |= {"labels": fingerprint([(video, labels.mos[video]) for video in rated])}
     position = {video: index for index, video in enumerate(pool.ids)}
     indices = np.array([position[video] for video in rated], np.int64)

@@ -19,7 +19,9 @@ from mdsvqa.difficulty.prediction import (
     usual_predictor,
     write_choice,
 )
+from mdsvqa.difficulty.settings import DifficultySettings
 from mdsvqa.models.plugin import load_class, score_videos
+from mdsvqa.models.settings import FinetuningSettings
 from mdsvqa.models.statistical.extraction import extract_features
 from mdsvqa.models.statistical.finetune import finetune, train
 from mdsvqa.models.statistical.kernel_model import KernelModel, LabeledFeatures, fit_statistical
@@ -34,7 +36,6 @@ from mdsvqa.runtime.results import (
     read_meta,
     read_table,
 )
-from mdsvqa.study.config import DifficultySettings, FinetuningSettings
 from mdsvqa.videos.labels import Labels
 from mdsvqa.videos.manifest import Video
 from mdsvqa.videos.roles import in_role
@@ -142,7 +143,11 @@ def difficulty(
     source, test, pool = _roles([video for video in videos if video.id in ready], settings)
     settings = usual_predictor(settings, refitted=model is not None)
     maker = {"step": "difficulty", "scores": fingerprint(read_meta(scores)["maker"]), "cross_fitted": model is not None}
-    maker |= {"features": fingerprint(read_meta(features)["maker"]), "settings": settings.model_dump(), "seed": seed}
+    maker |= {
+        "features": fingerprint(read_meta(features)["maker"]),
+        "settings": settings.record(whole=True),
+        "seed": seed,
+    }
     maker |= {"videos": fingerprint([[(v.id, v.mos) for v in [*source, *test]], [v.id for v in pool]]), "rule": rule}
 
     def computed_rows() -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,11 @@ class Labels:
 
     mos: Mapping[str, float]
     unratable: frozenset[str] = frozenset()
+
+    def without(self, videos: Collection[str]) -> "Labels":
+        """Those of other videos."""
+        mos = {video: value for video, value in self.mos.items() if video not in videos}
+        return Labels(mos, self.unratable - frozenset(videos))
 
 
 def write_label_request(path: Path, videos: Sequence[Video]) -> None:

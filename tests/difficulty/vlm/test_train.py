@@ -17,13 +17,13 @@ from typer.testing import CliRunner
 
 from mdsvqa.cli.app import app
 from mdsvqa.difficulty.held_out import videos_to_learn_from
+from mdsvqa.difficulty.settings import DifficultySettings, FailureTraining
 from mdsvqa.difficulty.vlm.train import failure_set
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.results import read_table
-from mdsvqa.study.config import DifficultySettings, FailureTraining
 from mdsvqa.videos.video import Video
 
-STEPS = ["--steps", "12", "--batch", "8", "--learning-rate", "0.002", "--evaluations", "6", "--patience", "9"]
+STEPS = ["--steps", "12", "--batch-size", "8", "--learning-rate", "0.002", "--evaluations", "6", "--patience", "9"]
 
 
 @pytest.fixture(scope="module")

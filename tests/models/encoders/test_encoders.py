@@ -23,10 +23,12 @@ from mdsvqa.models.encoders import encoders, vision_encoding
 from mdsvqa.models.encoders.encoders import EncoderError, VisionEncoder, find_encoder, load_encoder
 from mdsvqa.models.encoders.encoding import encode_content
 from mdsvqa.models.encoders.pixels import Preparation
+from mdsvqa.models.settings import ContentSettings
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Silent
 from mdsvqa.runtime.results import TableError, frame_matrices, read_meta, read_table
-from mdsvqa.study.config import ConfigError, ContentSettings, read_study
+from mdsvqa.runtime.settings import ConfigError
+from mdsvqa.study.config import read_study
 from mdsvqa.study.data import gather
 from mdsvqa.videos.decoding import Sampling, sample_clip
 from mdsvqa.videos.video import Video
@@ -141,7 +143,7 @@ def encode(videos: Sequence[Video], folder: Path, model: Path | str, workers: in
 def test_features_are_those_of_plain_code_frame_by_frame(kind: str, checkpoint, videos, tmp_path: Path) -> None:
     folder = checkpoint(kind)
     # Batches of 4 frames hold frames of different videos.
-    table = encode(videos, tmp_path / "content", folder, batch=4)
+    table = encode(videos, tmp_path / "content", folder, batch_size=4)
     assert table["id"].to_pylist() == [video.id for video in videos]
     found = frame_matrices(table)
     assert str(table.schema.field("frames").type.value_type.value_type) == "halffloat"
@@ -182,7 +184,7 @@ def test_only_the_vision_part_is_loaded(checkpoint) -> None:
 
 def test_batches_are_filled_across_videos_and_halved_when_they_do_not_fit(checkpoint, videos, monkeypatch) -> None:
     files = find_encoder(str(checkpoint("clip vision")))
-    encoder = load_encoder(files, ContentSettings(device="cpu", batch=4))
+    encoder = load_encoder(files, ContentSettings(device="cpu", batch_size=4))
     prepared = [files.preparation.shrink(frames_of(video)) for video in videos[:3]]
     wanted = [encoder.encode([pixels])[0] for pixels in prepared]
     sizes: list[int] = []
@@ -223,7 +225,7 @@ def test_numbers_that_are_not_finite_fail_the_video(checkpoint, videos, tmp_path
 def test_a_killed_run_goes_on_and_ends_in_the_same_table(checkpoint, videos, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(vision_encoding, "SHARD", 2)
     folder, content = checkpoint("siglip"), tmp_path / "content"
-    undisturbed = encode(videos, tmp_path / "undisturbed", folder, batch=4).to_pylist()
+    undisturbed = encode(videos, tmp_path / "undisturbed", folder, batch_size=4).to_pylist()
     encode_all, seen = VisionEncoder.encode, []
 
     def killed(self: VisionEncoder, videos: Any) -> Any:
@@ -234,17 +236,17 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_table(checkpoint, videos, tmp
 
     monkeypatch.setattr(VisionEncoder, "encode", killed)
     with pytest.raises(KeyboardInterrupt):
-        encode(videos, content, folder, batch=4)
+        encode(videos, content, folder, batch_size=4)
     assert len(read_table(content)) == 4
     seen.clear()
     monkeypatch.setattr(
         VisionEncoder, "encode", lambda self, videos: seen.append(len(videos)) or encode_all(self, videos)
     )
-    assert encode(videos, content, folder, batch=4).to_pylist() == undisturbed
+    assert encode(videos, content, folder, batch_size=4).to_pylist() == undisturbed
     assert seen == [2, 1]
     # Nothing is left to do: the weights are not even loaded.
     monkeypatch.setattr(vision_encoding, "load_encoder", lambda *_: pytest.fail("loaded"))
-    assert encode(videos, content, folder, batch=4).to_pylist() == undisturbed
+    assert encode(videos, content, folder, batch_size=4).to_pylist() == undisturbed
     with pytest.raises(TableError, match="frames: 3 there, 2 now"):
         encode(videos, content, folder, frames=2)
 
@@ -345,7 +347,9 @@ def test_the_command_takes_an_encoder(checkpoint, videos, tmp_path: Path) -> Non
     listed = "".join(f"{video.id},{video.path}\n" for video in videos)
     (tmp_path / "videos.csv").write_text(f"id,path\n{listed}")
     command = ["content", str(tmp_path / "videos.csv"), "--out", str(tmp_path / "content"), "-j", "1", "--json"]
-    done = CliRunner().invoke(app, [*command, "--encoder", str(checkpoint("clip")), "--frames", "2", "--batch", "3"])
+    done = CliRunner().invoke(
+        app, [*command, "--encoder", str(checkpoint("clip")), "--frames", "2", "--batch-size", "3"]
+    )
     assert done.exit_code == 0, done.output
     assert '"ok": 6' in done.output
     assert [len(frames) for frames in frame_matrices(read_table(tmp_path / "content"))] == [2, 2, 2, 0, 2, 2, 2]

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
+from mdsvqa.models.settings import FinetuningSettings
 from mdsvqa.models.statistical.finetune import finetune, train
 from mdsvqa.models.statistical.kernel_model import KernelModel, LabeledFeatures, fit_statistical
-from mdsvqa.study.config import FinetuningSettings
 
 Floats = NDArray[np.float64]
 SETTINGS = FinetuningSettings()

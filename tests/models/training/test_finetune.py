@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 
 from mdsvqa.cli.app import app
 from mdsvqa.models.base import Score
+from mdsvqa.models.settings import VlmFinetuning, VlmSettings
 from mdsvqa.models.training.adapter_trainer import Tuner
 from mdsvqa.models.training.fidelity_and_text import reply_tokens
 from mdsvqa.models.training.finetune import compare, read_comparison
@@ -32,11 +33,10 @@ from mdsvqa.models.vlm.families.qwen2_5_vl import Prompt
 from mdsvqa.models.vlm.token_sampling import token_log_probabilities
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Silent
-from mdsvqa.study.config import VlmFinetuning, VlmSettings
 from mdsvqa.videos.manifest import load_videos
 from mdsvqa.videos.video import Video
 
-STEPS = ["--steps", "6", "--batch", "8", "--learning-rate", "0.001", "--evaluations", "3", "-j", "1"]
+STEPS = ["--steps", "6", "--batch-size", "8", "--learning-rate", "0.001", "--evaluations", "3", "-j", "1"]
 
 
 def labeled(name: str, count: int, dataset: str) -> list[Video]:
@@ -88,7 +88,7 @@ def test_a_difference_that_is_certain_is_called_by_its_name() -> None:
 
 @pytest.fixture(scope="module")
 def tuner(tiny_vlm: Path, small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Tuner:
-    training = VlmFinetuning(most_tokens=48)
+    training = VlmFinetuning(max_new_tokens=48)
     made = Tuner.load(str(tiny_vlm), VlmSettings(), training, tmp_path_factory.mktemp("tuner"), Silent(), Crew())
     made.decode(load_videos(small_corpus), 1)
     return made
@@ -198,7 +198,14 @@ def test_grpo_trains_and_its_log_probabilities_are_those_of_a_plain_pass(
     videos = load_videos(small_corpus)
     source = [video for video in videos if video.split == "train"]
     training = VlmFinetuning(
-        objective="grpo", steps=2, batch=4, generations=2, learning_rate=1e-4, evaluations=1, most_tokens=40, watched=2
+        objective="grpo",
+        steps=2,
+        batch_size=4,
+        generations=2,
+        learning_rate=1e-4,
+        evaluations=1,
+        max_new_tokens=40,
+        watched=2,
     )
     tuner = Tuner.load(str(tiny_vlm), VlmSettings(), training, tmp_path, Silent(), Crew())
     tuner.decode(videos, 1)

@@ -11,6 +11,7 @@ import torch
 pytest.importorskip("transformers")
 
 from mdsvqa.models.checkpoints import Checkpoint, load_checkpoint
+from mdsvqa.models.settings import AdapterTraining, LoraSettings, VlmSettings
 from mdsvqa.models.training import loop as adapter_training
 from mdsvqa.models.training.batches import training_batches
 from mdsvqa.models.training.fidelity import Fidelity
@@ -23,12 +24,11 @@ from mdsvqa.models.vlm.families.qwen2_5_vl import Prompt, SeenClip, see
 from mdsvqa.models.vlm.reader import QwenModel
 from mdsvqa.models.vlm.token_sampling import draw_replies, log_probabilities
 from mdsvqa.runtime.progress import Silent
-from mdsvqa.study.config import AdapterTraining, LoraSettings, VlmSettings
 from mdsvqa.videos.clip import Clip
 
 READ = VlmSettings(reading="expected")
 # Without dropout parts of a batch see the same network as the whole does.
-SMALL = AdapterTraining(lora=LoraSettings(rank=4, alpha=8, dropout=0.0), steps=4, batch=6, learning_rate=1e-3)
+SMALL = AdapterTraining(lora=LoraSettings(rank=4, alpha=8, dropout=0.0), steps=4, batch_size=6, learning_rate=1e-3)
 
 
 def seen_clips(reader: QwenModel, count: int) -> list[SeenClip]:
@@ -217,7 +217,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_trained_all_the_same(
 
 def test_log_probabilities_of_replies_are_those_of_a_plain_pass_whatever_is_beside_them(tiny_vlm: Path) -> None:
     lesson = Lesson(tiny_vlm)
-    reader = QwenModel(lesson.checkpoint, VlmSettings(most_tokens=24), prompts.DIFFICULTY)
+    reader = QwenModel(lesson.checkpoint, VlmSettings(max_new_tokens=24), prompts.DIFFICULTY)
     torch.manual_seed(0)
     drawn = draw_replies(reader, lesson.clips[:6])
     replies = [reply.tokens[: 3 + number] for number, reply in enumerate(drawn)]

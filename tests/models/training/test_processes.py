@@ -23,7 +23,7 @@ import torch
 from safetensors.torch import save_file
 
 torch.set_num_threads(1)
-from mdsvqa.study.config import AdapterTraining, LoraSettings, VlmSettings
+from mdsvqa.models.settings import AdapterTraining, LoraSettings, VlmSettings
 from mdsvqa.runtime.progress import Silent
 from mdsvqa.models.vlm import prompts
 from mdsvqa.models.training.loop import train_adapter

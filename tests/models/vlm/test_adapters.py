@@ -15,12 +15,12 @@ from safetensors.torch import load_file, save_file
 
 from mdsvqa.models.checkpoints import load_checkpoint
 from mdsvqa.models.plugin import ModelError
+from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.vlm.adapters import CURRENT, OLD, apply_adapter, current_name, old_name
 from mdsvqa.models.vlm.expected import inner_model
 from mdsvqa.models.vlm.families.qwen2_5_vl_positions import keep_trained_positions
 from mdsvqa.models.vlm.families.qwen2_5_vl_tower import speed_up
 from mdsvqa.models.vlm.reader import QwenModel
-from mdsvqa.study.config import VlmSettings
 from places import STACK
 
 # Written by transformers 4.49 and PEFT 0.17, with the logits that they compute.
@@ -284,8 +284,8 @@ def test_an_adapter_says_in_which_layout_it_was_written(tmp_path: Path) -> None:
 
 
 def test_training_goes_on_top_of_an_adapter_of_the_older_layout(tmp_path: Path) -> None:
+    from mdsvqa.models.settings import LoraSettings
     from mdsvqa.models.training.lora import add_lora, save_adapter
-    from mdsvqa.study.config import LoraSettings
 
     below = load_checkpoint(VlmSettings(base_adapter=str(ADAPTER)), str(BASE)).model
     trained = add_lora(below, LoraSettings(rank=4, alpha=8), 0).eval()

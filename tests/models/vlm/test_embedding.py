@@ -10,11 +10,11 @@ pytest.importorskip("transformers")
 
 import torch
 
+from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.vlm.embedding import embed_with_vlm
 from mdsvqa.models.vlm.families.qwen2_5_vl import see_video
 from mdsvqa.models.vlm.load import load_vlm
 from mdsvqa.runtime.progress import Silent
-from mdsvqa.study.config import VlmSettings
 from mdsvqa.videos.manifest import load_videos
 
 SETTINGS = VlmSettings(frames=4, device="cpu")

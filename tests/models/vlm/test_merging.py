@@ -10,10 +10,10 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from mdsvqa.cli.app import app
+from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.vlm.merging import merge_checkpoint
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Silent
-from mdsvqa.study.config import VlmSettings
 
 from .test_adapters import ADAPTER, BASE, logits, made_by_peft, off, stored, tied
 

@@ -19,6 +19,7 @@ pytest.importorskip("transformers")
 from mdsvqa.models.base import Score
 from mdsvqa.models.checkpoints import find_checkpoint, load_checkpoint, weights_fingerprint
 from mdsvqa.models.plugin import ModelError
+from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.vlm.answers import Answer, parse_answer
 from mdsvqa.models.vlm.expected import AnswerTree, expected_value, read_tree
 from mdsvqa.models.vlm.families.qwen2_5_vl import Prompt, SeenClip, see
@@ -27,10 +28,9 @@ from mdsvqa.models.vlm.load import is_vlm, load_vlm
 from mdsvqa.models.vlm.reader import QwenModel
 from mdsvqa.models.vlm.replies import Reply, score_of_replies
 from mdsvqa.runtime.results import read_table
-from mdsvqa.study.config import VlmSettings
 from mdsvqa.videos.clip import Clip
 
-GENERATE, EXPECTED = VlmSettings(most_tokens=64), VlmSettings(reading="expected")
+GENERATE, EXPECTED = VlmSettings(max_new_tokens=64), VlmSettings(reading="expected")
 
 
 @pytest.fixture(scope="module")
@@ -227,7 +227,7 @@ def test_what_is_no_checkpoint_is_named_with_the_way_out(tiny_vlm: Path, tmp_pat
     with pytest.raises(ModelError, match="cannot be loaded"):
         load_checkpoint(GENERATE, str(pickled))
     with pytest.raises(ModelError, match="bitsandbytes"):
-        load_checkpoint(replace_settings(GENERATE, quantise="4bit"), str(tiny_vlm))
+        load_checkpoint(replace_settings(GENERATE, load_in_4bit=True), str(tiny_vlm))
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def score_command(folder: Path, model: Path, out: Path) -> "subprocess.Popen[byt
     command = [sys.executable, "-m", "mdsvqa", "score", str(folder), "--model", str(model), "--out", str(out)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [*command, "--most-tokens", "48", "--workers", "2"],
+        [*command, "--max-new-tokens", "48", "--workers", "2"],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from mdsvqa.models.checkpoints import Checkpoint, load_checkpoint
 from mdsvqa.models.plugin import ModelError
+from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.vlm import prompts
 from mdsvqa.models.vlm.expected import AnswerTree, expected_value, read_tree, read_tree_at_once
 from mdsvqa.models.vlm.families.qwen2_5_vl import (
@@ -28,7 +29,6 @@ from mdsvqa.models.vlm.families.qwen2_5_vl import (
     wanted_sight,
 )
 from mdsvqa.models.vlm.reader import QwenModel, sight_of
-from mdsvqa.study.config import VlmSettings
 from mdsvqa.videos.decoding import sample_clip
 from mdsvqa.videos.video import Video
 from places import STACK
@@ -184,11 +184,11 @@ def test_what_is_sampled_is_said_by_the_settings_then_by_the_checkpoint() -> Non
     assert wanted_sight(VlmSettings()) == Sight()
     assert wanted_sight(VlmSettings(), frames=8).frames == 8
     assert wanted_sight(VlmSettings(sampling="reference"), frames=8, rate=1.0) == Sight(rate=1.0)
-    assert wanted_sight(VlmSettings(sampling="rate", rate=3)) == Sight(rate=3, spread=False)
+    assert wanted_sight(VlmSettings(sampling="rate", fps=3)) == Sight(rate=3, spread=False)
     assert wanted_sight(VlmSettings(frames=5)).frames == 5
     with pytest.raises(ModelError, match="sampling count"):
         wanted_sight(VlmSettings(sampling="count"))
-    for wrong in ({"sampling": "rate", "frames": 3}, {"sampling": "count", "rate": 2}, {"rate": 2, "frames": 3}):
+    for wrong in ({"sampling": "rate", "frames": 3}, {"sampling": "count", "fps": 2}, {"fps": 2, "frames": 3}):
         with pytest.raises(ValueError, match="`frames`"):
             VlmSettings(**wrong)
 
@@ -229,7 +229,7 @@ def brute_force(reader: QwenModel, clip: SeenClip) -> float:
 
 def test_a_written_reply_stands_where_a_pass_over_it_puts_it(reader: QwenModel) -> None:
     writer = QwenModel(
-        Checkpoint(reader.model, reader.processor, {}), VlmSettings(most_tokens=16, repetition_penalty=1.0)
+        Checkpoint(reader.model, reader.processor, {}), VlmSettings(max_new_tokens=16, repetition_penalty=1.0)
     )
     for clip in (long_clip(12), long_clip(20)):
         batch = writer.batch([clip], [writer.prompt])
@@ -249,7 +249,7 @@ def test_the_penalty_is_the_checkpoints_unless_another_is_asked_for(reader: Qwen
 
 @pytest.mark.parametrize("penalty", [1.05, 1.5])
 def test_replies_are_those_of_transformers_own_penalty_alone_and_in_a_padded_batch(reader, penalty: float) -> None:
-    settings = VlmSettings(most_tokens=24, repetition_penalty=penalty)
+    settings = VlmSettings(max_new_tokens=24, repetition_penalty=penalty)
     own: dict[str, object] = {"do_sample": False, "max_new_tokens": 24, "repetition_penalty": penalty}
     writer = QwenModel(Checkpoint(reader.model, reader.processor, {}), settings)
     clips = [long_clip(12), long_clip(3), long_clip(5)]
@@ -262,7 +262,7 @@ def test_replies_are_those_of_transformers_own_penalty_alone_and_in_a_padded_bat
 
 
 def test_replies_that_end_for_want_of_tokens_are_marked(reader: QwenModel) -> None:
-    writer = QwenModel(Checkpoint(reader.model, reader.processor, {}), VlmSettings(most_tokens=16))
+    writer = QwenModel(Checkpoint(reader.model, reader.processor, {}), VlmSettings(max_new_tokens=16))
     scores = writer.read([long_clip(3), long_clip(4)])
     # Random weights never come to an answer.
     assert [(score.status, score.cut) for score in scores] == [("unparsable", True)] * 2

@@ -30,6 +30,7 @@ from openai import AsyncOpenAI
 from mdsvqa.models.base import Score
 from mdsvqa.models.checkpoints import load_checkpoint
 from mdsvqa.models.plugin import ModelError
+from mdsvqa.models.settings import ServedSettings, VlmSettings
 from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip, Sight, see_video
 from mdsvqa.models.vlm.reader import QwenModel
 from mdsvqa.models.vlm.replies import expected_in_reply
@@ -37,11 +38,10 @@ from mdsvqa.models.vlm.served import ServedModel, score_served
 from mdsvqa.models.vlm.served_messages import digit_probabilities, frame_parts, request_fields, score_of_probabilities
 from mdsvqa.runtime.progress import Silent
 from mdsvqa.runtime.results import read_table
-from mdsvqa.study.config import ServedSettings, VlmSettings
 from mdsvqa.videos.manifest import load_videos
 
 PIXELS = 8 * 28 * 28
-SETTINGS = VlmSettings(most_tokens=48, frames=1, most_pixels=PIXELS, fewest_pixels=PIXELS)
+SETTINGS = VlmSettings(max_new_tokens=48, frames=1, max_pixels=PIXELS, min_pixels=PIXELS)
 # `transformers serve` as it is, on a torchvision that was built for CUDA: beside a CPU torch it needs the declarations,
 # and its decoder of pictures is missing.
 LAUNCH = """

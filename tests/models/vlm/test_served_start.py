@@ -12,17 +12,17 @@ pytest.importorskip("transformers")
 pytest.importorskip("openai")
 
 from mdsvqa.models.plugin import ModelError
+from mdsvqa.models.settings import ServedSettings, VlmSettings
 from mdsvqa.models.vlm.answer_odds import AnswerOdds
 from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip
 from mdsvqa.models.vlm.served import ServedModel, score_served
 from mdsvqa.runtime.progress import Silent
 from mdsvqa.runtime.results import read_meta
-from mdsvqa.study.config import ServedSettings, VlmSettings
 from mdsvqa.videos.manifest import load_videos
 
 from .fake_vllm import FakeVllm, running
 
-SMALL = {"most_pixels": 8 * 28 * 28, "fewest_pixels": 8 * 28 * 28}
+SMALL = {"max_pixels": 8 * 28 * 28, "min_pixels": 8 * 28 * 28}
 
 
 def clips(rate: float) -> list[SeenClip]:
@@ -43,7 +43,7 @@ def model_of(url: str, notes: list[str] | None = None, **settings: object) -> Se
 def test_times_are_said_at_every_rate_that_the_server_does_not_assume(rate: float, reading: str) -> None:
     fake = FakeVllm()
     with running(fake) as url:
-        model = model_of(url, rate=rate, reading=reading)
+        model = model_of(url, fps=rate, reading=reading)
         fake.asked.clear()
         scores = model.read(clips(rate))
     assert {score.status for score in scores} <= {"ok", "out_of_range"}
@@ -60,7 +60,7 @@ def test_times_are_said_at_every_rate_that_the_server_does_not_assume(rate: floa
 def test_a_penalty_that_is_asked_for_is_sent() -> None:
     fake = FakeVllm()
     with running(fake) as url:
-        model = model_of(url, repetition_penalty=1.2, most_tokens=2048)
+        model = model_of(url, repetition_penalty=1.2, max_new_tokens=2048)
         fake.asked.clear()
         model.read(clips(2.0)[:1])
     assert (fake.asked[0]["repetition_penalty"], fake.asked[0]["max_tokens"]) == (1.2, 2048)
@@ -70,7 +70,7 @@ def test_a_penalty_that_is_asked_for_is_sent() -> None:
 def test_a_server_that_refuses_to_be_told_times_is_one_sentence_with_the_flag(rate: float) -> None:
     fake = FakeVllm(trusts=False)
     with running(fake) as url, pytest.raises(ModelError, match="Start vLLM with --trust-request-mm-kwargs") as error:
-        model_of(url, rate=rate)
+        model_of(url, fps=rate)
     assert "\n" not in str(error.value)
     # Nothing of a video was asked before.
     assert all("media_io_kwargs" not in body for body in fake.asked)
@@ -112,7 +112,7 @@ def test_what_cannot_be_checked_is_said() -> None:
 @pytest.mark.parametrize("rate", [0.5, 2.0, 4.0])
 def test_a_server_that_ignores_times_is_found_out_before_the_first_video(rate: float, small_corpus, tmp_path) -> None:
     fake = FakeVllm(minds=False, version="0.18.1")
-    settings = VlmSettings(rate=rate, **SMALL)
+    settings = VlmSettings(fps=rate, **SMALL)
     videos = load_videos(small_corpus)[:3]
     with running(fake) as url, pytest.raises(ModelError, match=r"ignores the times .* 0\.19 on .*0\.18\.1"):
         score_served(videos, tmp_path / "out", ServedSettings(url=url, model="m"), settings, 0, Silent())
@@ -188,7 +188,7 @@ def test_the_record_names_the_server_and_what_the_score_was_read_from(small_corp
 def test_the_command_ends_with_the_sentence_and_no_traceback(small_corpus: Path, tmp_path: Path) -> None:
     with running(FakeVllm(trusts=False)) as url:
         command = [sys.executable, "-m", "mdsvqa", "score", str(small_corpus), "--server", url, "--model", "m"]
-        done = subprocess.run([*command, "--rate", "4", "--out", str(tmp_path / "out")], capture_output=True, text=True)
+        done = subprocess.run([*command, "--fps", "4", "--out", str(tmp_path / "out")], capture_output=True, text=True)
     assert done.returncode == 1
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error:")]
     assert "--trust-request-mm-kwargs" in line
@@ -199,7 +199,7 @@ def test_a_table_through_the_server_says_what_was_asked(small_corpus: Path, tmp_
     fake = FakeVllm()
     with running(fake) as url:
         command = [sys.executable, "-m", "mdsvqa", "score", str(small_corpus), "--server", url, "--model", "m"]
-        options = ["--rate", "1", "--read", "expected", "--prompt", "How good is it?", "--json"]
+        options = ["--fps", "1", "--read", "expected", "--prompt", "How good is it?", "--json"]
         done = subprocess.run(
             [*command, *options, "--out", str(tmp_path / "out")], capture_output=True, text=True, check=True
         )

@@ -21,6 +21,7 @@ pytest.importorskip("openai")
 
 from mdsvqa.models.checkpoints import load_checkpoint
 from mdsvqa.models.plugin import ModelError
+from mdsvqa.models.settings import ServedSettings, VlmSettings
 from mdsvqa.models.vlm import prompts
 from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip, see_video
 from mdsvqa.models.vlm.merging import merge_checkpoint
@@ -31,7 +32,6 @@ from mdsvqa.models.vlm.tiny.making import make_tiny_vlm
 from mdsvqa.models.vlm.tiny.training import TinyTraining
 from mdsvqa.runtime.progress import Silent
 from mdsvqa.runtime.results import read_table
-from mdsvqa.study.config import ServedSettings, VlmSettings
 from mdsvqa.videos.manifest import load_videos
 from mdsvqa.videos.simulated.corpus import make_corpus
 from places import VLLM
@@ -42,7 +42,7 @@ pytestmark = [
     pytest.mark.skipif(not COMMAND.is_file(), reason="no vLLM in .vllm; `make vllm` installs one (some minutes)"),
 ]
 PIXELS = 8 * 28 * 28
-LIMITS = {"most_pixels": PIXELS, "fewest_pixels": PIXELS, "dtype": "float32", "device": "cpu"}
+LIMITS = {"max_pixels": PIXELS, "min_pixels": PIXELS, "dtype": "float32", "device": "cpu"}
 DOCUMENTED = ["--media-io-kwargs", '{"video": {"num_frames": -1, "fps": 2.0}}']
 TRUSTING = ["--trust-request-mm-kwargs"]
 
@@ -183,10 +183,10 @@ def test_log_probabilities_of_the_first_token_are_those_of_the_model_itself(serv
 def test_twenty_videos_have_the_scores_of_the_model_itself(
     server, checkpoint, videos, reading: str, rate: float, tmp_path: Path
 ) -> None:
-    settings = VlmSettings(**{**LIMITS, "reading": reading, "rate": rate, "most_tokens": 64})
+    settings = VlmSettings(**{**LIMITS, "reading": reading, "fps": rate, "max_new_tokens": 64})
     served = ServedSettings(url=server, model="tiny", concurrency=8)
     rows = score_served(videos[:20], tmp_path / "scores", served, settings, 2, Silent()).to_pylist()
-    model = local(checkpoint, reading=reading, rate=rate, most_tokens=64)
+    model = local(checkpoint, reading=reading, fps=rate, max_new_tokens=64)
     own = model.read([see_video(video, model.sight) for video in videos[:20]])
     if reading == "generate":
         assert model.penalty == 1.05

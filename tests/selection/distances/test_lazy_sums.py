@@ -9,8 +9,8 @@ from scipy.spatial.distance import cdist
 
 from mdsvqa.selection.base import Pool
 from mdsvqa.selection.distances.chamfer import Content
-from mdsvqa.selection.rules.mds import greedy_counted
-from mdsvqa.study.config import SelectionSettings
+from mdsvqa.selection.rules.mds import mds_counted
+from mdsvqa.selection.settings import SelectionSettings
 
 LEVELS = np.array([2.0, 2.5, 2.8, 3.0, 4.0])
 
@@ -54,7 +54,7 @@ def test_equal_to_plain(scale: str, seed: int, within: float, weight: float) -> 
     difficulty = {"levels": rng.choice(LEVELS, n), "alike": np.full(n, 2.0), "spread": rng.normal(size=n)}[scale]
     difficulty[[7, 21]] = difficulty[[3, 11]]
     pool = Pool([f"{i:03d}" for i in range(n)], difficulty, Content.stack(made))
-    picks, _ = greedy_counted(pool, 25, SelectionSettings(lambda_=weight, scale="raw"))
+    picks, _ = mds_counted(pool, 25, SelectionSettings(lambda_=weight, scale="raw"))
     assert [pick.index for pick in picks] == plain(made, difficulty, 25, weight)
 
 
@@ -65,7 +65,7 @@ def test_few_distances_are_computed(frames: int, dims: int) -> None:
     made = encoded(rng, 300, frames, dims, 0.4)
     difficulty = rng.choice(LEVELS, 300, p=[0.7, 0.15, 0.08, 0.05, 0.02])
     pool = Pool([f"{i:03d}" for i in range(300)], difficulty, Content.stack(list(made)))
-    picks, computed = greedy_counted(pool, 20, SelectionSettings(lambda_=0.25, scale="raw"))
+    picks, computed = mds_counted(pool, 20, SelectionSettings(lambda_=0.25, scale="raw"))
     assert [pick.index for pick in picks] == plain(list(made), difficulty, 20, 0.25)
     assert computed < 0.15 * 300 * 20
 
@@ -76,7 +76,7 @@ def test_memory_changes_nothing() -> None:
     difficulty = rng.choice(LEVELS, 200)
     pool = Pool([f"{i:03d}" for i in range(200)], difficulty, Content.stack(list(made)))
     much, little = (
-        greedy_counted(pool, 30, SelectionSettings(memory=memory, lambda_=1.0, scale="raw"))[0]
+        mds_counted(pool, 30, SelectionSettings(memory=memory, lambda_=1.0, scale="raw"))[0]
         for memory in (1 << 30, 1 << 20)
     )
     assert [pick.index for pick in much] == [pick.index for pick in little]
@@ -84,7 +84,5 @@ def test_memory_changes_nothing() -> None:
 
 def test_videos_that_are_all_the_same_come_in_order() -> None:
     content = Content.stack([np.ones((3, 4), np.float16) / 2] * 12)
-    picks, _ = greedy_counted(
-        Pool([str(i) for i in range(12)], np.ones(12), content), 8, SelectionSettings(scale="raw")
-    )
+    picks, _ = mds_counted(Pool([str(i) for i in range(12)], np.ones(12), content), 8, SelectionSettings(scale="raw"))
     assert [pick.index for pick in picks] == list(range(8))

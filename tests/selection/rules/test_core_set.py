@@ -8,7 +8,7 @@ from scipy.spatial.distance import cdist
 from mdsvqa.selection.base import Pool
 from mdsvqa.selection.distances.chamfer import Content
 from mdsvqa.selection.rules.core_set import core_set
-from mdsvqa.study.config import SelectionSettings
+from mdsvqa.selection.settings import SelectionSettings
 
 SETTINGS = SelectionSettings(rule="core-set")
 

@@ -12,8 +12,8 @@ from mdsvqa.selection.base import Limits, Pool
 from mdsvqa.selection.distances.chamfer import Content
 from mdsvqa.selection.rules.difficulty_facility import WEIGHT, difficulty_facility, ranks
 from mdsvqa.selection.rules.facility_location import facility_location
-from mdsvqa.selection.rules.hardest import hardest
-from mdsvqa.study.config import SelectionSettings
+from mdsvqa.selection.rules.most_difficult import most_difficult
+from mdsvqa.selection.settings import SelectionSettings
 
 SETTINGS = SelectionSettings(rule="difficulty-facility")
 FREE = Limits()
@@ -87,7 +87,7 @@ def test_equal_difficulty_is_facility_location_and_no_distance_is_difficulty() -
     pool = pool_of(videos, [1.0] * 40)
     assert picked(pool, 15) == [pick.index for pick in facility_location(pool, 15, SETTINGS, 0)]
     hard = pool_of([[1.0, 2.0]] * 6, [2, 5, 5, 1, 9, 3])
-    assert picked(hard, 4) == [pick.index for pick in hardest(hard, 4, SETTINGS, 0)]
+    assert picked(hard, 4) == [pick.index for pick in most_difficult(hard, 4, SETTINGS, 0)]
 
 
 def test_no_unit_matters() -> None:

@@ -13,7 +13,7 @@ from mdsvqa.selection.base import Limits, Pool
 from mdsvqa.selection.distances import matrices as distances
 from mdsvqa.selection.distances.chamfer import Content
 from mdsvqa.selection.rules.facility_location import Coverage, facility_location
-from mdsvqa.study.config import SelectionSettings
+from mdsvqa.selection.settings import SelectionSettings
 
 SETTINGS = SelectionSettings(rule="facility-location")
 FREE = Limits()

@@ -10,7 +10,7 @@ from mdsvqa.selection.base import Limits, Pick, Pool
 from mdsvqa.selection.distances import matrices as distances
 from mdsvqa.selection.distances.chamfer import Content, chamfer_distance
 from mdsvqa.selection.rules.freesel import freesel
-from mdsvqa.study.config import SelectionSettings
+from mdsvqa.selection.settings import SelectionSettings
 
 SETTINGS = SelectionSettings(rule="freesel")
 FREE = Limits()

@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from mdsvqa.selection.base import Pool
 from mdsvqa.selection.distances.chamfer import Content
 from mdsvqa.selection.rules.k_means import k_means
-from mdsvqa.study.config import SelectionSettings
+from mdsvqa.selection.settings import SelectionSettings
 
 SETTINGS = SelectionSettings(rule="k-means")
 

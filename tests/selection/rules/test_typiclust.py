@@ -14,7 +14,7 @@ from mdsvqa.selection.base import Limits, Pool
 from mdsvqa.selection.distances.chamfer import Content
 from mdsvqa.selection.rules import typiclust as module
 from mdsvqa.selection.rules.typiclust import neighbour_distance, typiclust
-from mdsvqa.study.config import SelectionSettings
+from mdsvqa.selection.settings import SelectionSettings
 
 SETTINGS = SelectionSettings(rule="typiclust")
 FREE = Limits()

@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mdsvqa.difficulty.settings import DifficultySettings
 from mdsvqa.selection.distances.chamfer import Content
-from mdsvqa.study.config import DifficultySettings, SelectionSettings, StudyConfig
+from mdsvqa.selection.settings import SelectionSettings
+from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.loop import Pool
 from mdsvqa.study.rehearsal.repeats import Stage
 

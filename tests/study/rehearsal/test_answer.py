@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import t as student
 
-from mdsvqa.study.loop import BASE, EVERYTHING
+from mdsvqa.selection.catalogue import BASE, EVERYTHING
 from mdsvqa.study.rehearsal.answer import LEVEL, answer, sign_flips
 from mdsvqa.study.rehearsal.contenders import RANDOM
 from mdsvqa.study.rehearsal.curve import CurvePoint, curve_points

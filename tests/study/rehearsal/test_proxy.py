@@ -25,7 +25,7 @@ def test_a_head_on_embeddings_and_the_model_itself(
     study = write_study(
         quality={"model": str(tiny_vlm), "vlm": {"frames": 4, "reading": "expected", "device": "cpu"}},
         difficulty={"committee": 4, "folds": 2},
-        finetuning={"vlm": {"steps": 2, "evaluations": 1, "learning_rate": 1e-3, "watched": 1, "batch": 4}},
+        finetuning={"vlm": {"steps": 2, "evaluations": 1, "learning_rate": 1e-3, "watched": 1, "batch_size": 4}},
         rehearsal={"targets": "clusters", "clusters": 2, "repeats": 2, "real": 1},
         selection={"budget": 3},
     )

@@ -20,7 +20,8 @@ from mdsvqa.report.write import measure, write_results
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Silent
 from mdsvqa.runtime.results import TableError, read_table
-from mdsvqa.study.config import ConfigError, read_study
+from mdsvqa.runtime.settings import ConfigError
+from mdsvqa.study.config import read_study
 from mdsvqa.study.external import RULES as EXTERNAL_RULES
 from mdsvqa.study.rehearsal.of_study import rehearse_study
 from mdsvqa.study.rehearsal.run import _fallback, load_rehearsal, recommendation

@@ -13,13 +13,12 @@ from mdsvqa.evaluation.failure import FIGURES, FailureEvaluation
 from mdsvqa.evaluation.intervals import Interval
 from mdsvqa.models.doctor import Findings
 from mdsvqa.report.rehearsal import rehearsal_sentences
-from mdsvqa.report.tables import LABELS
 from mdsvqa.report.write import Figures, findings
 from mdsvqa.runtime.progress import terminal as progress
 from mdsvqa.selection.audit import AUDIT
+from mdsvqa.selection.catalogue import BASE, label_of
 from mdsvqa.selection.explain import Explanation
 from mdsvqa.study.config import StudyConfig
-from mdsvqa.study.loop import BASE
 from mdsvqa.study.rehearsal.run import load_rehearsal
 from mdsvqa.study.run import Outcome
 
@@ -77,7 +76,7 @@ def _rules_table(config: StudyConfig, figures: Figures) -> Table:
         table.add_column(heading, no_wrap=True)
     for rule, (target, source) in figures.rules.items():
         table.add_row(
-            LABELS[rule],
+            label_of(rule),
             f"{target.metrics['srcc']:.3f}",
             _signed(target.over_random),
             "" if source is None else f"{source.metrics['srcc'].value:.3f}",

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from mdsvqa.difficulty.cross_fitting import stratified_folds
 from mdsvqa.difficulty.errors import measured_errors
+from mdsvqa.difficulty.settings import FailureTraining
 from mdsvqa.difficulty.vlm.reinforce import Reinforce
 from mdsvqa.models.checkpoints import Checkpoint, load_checkpoint
 from mdsvqa.models.ranking_loss import rank_correlation_within
+from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.training.batches import training_batches
 from mdsvqa.models.training.card import CARD, write_card
 from mdsvqa.models.training.clip_cache import ClipCache
@@ -25,7 +27,6 @@ from mdsvqa.models.vlm.reader import QwenModel
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import Maker, claimed, fingerprint
-from mdsvqa.study.config import FailureTraining, VlmSettings
 from mdsvqa.videos.video import Video
 
 Floats = NDArray[np.float64]
@@ -90,14 +91,14 @@ def train_failure_predictor(
         "videos": fingerprint(labels),
         "frames": settings.seen(),
         "prompt": prompts.prompt_fingerprint(prompts.DIFFICULTY),
-        "training": training.model_dump(mode="json", exclude={"batch_tokens"}),
+        "training": training.record(),
     }
     crew = Crew()
     with claimed(out, maker, FILES, overwrite=overwrite, where=crew.rank == 0):
         if (out / FILES[-1]).is_file():
             show.note(f"Failure predictor: reused from {out}")
             return read_course(out).log
-        frozen = settings.model_copy(update={"merge": True, "most_pixels": training.most_pixels})
+        frozen = settings.model_copy(update={"merge": True, "max_pixels": training.max_pixels})
         with show.working(f"Loading {model}"):
             checkpoint = load_checkpoint(frozen, model)
         adapted = add_lora(checkpoint.model, training.lora, training.seed)
@@ -150,7 +151,7 @@ class Readers:
             checkpoint, settings.model_copy(update={"reading": "expected", "samples": 1}), prompts.DIFFICULTY
         )
         # The question asks for nothing but the answer.
-        short = settings.model_copy(update={"reading": "generate", "most_tokens": 16})
+        short = settings.model_copy(update={"reading": "generate", "max_new_tokens": 16})
         written = QwenModel(checkpoint, short, prompts.DIFFICULTY)
         written.prompt = expected.prompt
         return cls(expected, written)
@@ -192,7 +193,7 @@ def _train(
         lambda: (
             learned[batch]
             for batch in training_batches(
-                failures.dataset[learned], np.zeros(len(learned), bool), training.batch, training.seed
+                failures.dataset[learned], np.zeros(len(learned), bool), training.batch_size, training.seed
             )
         ),
         lambda index: cache.load(failures.videos[index]),
@@ -229,7 +230,7 @@ def _write_card(
             + ", ".join(sorted({video.dataset for video in failures.videos})),
             "Objective": f"{training.objective}, on errors of kind {training.error}",
             "Optimiser": f"AdamW, learning rate {training.learning_rate:g}, {course.log[-1]['step']:.0f} steps of "
-            f"{training.batch} videos, the weights of step {course.best_step}",
+            f"{training.batch_size} videos, the weights of step {course.best_step}",
         },
         results=[
             f"SRCC of difficulty with the base model's errors on {held_out} held-out videos, which chose the step: "

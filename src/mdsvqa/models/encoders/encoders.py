@@ -19,6 +19,7 @@ from torch.nn.functional import normalize
 from mdsvqa.models.batching import run_halving
 from mdsvqa.models.checkpoints import find_checkpoint, pick_device, pick_dtype, short_reason, weights_fingerprint
 from mdsvqa.models.encoders.pixels import Pixels, Preparation
+from mdsvqa.models.settings import ContentSettings
 from mdsvqa.models.transformers_vision import (
     AutoConfig,
     AutoImageProcessor,
@@ -31,7 +32,6 @@ from mdsvqa.models.transformers_vision import (
 )
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.results import fingerprint
-from mdsvqa.study.config import ContentSettings
 
 # By the `model_type` of a checkpoint; each class loads the vision part of a full checkpoint, and nothing else of it.
 CLASSES: Mapping[str, Any] = {
@@ -244,4 +244,4 @@ def load_encoder(files: EncoderFiles, settings: ContentSettings) -> VisionEncode
             f"encoder {files.name!r}: its weights lack {missing[0]} ({len(missing)} missing) of a "
             f"{files.loader.__name__}; {TAKEN}."
         )
-    return VisionEncoder(model, files.preparation, settings.batch)
+    return VisionEncoder(model, files.preparation, settings.batch_size)

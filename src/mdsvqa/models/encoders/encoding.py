@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from mdsvqa.models.encoders.handcrafted import DIMS, SIDE, encode_frames
+from mdsvqa.models.settings import HANDCRAFTED, ContentSettings
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import ResultTable, content_schema, read_table
-from mdsvqa.study.config import HANDCRAFTED, ContentSettings
 from mdsvqa.videos.decoding import Sampling, Undecodable, decode_video
 from mdsvqa.videos.manifest import Video
 from mdsvqa.videos.sweep import sweep

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from mdsvqa.models.encoders.encoders import GPU_BATCH, EncoderFiles, VisionEncoder, find_encoder, load_encoder
 from mdsvqa.models.encoders.pixels import Pixels, pixel_row
+from mdsvqa.models.settings import ContentSettings
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import ResultTable, content_schema, is_table, read_table
 from mdsvqa.runtime.threads import torch_threads
 from mdsvqa.runtime.workers import warm_up
-from mdsvqa.study.config import ContentSettings
 from mdsvqa.videos.sweep import SHARD, Row, sweep
 from mdsvqa.videos.video import Video
 
@@ -47,7 +47,7 @@ def encode_with_checkpoint(
     maker = {"step": "content", "version": VERSION, **files.maker, "dtype": settings.dtype, "frames": settings.frames}
     prepare = partial(pixel_row, frames=settings.frames, preparation=files.preparation)
     # Enough to fill a batch, and cut at the same places on any device.
-    shard = max(SHARD, -(-(settings.batch or GPU_BATCH) // settings.frames))
+    shard = max(SHARD, -(-(settings.batch_size or GPU_BATCH) // settings.frames))
     with ResultTable(folder, content_schema(files.dims), maker, overwrite=overwrite) as table:
         finish = partial(_rows, loaded=loaded, workers=workers)
         sweep(table, videos, prepare, workers, "Content", show, finish=finish, shard=shard)

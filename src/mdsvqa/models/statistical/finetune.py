@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdsvqa.models.ranking_loss import WeighedPairs, fidelity_of, minimise
+from mdsvqa.models.settings import FinetuningSettings
 from mdsvqa.models.statistical.kernel_model import KernelModel, LabeledFeatures, fit_statistical
-from mdsvqa.study.config import FinetuningSettings
 
 Floats = NDArray[np.float64]
 

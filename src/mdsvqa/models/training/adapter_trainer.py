@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdsvqa.models.checkpoints import Checkpoint, load_checkpoint
+from mdsvqa.models.settings import VlmFinetuning, VlmSettings
 from mdsvqa.models.training.batches import training_batches
 from mdsvqa.models.training.clip_cache import ClipCache
 from mdsvqa.models.training.fidelity import Fidelity
@@ -22,7 +23,6 @@ from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip
 from mdsvqa.models.vlm.reader import QwenModel
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import SCORES, ResultTable, read_table
-from mdsvqa.study.config import VlmFinetuning, VlmSettings
 from mdsvqa.videos.video import Video
 
 Floats = NDArray[np.float64]
@@ -60,7 +60,7 @@ class Tuner:
     ) -> "Tuner":
         """Loads the base model, and puts a fresh adapter on it."""
         seen = settings.model_copy(
-            update={"merge": True, "most_pixels": training.most_pixels, "most_tokens": training.most_tokens}
+            update={"merge": True, "max_pixels": training.max_pixels, "max_new_tokens": training.max_new_tokens}
         )
         with show.working(f"Loading {name}"):
             checkpoint = load_checkpoint(seen, name)
@@ -100,7 +100,7 @@ class Tuner:
             drawn = training_batches(
                 known.dataset[learned],
                 known.new[learned],
-                training.batch,
+                training.batch_size,
                 training.seed,
                 new_share=training.new_share,
             )

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import yaml
 
+from mdsvqa.models.settings import LoraSettings
 from mdsvqa.runtime.results import write_atomically
-from mdsvqa.study.config import LoraSettings
 
 CARD = "README.md"
 CITATION = """\

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mdsvqa.evaluation.bootstrap import resample_counts, srcc_draws
 from mdsvqa.evaluation.intervals import Interval, percentile_interval
 from mdsvqa.evaluation.metrics import srcc
+from mdsvqa.models.settings import VlmFinetuning, VlmSettings
 from mdsvqa.models.training.adapter_trainer import Tuner
 from mdsvqa.models.training.card import CARD, write_card
 from mdsvqa.models.training.loop import CHECKPOINT, LOG, Course, read_course
@@ -24,7 +25,6 @@ from mdsvqa.models.training.training_set import TrainingSet, merge, write_traini
 from mdsvqa.models.vlm import prompts
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import Maker, claimed, fingerprint, json_text, write_atomically
-from mdsvqa.study.config import VlmFinetuning, VlmSettings
 from mdsvqa.videos.video import Video
 
 Floats = NDArray[np.float64]
@@ -104,7 +104,7 @@ def finetune_vlm(
         "videos": fingerprint(named),
         "frames": settings.seen(),
         "prompt": prompts.prompt_fingerprint(prompts.quality_prompt("generate", settings.prompt)),
-        "training": training.model_dump(mode="json", exclude={"batch_tokens"}),
+        "training": training.record(),
     }
     crew = Crew()
     with claimed(out, maker, FILES, overwrite=overwrite, where=crew.rank == 0):
@@ -188,7 +188,7 @@ def _write_card(
         "this training",
         "Objective": training.objective,
         "Optimiser": f"AdamW, learning rate {training.learning_rate:g}, {course.log[-1]['step']:.0f} steps of "
-        f"{training.batch} videos, the weights of step {course.best_step}",
+        f"{training.batch_size} videos, the weights of step {course.best_step}",
     }
     formed = next((line["well_formed"] for line in course.log if line["step"] == course.best_step), float("nan"))
     write_card(

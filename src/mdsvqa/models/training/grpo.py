@@ -30,6 +30,7 @@ from transformers import PrinterCallback, TrainerCallback
 from transformers.trainer_utils import get_last_checkpoint
 from trl import GRPOConfig, GRPOTrainer
 
+from mdsvqa.models.settings import VlmFinetuning
 from mdsvqa.models.training.curves import draw_curves
 from mdsvqa.models.training.loop import CHECKPOINT, CURVES, Course, Figures, Stop
 from mdsvqa.models.training.lora import adapter_weights, set_adapter_weights
@@ -42,7 +43,6 @@ from mdsvqa.models.vlm.token_sampling import chosen_log_probabilities
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import write_atomically
-from mdsvqa.study.config import VlmFinetuning
 
 Ints = NDArray[np.int64]
 PINNED = "1.16.0"
@@ -277,7 +277,7 @@ def train_by_grpo(
         gradient_accumulation_steps=samples // processes // at_once,
         num_generations=training.generations,
         temperature=training.temperature,
-        max_completion_length=training.most_tokens,
+        max_completion_length=training.max_new_tokens,
         beta=training.kl,
         learning_rate=training.learning_rate,
         warmup_steps=round(training.warmup * steps),

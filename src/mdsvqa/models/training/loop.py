@@ -27,6 +27,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from mdsvqa.models.batching import batches_by_tokens, is_out_of_memory
+from mdsvqa.models.settings import AdapterTraining
 from mdsvqa.models.training.curves import draw_curves
 from mdsvqa.models.training.lora import adapter_weights, set_adapter_weights
 from mdsvqa.models.training.processes import Crew
@@ -34,7 +35,6 @@ from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import write_atomically
-from mdsvqa.study.config import AdapterTraining
 
 Ints = NDArray[np.int64]
 Figures = dict[str, float]
@@ -156,7 +156,7 @@ def train_adapter(
 
 def steps_of(training: AdapterTraining, videos: int) -> int:
     """How many batches a training has, if nothing stops it."""
-    return training.steps or max(1, round(training.epochs * videos / min(training.batch, videos)))
+    return training.steps or max(1, round(training.epochs * videos / min(training.batch_size, videos)))
 
 
 def read_course(folder: Path) -> Course:

@@ -8,8 +8,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from mdsvqa.models.plugin import ModelError
+from mdsvqa.models.settings import LoraSettings
 from mdsvqa.runtime.results import write_atomically
-from mdsvqa.study.config import LoraSettings
 
 
 def add_lora(model: Any, settings: LoraSettings, seed: int) -> Any:

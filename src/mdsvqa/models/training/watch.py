@@ -8,11 +8,11 @@ import torch
 from numpy.typing import NDArray
 
 from mdsvqa.models.ranking_loss import rank_correlation_within
+from mdsvqa.models.settings import VlmFinetuning
 from mdsvqa.models.training.loop import Figures, Stop
 from mdsvqa.models.training.processes import Crew
 from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip
 from mdsvqa.models.vlm.reader import QwenModel
-from mdsvqa.study.config import VlmFinetuning
 
 Floats = NDArray[np.float64]
 

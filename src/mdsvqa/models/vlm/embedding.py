@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 
 from mdsvqa.models.batching import batches_by_tokens, run_halving
+from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.vlm.expected import inner_model
 from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip, Sight, see_video
 from mdsvqa.models.vlm.load import load_vlm
 from mdsvqa.models.vlm.reader import NO_MEMORY, QwenModel
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import FEATURES, ResultTable, read_table
-from mdsvqa.study.config import VlmSettings
 from mdsvqa.videos.decoding import Undecodable
 from mdsvqa.videos.sweep import Row, sweep
 from mdsvqa.videos.video import Video

@@ -9,13 +9,13 @@ import torch
 from safetensors import safe_open
 
 from mdsvqa.models.checkpoints import check_class, check_whole
+from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.transformers_vision import AutoConfig, AutoProcessor, Qwen2_5_VLForConditionalGeneration
 from mdsvqa.models.vlm.adapters import CURRENT, OLD, current_name, fit_adapter
 from mdsvqa.models.vlm.expected import AnswerTokens
 from mdsvqa.models.vlm.families.qwen2_5_vl import Sight
 from mdsvqa.models.vlm.prompts import quality_prompt
 from mdsvqa.models.vlm.reader import sight_of
-from mdsvqa.study.config import VlmSettings
 
 
 def inspect_checkpoint(
@@ -91,4 +91,4 @@ def _decoding(folder: Path, settings: VlmSettings) -> str:
     penalty = settings.repetition_penalty or stated or 1.0
     whose = "yours" if settings.repetition_penalty else "the checkpoint's" if stated else "none stated"
     drawn = f" (the reference draws at temperature {own['temperature']:g})" if own.get("do_sample") else ""
-    return f"greedy{drawn}, repetition penalty {penalty:g} ({whose}), at most {settings.most_tokens:,} tokens"
+    return f"greedy{drawn}, repetition penalty {penalty:g} ({whose}), at most {settings.max_new_tokens:,} tokens"

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from mdsvqa.models.plugin import ModelError
+from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.vlm.prompts import prompt_fingerprint, quality_prompt
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.workers import warm_up
-from mdsvqa.study.config import VlmSettings
 from mdsvqa.videos.video import Video
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def read_maker(settings: VlmSettings, penalty: float | str) -> dict[str, Any]:
     return {
         "prompt": prompt_fingerprint(quality_prompt(settings.reading, settings.prompt)),
         **({"repetition_penalty": penalty} if settings.reading == "generate" else {}),
-        "settings": settings.model_dump(mode="json", exclude=_NOT_OF_THE_SCORE),
+        "settings": settings.record(),
     }
 
 

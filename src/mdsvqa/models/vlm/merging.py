@@ -21,13 +21,13 @@ from torch import Tensor
 
 import mdsvqa
 from mdsvqa.models.checkpoints import FILES, find_checkpoint, load_checkpoint
+from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.training.card import CARD, CITATION
 from mdsvqa.models.vlm.adapters import current_name
 from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip, see
 from mdsvqa.models.vlm.reader import QwenModel
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Show
-from mdsvqa.study.config import VlmSettings
 from mdsvqa.videos.clip import Clip
 
 # Says that a folder was written here, and of what.
@@ -74,7 +74,7 @@ def merge_checkpoint(
     if out.exists() and not (overwrite and (out / RECORD).is_file()) and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: is there already. Name another folder, or --overwrite one that `mdsvqa merge` wrote.")
     dtype = {"float32": torch.float32, "float16": torch.float16}.get(settings.dtype, torch.bfloat16)
-    single = settings.model_copy(update={"dtype": "float32", "quantise": None, "merge": False})
+    single = settings.model_copy(update={"dtype": "float32", "load_in_4bit": False, "merge": False})
     with show.working(f"Loading {model} and {adapter}"):
         checkpoint = load_checkpoint(single, model, adapter)
     reader = QwenModel(checkpoint, single)

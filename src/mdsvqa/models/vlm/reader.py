@@ -15,6 +15,7 @@ from mdsvqa.models.base import Score
 from mdsvqa.models.batching import batches_by_tokens, run_halving
 from mdsvqa.models.checkpoints import Checkpoint
 from mdsvqa.models.plugin import ModelError
+from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.vlm import prompts
 from mdsvqa.models.vlm.answers import parse_answer
 from mdsvqa.models.vlm.expected import (
@@ -48,7 +49,6 @@ from mdsvqa.models.vlm.replies import (
     expected_in_reply,
     score_of_replies,
 )
-from mdsvqa.study.config import VlmSettings
 from mdsvqa.videos.clip import Clip
 from mdsvqa.videos.decoding import Undecodable
 
@@ -108,7 +108,7 @@ class QwenModel:
         """Tokens that a clip takes beside those of its video: the question, and room for the answer."""
         if self.settings.reading == "expected" and self._tree is not None:
             return self.prompt.tokens + len(self._tree.tokens)
-        return self.prompt.tokens + min(self.settings.most_tokens, _USUAL_REPLY)
+        return self.prompt.tokens + min(self.settings.max_new_tokens, _USUAL_REPLY)
 
     def score(self, clips: Sequence[Clip]) -> list[Score]:
         """Scores clips of any size; see `QualityModel`."""
@@ -209,7 +209,7 @@ class QwenModel:
             **batch,
             **sampling,
             repetition_penalty=1.0,
-            max_new_tokens=self.settings.most_tokens,
+            max_new_tokens=self.settings.max_new_tokens,
             suppress_tokens=self.suppressed or None,
             logits_processor=[*([recorder] if recorder else []), *penalty],
             stopping_criteria=[AnswerEnd(self.tokenizer, length)],
@@ -225,7 +225,7 @@ class QwenModel:
         if answer.status == "ok" and probabilities is not None and self.answer is not None:
             pieces = [self.tokenizer.decode([token]) for token in tokens]
             expected = expected_in_reply(pieces, probabilities)
-        full = len(tokens) >= self.settings.most_tokens
+        full = len(tokens) >= self.settings.max_new_tokens
         ended = any(token in tokens for token in (self.tokenizer.eos_token_id, self.tokenizer.pad_token_id))
         return Reply(text, answer, expected, cut=full and not ended and answer.status == "unparsable")
 
@@ -236,7 +236,7 @@ def sight_of(settings: VlmSettings, video_processor: Any) -> Sight:
     Raises:
         ModelError: frames are to be counted, and nothing says how many.
     """
-    counted = getattr(video_processor, "num_frames", None) if settings.rate is None else None
+    counted = getattr(video_processor, "num_frames", None) if settings.fps is None else None
     sight = wanted_sight(settings, counted, getattr(video_processor, "fps", None))
     return limited(sight, video_processor)
 

@@ -19,6 +19,7 @@ from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError
 
 from mdsvqa.models.base import Score
 from mdsvqa.models.plugin import ModelError
+from mdsvqa.models.settings import ServedSettings, VlmSettings
 from mdsvqa.models.vlm import prompts
 from mdsvqa.models.vlm.answers import parse_answer
 from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip, Sight, wanted_sight
@@ -39,7 +40,6 @@ from mdsvqa.models.vlm.served_messages import (
 from mdsvqa.models.vlm.served_start import SERVER_TIMES, Abilities, Start
 from mdsvqa.models.vlm.table_scoring import score_with_reader
 from mdsvqa.runtime.progress import Show
-from mdsvqa.study.config import ServedSettings, VlmSettings
 from mdsvqa.videos.video import Video
 
 # Seconds to reach a server that is there.

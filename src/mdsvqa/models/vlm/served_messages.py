@@ -20,12 +20,12 @@ from openai import APIStatusError
 from torch import Tensor
 
 from mdsvqa.models.base import Score
+from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.vlm import prompts
 from mdsvqa.models.vlm.expected import LEAST_MASS
 from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip
 from mdsvqa.models.vlm.reader import expected_score
 from mdsvqa.models.vlm.replies import DIGITS, answer_place, expected_in_reply
-from mdsvqa.study.config import VlmSettings
 
 Kind = Literal["vllm", "sglang", "transformers", "openai"]
 # The most that the protocol gives, and enough for ten digits and the point.
@@ -101,7 +101,7 @@ def request_fields(
         seed: of drawn replies; None for a greedy one.
     """
     fields: dict[str, Any] = {
-        "max_tokens": settings.most_tokens,
+        "max_tokens": settings.max_new_tokens,
         "temperature": 0.0 if seed is None else 1.0,
         "top_p": 1.0,
     }

@@ -47,7 +47,7 @@ def draw_replies(reader: QwenModel, clips: Sequence[SeenClip], opening: str = ""
         top_p=1.0,
         top_k=0,
         repetition_penalty=1.0,
-        max_new_tokens=reader.settings.most_tokens,
+        max_new_tokens=reader.settings.max_new_tokens,
         suppress_tokens=reader.suppressed or None,
         stopping_criteria=[AnswerEnd(tokenizer, length)],
     )[:, length:]

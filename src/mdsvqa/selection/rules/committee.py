@@ -1,13 +1,19 @@
-"""Query by committee: the videos on which models trained on other parts of the labels disagree most."""
+"""Query by committee: the videos on which models trained on other parts of the labels disagree most.
 
-from mdsvqa.selection.base import Pick, Pool
-from mdsvqa.selection.rules.hardest import hardest
-from mdsvqa.study.config import SelectionSettings
+Source: Seung et al. (1992), Query by committee.
+"""
 
+from mdsvqa.selection.base import Rule
+from mdsvqa.selection.rules.most_difficult import most_difficult
 
-def committee(pool: Pool, budget: int, settings: SelectionSettings, seed: int) -> list[Pick]:
-    """Takes the candidates of highest difficulty, which has to be the committee's spread (`difficulty.committee`).
-
-    Source: Seung et al. (1992), Query by committee.
-    """
-    return hardest(pool, budget, settings, seed)
+RULES = (
+    Rule(
+        "committee",
+        most_difficult,
+        label="committee",
+        takes="where models trained on other labels disagree",
+        use="for a model that is refitted in seconds",
+        difficulty="committee",
+        content=False,
+    ),
+)

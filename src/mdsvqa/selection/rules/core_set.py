@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from mdsvqa.selection.base import Pick, Pool
+from mdsvqa.selection.base import Pick, Pool, Rule
 from mdsvqa.selection.eligible import Opening
-from mdsvqa.study.config import SelectionSettings
+from mdsvqa.selection.settings import SelectionSettings
 
 
 def core_set(pool: Pool, budget: int, settings: SelectionSettings, seed: int) -> list[Pick]:
@@ -29,3 +29,14 @@ def core_set(pool: Pool, budget: int, settings: SelectionSettings, seed: int) ->
             picks.append(Pick(best, float(pool.difficulty[best]), gap, gap))
             nearest = np.minimum(nearest, pool.content.distances_from(pool.content.of(best)))
     return picks
+
+
+RULES = (
+    Rule(
+        "core-set",
+        core_set,
+        label="core-set",
+        takes="the video farthest from all chosen ones",
+        use="where no kind of content may be missed, outliers included",
+    ),
+)

@@ -3,10 +3,10 @@
 import numpy as np
 from scipy.stats import rankdata
 
-from mdsvqa.selection.base import Floats, Pick, Pool
+from mdsvqa.selection.base import Floats, Pick, Pool, Rule
 from mdsvqa.selection.eligible import Opening
 from mdsvqa.selection.rules.facility_location import Coverage
-from mdsvqa.study.config import SelectionSettings
+from mdsvqa.selection.settings import SelectionSettings
 
 # Of 3, 10 and 30 the best on the mean of YouTube-UGC to KoNViD-1k and back (20 seeds, 5% of the pool), though 30 is
 # within the error. With gains in units of the mean distance, which shrink as the choice grows, the rule was no better
@@ -43,3 +43,15 @@ def ranks(values: Floats) -> Floats:
     [0.0, 0.5, 0.5, 1.0]
     """
     return (rankdata(values) - 1) / (len(values) - 1) if len(values) > 1 else np.full(len(values), 0.5)
+
+
+RULES = (
+    Rule(
+        "difficulty-facility",
+        difficulty_facility,
+        label="difficulty + facility location",
+        takes="as `facility-location`, the harder of about equal ones",
+        use="where difficulty is predicted with some skill",
+        difficulty="predicted",
+    ),
+)

@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from mdsvqa.selection.base import Floats, Pick, Pool
+from mdsvqa.selection.base import Floats, Pick, Pool, Rule
 from mdsvqa.selection.distances.matrices import distance_table
 from mdsvqa.selection.eligible import Opening
-from mdsvqa.study.config import SelectionSettings
+from mdsvqa.selection.settings import SelectionSettings
 
 
 def facility_location(pool: Pool, budget: int, settings: SelectionSettings, seed: int) -> list[Pick]:
@@ -84,3 +84,14 @@ class Coverage:
         """Counts a video as chosen."""
         np.minimum(self._nearest, self._distances[video], out=self._nearest)
         self._known.clear()
+
+
+RULES = (
+    Rule(
+        "facility-location",
+        facility_location,
+        label="facility location",
+        takes="what brings the pool nearest to the chosen videos",
+        use="as `k-means`; also in rounds, and under limits",
+    ),
+)

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from mdsvqa.selection.base import Pick, Pool
+from mdsvqa.selection.base import Pick, Pool, Rule
 from mdsvqa.selection.distances.matrices import affordable
 from mdsvqa.selection.eligible import Opening
-from mdsvqa.study.config import SelectionSettings
+from mdsvqa.selection.settings import SelectionSettings
 
 
 def freesel(pool: Pool, budget: int, settings: SelectionSettings, seed: int) -> list[Pick]:
@@ -37,3 +37,14 @@ def freesel(pool: Pool, budget: int, settings: SelectionSettings, seed: int) -> 
             picks.append(Pick(drawn, float(pool.difficulty[drawn]), None if first else float(nearest[drawn])))
             nearest = np.minimum(nearest, content.distances_from(content.of(drawn)))
     return picks
+
+
+RULES = (
+    Rule(
+        "freesel",
+        freesel,
+        label="FreeSel",
+        takes="by chance, far videos more likely",
+        use="for a choice that varies by seed and still spreads",
+    ),
+)

@@ -3,9 +3,9 @@
 import numpy as np
 from sklearn.cluster import KMeans
 
-from mdsvqa.selection.base import Pick, Pool
+from mdsvqa.selection.base import Pick, Pool, Rule
 from mdsvqa.selection.eligible import Opening, in_order
-from mdsvqa.study.config import SelectionSettings
+from mdsvqa.selection.settings import SelectionSettings
 
 RESTARTS = 4
 
@@ -30,3 +30,10 @@ def k_means(pool: Pool, budget: int, settings: SelectionSettings, seed: int) -> 
     taken = [video for order in nearest_first if (video := opening.take_first(order)) is not None]
     taken += in_order(opening, candidates[np.argsort(distances.min(1), kind="stable")])
     return [Pick(video, float(pool.difficulty[video])) for video in taken]
+
+
+RULES = (
+    Rule(
+        "k-means", k_means, label="k-means", takes="the middle of each cluster", use="for small models and few labels"
+    ),
+)

@@ -4,17 +4,17 @@ import numpy as np
 from scipy.stats import rankdata
 
 from mdsvqa.runtime.threads import torch_threads
-from mdsvqa.selection.base import Floats, Indices, Pick, Pool
+from mdsvqa.selection.base import Floats, Indices, Pick, Pool, Rule
 from mdsvqa.selection.distances.chamfer import Content
 from mdsvqa.selection.distances.lazy_sums import LazySums
 from mdsvqa.selection.eligible import Opening
-from mdsvqa.study.config import SelectionSettings
+from mdsvqa.selection.settings import SelectionSettings
 
 # Videos whose rows of distances estimate the mean distance of a pool, and those at the other end.
 SCALE_SAMPLE, SCALE_OTHERS = 64, 4096
 
 
-def greedy(pool: Pool, budget: int, settings: SelectionSettings, seed: int) -> list[Pick]:
+def mds(pool: Pool, budget: int, settings: SelectionSettings, seed: int) -> list[Pick]:
     """Starts with the most difficult video, then adds argmax of g(x) + (lambda / |D|) sum over y in D of d(x, y).
 
     `settings.scale` says on which scale g and d are added; see `scaled`. Utilities within 1e-10 of the best count as
@@ -23,11 +23,11 @@ def greedy(pool: Pool, budget: int, settings: SelectionSettings, seed: int) -> l
 
     Source: Zou et al. (2026), section 3, equation of the greedy rule.
     """
-    return greedy_counted(pool, budget, settings)[0]
+    return mds_counted(pool, budget, settings)[0]
 
 
-def greedy_counted(pool: Pool, budget: int, settings: SelectionSettings) -> tuple[list[Pick], int]:
-    """`greedy`, and how many distances it computed."""
+def mds_counted(pool: Pool, budget: int, settings: SelectionSettings) -> tuple[list[Pick], int]:
+    """`mds`, and how many distances it computed."""
     opening = Opening(pool, budget)
     difficulty, unit = scaled(pool, settings)
     weight = settings.lambda_ / unit
@@ -85,3 +85,16 @@ def mean_distance(content: Content) -> float:
     # A video's distance to itself is not counted.
     mean = total / (len(rows) * len(others) - len(np.intersect1d(rows, others)))
     return mean if mean > 0 else 1.0
+
+
+RULES = (
+    Rule(
+        "mds",
+        mds,
+        label="MDS",
+        takes="difficult videos that differ from what is chosen",
+        use="for a large model that is fine-tuned by ranking; it is the paper's",
+        difficulty="predicted",
+        settings=("lambda_", "scale"),
+    ),
+)

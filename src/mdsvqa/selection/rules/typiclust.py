@@ -4,12 +4,12 @@ import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.neighbors import NearestNeighbors
 
-from mdsvqa.selection.base import Floats, Indices, Pick, Pool
+from mdsvqa.selection.base import Floats, Indices, Pick, Pool, Rule
 from mdsvqa.selection.distances.chamfer import Frames
 from mdsvqa.selection.distances.matrices import mean_frames
 from mdsvqa.selection.eligible import Opening
 from mdsvqa.selection.rules.k_means import RESTARTS
-from mdsvqa.study.config import SelectionSettings
+from mdsvqa.selection.settings import SelectionSettings
 
 # The paper's, as in its authors' code: neighbours that typicality is measured on, most clusters, and the size up to
 # which a cluster holds outliers.
@@ -77,3 +77,14 @@ def neighbour_distance(means: Frames, cluster: Indices) -> Floats:
 
 def _members(cluster: Indices) -> list[Indices]:
     return [np.flatnonzero(cluster == number) for number in range(cluster.max() + 1)]
+
+
+RULES = (
+    Rule(
+        "typiclust",
+        typiclust,
+        label="typical clustering",
+        takes="the densest spot of each cluster",
+        use="for very few labels, and pools with outliers",
+    ),
+)

@@ -10,7 +10,7 @@ from scipy.stats import norm
 from scipy.stats import t as student
 
 from mdsvqa.evaluation.intervals import Interval
-from mdsvqa.study.loop import BASE, EVERYTHING
+from mdsvqa.selection.catalogue import BASE, EVERYTHING
 from mdsvqa.study.rehearsal.contenders import RANDOM
 from mdsvqa.study.rehearsal.gains import by_contender, gains, weighted_mean
 from mdsvqa.study.rehearsal.pseudo_targets import PseudoTarget

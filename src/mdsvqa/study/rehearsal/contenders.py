@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from mdsvqa.selection.select import WITHOUT_CONTENT
-from mdsvqa.study.config import Space, StudyConfig
+from mdsvqa.selection.catalogue import rule_named
+from mdsvqa.selection.settings import Space
+from mdsvqa.study.config import StudyConfig
 
 RANDOM = "random"
-# Rules that weigh diversity by lambda.
-BY_LAMBDA = ("mds",)
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ def contenders(
     """
     found = [Contender(RANDOM, RANDOM)]
     for rule in dict.fromkeys(rules):
-        weighed, compared = rule in BY_LAMBDA, rule not in WITHOUT_CONTENT
+        weighed, compared = "lambda_" in rule_named(rule).settings, rule_named(rule).content
         for lambda_, scale, space in product(
             lambdas if weighed else [None], scales if weighed else [None], features if compared else [None]
         ):

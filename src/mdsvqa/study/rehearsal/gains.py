@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mdsvqa.study.loop import BASE, EVERYTHING
+from mdsvqa.selection.catalogue import BASE, EVERYTHING
 from mdsvqa.study.rehearsal.contenders import RANDOM
 from mdsvqa.study.rehearsal.repeats import Result
 

@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 from mdsvqa.models.ranking_loss import rank_correlation_within
 from mdsvqa.models.statistical.kernel_model import fit_statistical
 from mdsvqa.runtime.results import fingerprint
+from mdsvqa.selection.catalogue import BASE, EVERYTHING, rule_named
 from mdsvqa.selection.distances.chamfer import Content
-from mdsvqa.study.config import Space, StudyConfig
+from mdsvqa.selection.settings import Space
+from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.loop import (
-    BASE,
     COMMITTEE,
-    EVERYTHING,
-    NEED_DIFFICULTY,
     Pool,
     State,
     known_errors,
@@ -215,7 +214,8 @@ def _difficulties(
     start: State, videos: Pool, config: StudyConfig, seed: int, contenders: Sequence[Contender]
 ) -> dict[bool, Floats]:
     """Of g, and of the committee, as far as a contender goes by them."""
-    kinds = {each.rule == COMMITTEE for each in contenders if each.rule in NEED_DIFFICULTY}
+    goes_by = [rule_named(each.rule).difficulty for each in contenders]
+    kinds = {name == COMMITTEE for name in goes_by if name is not None}
     if not kinds:
         return {}
     known = known_errors(start, videos, config, seed)

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,17 +29,13 @@ from mdsvqa.runtime.results import (
     read_table,
     write_atomically,
 )
+from mdsvqa.runtime.settings import ConfigError
 from mdsvqa.runtime.user_tables import read_columns
 from mdsvqa.selection.audit import budget_of, mean_budget
+from mdsvqa.selection.catalogue import RULES
 from mdsvqa.selection.distances.chamfer import Content
-from mdsvqa.study.config import (
-    ConfigError,
-    RuleName,
-    SelectionSettings,
-    Space,
-    StudyConfig,
-    budget_count,
-)
+from mdsvqa.selection.settings import SelectionSettings, Space, budget_count
+from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.data import Material, cores
 from mdsvqa.study.loop import Pool
 from mdsvqa.study.rehearsal.answer import Answer, Standing, answer
@@ -175,7 +171,7 @@ def rehearse(
     stage = _stage(config, material, base, plan)
     maker: Maker = {
         "step": "rehearsal",
-        "config": stage.config.model_dump(mode="json"),
+        "config": stage.config.record(whole=True),
         "material": dict(material.maker),
         "labels": material.labels_fingerprint(),
         "model": fingerprint([base.cost, base.gamma]),
@@ -237,7 +233,7 @@ def _plan(config: StudyConfig, material: Material, rules: Sequence[str] | None) 
     # rules ranked otherwise than on the real pool (YouTube-UGC and KoNViD-1k).
     content = Standardiser.fit(content[:n])(content)
     targets = pseudo_targets(_parts(config, material, content[:n]), content[:n], content[n:])
-    allowed = [rule for rule in get_args(RuleName) if rules is None or rule in rules]
+    allowed = [rule for rule in RULES if rules is None or rule in rules]
     strange = [rule for rule in settings.rules or () if rule not in allowed]
     if strange:
         raise ConfigError(

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from mdsvqa.models.plugin import ModelError
-from mdsvqa.study.config import VlmSettings
+from mdsvqa.models.settings import VlmSettings
 from mdsvqa.videos.clip import Clip
 from mdsvqa.videos.decoding import Sampling, Undecodable, decode_video
 from mdsvqa.videos.video import Video
@@ -297,14 +297,14 @@ def wanted_sight(settings: VlmSettings, frames: int | None = None, rate: float |
     Raises:
         ModelError: frames are to be counted, and nothing says how many.
     """
-    fewest = min(settings.fewest_pixels, settings.most_pixels)
-    limits = Sight(most_pixels=settings.most_pixels, fewest_pixels=fewest)
+    fewest = min(settings.min_pixels, settings.max_pixels)
+    limits = Sight(most_pixels=settings.max_pixels, fewest_pixels=fewest)
     counted = settings.frames or frames
     if settings.sampling == "count" and counted is None:
         raise ModelError("sampling count: say how many by `frames`; this checkpoint does not.")
     if counted is not None and settings.sampling in (None, "count"):
         return replace(limits, rate=None, frames=counted)
-    return replace(limits, rate=settings.rate or rate or Sight.rate, spread=settings.sampling != "rate")
+    return replace(limits, rate=settings.fps or rate or Sight.rate, spread=settings.sampling != "rate")
 
 
 def limited(sight: Sight, video_processor: Any) -> Sight:

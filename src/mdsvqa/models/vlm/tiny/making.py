@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdsvqa.models.checkpoints import Checkpoint
+from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip, Sight, crashed, see_video
 from mdsvqa.models.vlm.reader import QwenModel, sight_of
 from mdsvqa.models.vlm.tiny.model import FRAMES, PIXELS, WIDTH, make_model, make_processor, save_checkpoint
@@ -16,7 +17,6 @@ from mdsvqa.models.vlm.tiny.training import TinyTraining, train_tiny
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.workers import map_ahead
-from mdsvqa.study.config import VlmSettings
 from mdsvqa.videos.video import Video
 
 Floats = NDArray[np.float64]

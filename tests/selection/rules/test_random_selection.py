@@ -5,8 +5,8 @@ from scipy.stats import chisquare
 
 from mdsvqa.selection.base import Pool
 from mdsvqa.selection.distances.chamfer import Content
-from mdsvqa.selection.rules.uniform import uniform
-from mdsvqa.study.config import SelectionSettings
+from mdsvqa.selection.rules.random_selection import random_selection
+from mdsvqa.selection.settings import SelectionSettings
 
 SETTINGS = SelectionSettings(rule="random")
 
@@ -14,7 +14,7 @@ SETTINGS = SelectionSettings(rule="random")
 def picked(size: int, budget: int, seed: int, chosen: tuple[int, ...] = ()) -> list[int]:
     content = Content.stack([np.zeros((1, 1))] * size)
     pool = Pool([str(i) for i in range(size)], np.zeros(size), content, chosen)
-    return [pick.index for pick in uniform(pool, budget, SETTINGS, seed)]
+    return [pick.index for pick in random_selection(pool, budget, SETTINGS, seed)]
 
 
 def test_every_ordered_pair_is_as_likely() -> None:

@@ -2,15 +2,28 @@
 
 import numpy as np
 
-from mdsvqa.selection.base import Pick, Pool
+from mdsvqa.selection.base import Pick, Pool, Rule
 from mdsvqa.selection.eligible import Opening, in_order
-from mdsvqa.study.config import SelectionSettings
+from mdsvqa.selection.settings import SelectionSettings
 
 
-def hardest(pool: Pool, budget: int, settings: SelectionSettings, seed: int) -> list[Pick]:
+def most_difficult(pool: Pool, budget: int, settings: SelectionSettings, seed: int) -> list[Pick]:
     """Takes the candidates of highest difficulty; ties go to the first in the pool's order. `seed` is not used."""
     order = np.argsort(-pool.difficulty, kind="stable")
     return [
         Pick(index, float(pool.difficulty[index]), utility=float(pool.difficulty[index]))
         for index in in_order(Opening(pool, budget), order)
     ]
+
+
+RULES = (
+    Rule(
+        "difficulty",
+        most_difficult,
+        label="difficulty only",
+        takes="the most difficult",
+        use="to see what difficulty alone does",
+        difficulty="predicted",
+        content=False,
+    ),
+)

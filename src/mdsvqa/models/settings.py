@@ -1,0 +1,276 @@
+"""Settings of quality models, of their training, and of content encoders, each default with its source."""
+
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
+
+from mdsvqa.runtime.settings import MOST_SEED, Checkpoint, Settings, StudyPath, Unrecorded, beside_study
+
+HANDCRAFTED = "handcrafted"
+STATISTICAL, PRECOMPUTED = "statistical", "precomputed"
+Dtype = Literal["auto", "bfloat16", "float16", "float32"]
+
+
+class VlmSettings(Settings):
+    """f as a vision-language model: what it sees, how its score is read, how it is run."""
+
+    recorded_as: ClassVar[dict[str, str]] = {
+        "fps": "rate",
+        "max_pixels": "most_pixels",
+        "min_pixels": "fewest_pixels",
+        "max_new_tokens": "most_tokens",
+        "load_in_4bit": "quantise",
+    }
+
+    base_adapter: Unrecorded[Checkpoint | None] = Field(
+        None, description="PEFT adapter of f itself, merged into the model first: a folder or a Hub name."
+    )
+    adapter: Unrecorded[Checkpoint | None] = Field(None, description="PEFT adapter: a folder or a Hub name.")
+    merge: bool = Field(
+        False, description="Merge the adapter into the weights: faster, and rounded anew in 16-bit precision."
+    )
+    reading: Literal["generate", "expected"] = Field(
+        "generate",
+        description="generate: the model thinks and answers. expected: the mean of all answers by their "
+        "probabilities, in one pass, without ties.",
+    )
+    prompt: str | None = Field(None, min_length=1, description="Asked in place of the one that it was trained on.")
+    samples: int = Field(1, ge=1, description="Replies a video, drawn when above 1: their mean and spread.")
+    retries: int = Field(0, ge=0, description="Drawn replies in place of an unparsable one.")
+    # None: 1.05 for Qwen2.5-VL, which the reference decodes with.
+    repetition_penalty: float | None = Field(
+        None, gt=0, description="On tokens of question and reply; by default the checkpoint's own."
+    )
+    sampling: Literal["reference", "rate", "count"] | None = Field(
+        None,
+        description="Which frames. reference: as in the model's training, an even number, from the first to the last. "
+        "rate: those on screen at 0, 1/fps, 2/fps, ... seconds. count: as many as `frames` says. By default count "
+        "where `frames` or the checkpoint says how many, else reference.",
+    )
+    # None: what the checkpoint's processor says, else 2 as qwen-vl-utils.
+    fps: float | None = Field(
+        None, gt=0, description="Frames a second of video; by default what the checkpoint says, else 2."
+    )
+    frames: int | None = Field(None, ge=1, description="Of each video, at equal distances, in place of a rate.")
+    # Limits of qwen-vl-utils: 768 and 128 tokens of 28 x 28 pixels a frame. A checkpoint that allows less gets less.
+    max_pixels: int = Field(768 * 28 * 28, ge=28 * 28, description="Of a frame; larger ones are reduced.")
+    min_pixels: int = Field(128 * 28 * 28, ge=1, description="Of a frame; smaller ones are enlarged.")
+    # The reference's. Half of a reply says nothing: the answer stands at its end.
+    max_new_tokens: int = Field(2048, ge=16, description="Of a reply; one that is cut has no score.")
+    # None: on a GPU four videos of 20 s at the limits above; on a CPU what its caches like.
+    batch_tokens: Unrecorded[int | None] = Field(
+        None,
+        ge=1,
+        description="Of a batch, padding included; 65,536 on a GPU, fewer on a CPU. One that does not fit "
+        "the device is halved.",
+    )
+    device: Unrecorded[str] = Field("auto", description="auto, cpu, cuda, cuda:1.")
+    dtype: Dtype = Field("auto", description="Precision of the weights.")
+    attention: Literal["auto", "sdpa", "flash_attention_2", "eager"] = Field(
+        "auto", description="Implementation of attention."
+    )
+    load_in_4bit: bool = Field(False, description="By bitsandbytes, for a GPU that is too small.")
+    trust_remote_code: Unrecorded[bool] = Field(False, description="Run Python code that comes with a checkpoint.")
+    seed: int = Field(0, ge=0, description="Of drawn replies.")
+
+    def record(self, *, whole: bool = False) -> dict[str, Any]:
+        found = super().record(whole=whole)
+        return {**found, "quantise": "4bit" if self.load_in_4bit else None}
+
+    def seen(self) -> dict[str, Any]:
+        """What of the settings says which frames a model sees, and how large, for records of results."""
+        names = ("sampling", "rate", "frames", "most_pixels", "fewest_pixels")
+        return {name: value for name, value in self.record().items() if name in names}
+
+    def below(self) -> "VlmSettings":
+        """The same f as what another adapter goes on top of: its own adapter becomes a part of the base."""
+        return self.model_copy(update={"base_adapter": self.adapter, "adapter": None}) if self.adapter else self
+
+    @model_validator(mode="after")
+    def _samples_once(self) -> Self:
+        if self.fps is not None and self.frames is not None:
+            raise ValueError("`fps` and `frames` exclude each other.")
+        if self.frames is not None and self.sampling not in (None, "count"):
+            raise ValueError(f"`frames` goes with `sampling: count`, and `sampling: {self.sampling}` with `fps`.")
+        if self.fps is not None and self.sampling == "count":
+            raise ValueError("`fps` goes with `sampling: reference` or `rate`, and `sampling: count` with `frames`.")
+        if self.samples > 1 and self.reading == "expected":
+            raise ValueError("`samples` draws replies; the expected score has none. Use `reading: generate`.")
+        return self
+
+
+class ServedSettings(Settings):
+    """A vision-language model behind a server that speaks the OpenAI protocol.
+
+    The key, where one is needed, comes from the environment: MDSVQA_API_KEY, else OPENAI_API_KEY.
+    """
+
+    url: str = Field(description="Of the server, with its /v1.")
+    model: str = Field("", description="As the server calls it; by default as f is called.")
+    # Enough for a server to fill its batches.
+    concurrency: int = Field(16, ge=1, description="Requests under way at a time.")
+    timeout: float = Field(300.0, gt=0, description="For one reply, in seconds.")
+    # Half a minute in all.
+    retries: int = Field(5, ge=0, description="Of a request, with growing pauses.")
+    frames_as: Literal["auto", "video", "images"] = Field(
+        "auto", description="video (vLLM), images (any server), or auto: video where the server is vLLM."
+    )
+    # JPEG is one of the distortions that are to be measured.
+    picture: Literal["png", "jpeg"] = Field("png", description="How a frame is packed; png loses nothing.")
+
+
+def _named_or_beside(model: str, info: ValidationInfo) -> str:
+    return model if model in (STATISTICAL, PRECOMPUTED) else beside_study(model, info)
+
+
+class QualitySettings(Settings):
+    """f, the model that is to become better."""
+
+    model: Annotated[str, AfterValidator(_named_or_beside)] = Field(
+        STATISTICAL,
+        description="statistical (trained on the manifest's `train` videos), a file saved by `mdsvqa finetune`, "
+        "precomputed (needs `predictions`), a class by its dotted path, package.module:Class, or a checkpoint: a "
+        "folder or a Hub name.",
+    )
+    vlm: VlmSettings = Field(VlmSettings(), description="Where it is a vision-language model.")
+    predictions: StudyPath | None = Field(None, description="CSV with id and score, of the source and the pool.")
+    features: StudyPath | None = Field(
+        None, description="CSV or Parquet with id and numeric columns, in place of features computed from the files."
+    )
+    scores_after: StudyPath | None = Field(
+        None, description="CSV with id and score: predictions of your model after you fine-tuned it."
+    )
+    # Enough that a stall of a tenth of the video repeats at least one of them.
+    frames: int = Field(24, ge=1, description="Of each video for the statistical features, at equal distances.")
+
+    @model_validator(mode="after")
+    def _has_predictions(self) -> Self:
+        if (self.model == PRECOMPUTED) != (self.predictions is not None):
+            raise ValueError("`predictions` names a CSV, and goes with `model: precomputed` and no other.")
+        return self
+
+
+class LoraSettings(Settings):
+    """A low-rank adapter on the language model; the vision tower stays as it is."""
+
+    # As the paper's, for both of its adapters.
+    rank: int = Field(64, ge=1, description="Of the adapter.")
+    alpha: int = Field(128, ge=1, description="Of the adapter.")
+    dropout: float = Field(0.05, ge=0, lt=1, description="Of the adapter.")
+    # All linear layers of the language model. A plain list of their names would also hit the vision tower's.
+    targets: str = Field(
+        r".*\.language_model\..*_proj", description="Regular expression of the full names of the layers."
+    )
+
+
+class AdapterTraining(Settings):
+    """How an adapter is trained to rank."""
+
+    recorded_as: ClassVar[dict[str, str]] = {"batch_size": "batch", "max_pixels": "most_pixels"}
+
+    lora: LoraSettings = Field(LoraSettings(), description="The adapter.")
+    # The paper's.
+    epochs: int = Field(10, ge=1, description="Passes over the labeled videos.")
+    steps: int | None = Field(None, ge=1, description="Batches, in place of epochs.")
+    # 496 pairs where they are of one data set.
+    batch_size: int = Field(32, ge=2, description="Videos compared in a step, over all processes.")
+    # The paper's, for 7 billion weights. The tiny model wants 1e-3.
+    learning_rate: float = Field(1e-5, gt=0, description="Of AdamW.")
+    warmup: float = Field(0.05, ge=0, lt=1, description="Share of the steps over which the learning rate rises.")
+    weight_decay: float = Field(0.0, ge=0, description="Of AdamW.")
+    clip: float = Field(1.0, gt=0, description="The norm of the gradient.")
+    held_out: float = Field(
+        0.2, gt=0, lt=1, description="Share of the labeled videos that are not learned from and say when to stop."
+    )
+    evaluations: int = Field(20, ge=1, description="On held-out videos, with a checkpoint each.")
+    patience: int = Field(5, ge=1, description="Evaluations without a better one until it stops.")
+    # None: on a GPU two videos of 20 frames of 512 x 512 pixels; on a CPU what its caches like.
+    batch_tokens: Unrecorded[int | None] = Field(
+        None, ge=1, description="That a device holds at a time; halved for good when they do not fit."
+    )
+    gradient_checkpointing: bool | None = Field(
+        None, description="Compute the activations twice instead of keeping them; by default on a GPU."
+    )
+    # 512 x 512, as in the paper's training.
+    max_pixels: int = Field(512 * 512, ge=28 * 28, description="Of a frame; larger ones are reduced.")
+    seed: int = Field(0, ge=0, le=MOST_SEED, description="Of the adapter, the order, dropout.")
+
+
+class VlmFinetuning(AdapterTraining):
+    """f' as an adapter on a vision-language model."""
+
+    recorded_as: ClassVar[dict[str, str]] = {**AdapterTraining.recorded_as, "max_new_tokens": "most_tokens"}
+
+    # On the tiny model it learns where the published one does not (benchmarks/finetuning_learns.py).
+    objective: Literal["fidelity", "grpo"] = Field(
+        "fidelity", description="fidelity trains the expected score; grpo rewards drawn replies, as published."
+    )
+    # A twentieth of the pool against the whole source would be in few pairs.
+    new_share: float | None = Field(
+        0.5, ge=0, le=1, description="Of newly labeled videos in a batch; null goes by their number."
+    )
+    new_weight: float = Field(1.0, gt=0, description="Of a newly labeled video, against 1 of the source.")
+    form_weight: float = Field(
+        0.05, ge=0, description="Of the negative log-probability that an answer begins with a digit from 1 to 5."
+    )
+    # With less, replies of the tiny model lost their form.
+    text_weight: float = Field(1.0, ge=0, description="Of the base model's own replies, so that f' keeps writing.")
+    text_share: float = Field(0.25, gt=0, le=1, description="Of a batch's videos on which that is computed.")
+    least_spread: float = Field(
+        0.1, ge=0, lt=1, description="Share of the spread of scores before training under which they collapsed."
+    )
+    least_formed: float = Field(
+        0.8, ge=0, le=1, description="Share of well-formed replies before training under which form is broken."
+    )
+    watched: int = Field(16, ge=1, description="Held-out videos whose replies are written at each evaluation.")
+    # The paper's.
+    generations: int = Field(4, ge=2, description="Of grpo: replies a video.")
+    temperature: float = Field(1.0, gt=0, description="Of grpo: at which they are drawn.")
+    max_new_tokens: int = Field(256, ge=16, description="Of grpo: of a reply.")
+    kl: float = Field(0.04, ge=0, description="Of grpo: weight of the divergence from the base.")
+
+
+class FinetuningSettings(Settings):
+    """f', by ranking pairs within each data set. All defaults by the gain on YouTube-UGC to KoNViD-1k and back."""
+
+    # Best value there at 20, 50, 200 and 1,000 labels: 0.001, 0.0004, 0.0001, 0.00003.
+    stiffness: float = Field(
+        0.02,
+        gt=0,
+        description="Weight of the squared kernel norm of the change, divided by the labels of the smallest data set.",
+    )
+    noise: float = Field(
+        0.5, gt=0, description="Standard deviation of a reading of f in Thurstone's model, MOS points."
+    )
+    most_pairs: int = Field(20_000, ge=1, description="That are compared.")
+    steps: int = Field(100, ge=1, description="Of the optimiser.")
+    vlm: VlmFinetuning = Field(VlmFinetuning(), description="Where f is a vision-language model.")
+
+
+def _is_encoder(encoder: str, info: ValidationInfo) -> str:
+    folder = Path() if info.context is None else info.context["folder"]
+    if encoder == HANDCRAFTED or "/" in encoder or (folder / encoder).is_dir():
+        return encoder
+    raise ValueError(
+        f"{encoder!r} is neither {HANDCRAFTED} nor a checkpoint: a Hub name such as openai/clip-vit-large-patch14, or "
+        "a folder such as ./checkpoint."
+    )
+
+
+class ContentSettings(Settings):
+    """F, the content features."""
+
+    encoder: Annotated[Checkpoint, AfterValidator(_is_encoder)] = Field(
+        HANDCRAFTED,
+        description="handcrafted (embedded), or a CLIP, SigLIP, SigLIP 2 or DINOv2 checkpoint: a folder or a Hub name "
+        "such as openai/clip-vit-large-patch14, google/siglip2-base-patch16-224, facebook/dinov2-base.",
+    )
+    # A scene of the length of a typical test clip (2 to 20 s) shows little more in more frames.
+    frames: int = Field(8, ge=1, description="Of each video, at equal distances.")
+    # None: 256 on a GPU; on a CPU 32, what its caches like.
+    batch_size: int | None = Field(
+        None, ge=1, exclude=True, description="Frames a pass of a checkpoint; 256 on a GPU, 32 on a CPU."
+    )
+    device: str = Field("auto", exclude=True, description="auto, cpu, cuda, cuda:1.")
+    dtype: Dtype = Field("auto", description="Of a checkpoint; auto is float16 on a GPU, float32 on a CPU.")

@@ -1,0 +1,65 @@
+"""What settings are made of: groups of fields that are checked, documented and recorded in one place."""
+
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
+
+from mdsvqa.runtime.errors import InputError
+
+T = TypeVar("T")
+# The largest that every library here takes, with room for the rounds that count up from it.
+MOST_SEED = 2**31 - 1
+_UNRECORDED = "unrecorded"
+
+# Of a field: no part of what makes a result what it is: how fast and on what it is made, or named in the record of the
+# result by itself.
+Unrecorded = Annotated[T, _UNRECORDED]
+
+
+class ConfigError(InputError):
+    """A study file or an option that cannot be used; the message names it and what to change."""
+
+
+def in_study(path: Path, info: ValidationInfo) -> Path:
+    """A path of a study.yaml, from the study's folder; any other one as it is."""
+    return path if info.context is None else info.context["folder"] / path.expanduser()
+
+
+def beside_study(name: str, info: ValidationInfo) -> str:
+    """The path of a checkpoint that lies beside a study, or the name as it is."""
+    if info.context is None:
+        return name
+    place = info.context["folder"] / Path(name).expanduser()
+    return str(place) if place.is_dir() or place.suffix == ".safetensors" else name
+
+
+# A file; in a study.yaml it counts from the study's folder.
+StudyPath = Annotated[Path, AfterValidator(in_study)]
+# A folder beside the study, or else a name: of the Hugging Face Hub, or of a model.
+Checkpoint = Annotated[str, AfterValidator(beside_study)]
+
+
+class Settings(BaseModel):
+    """A group of settings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    # Names in records of results that differ from those of the fields: results that are there stay valid.
+    recorded_as: ClassVar[dict[str, str]] = {}
+
+    def record(self, *, whole: bool = False) -> dict[str, Any]:
+        """The settings as they stand in the record of what made a result, JSON-able.
+
+        Args:
+            whole: also those that are `Unrecorded`.
+        """
+        found: dict[str, Any] = {}
+        dumped = self.model_dump(mode="json")
+        for name, field in type(self).model_fields.items():
+            if field.exclude or (_UNRECORDED in field.metadata and not whole):
+                continue
+            value = getattr(self, name)
+            found[self.recorded_as.get(name, name)] = (
+                value.record(whole=whole) if isinstance(value, Settings) else dumped[name]
+            )
+        return found
