@@ -24,8 +24,8 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from mdsvqa.evaluation.bootstrap import resample_counts, srcc_draws
 from mdsvqa.evaluation.correlated import meng_test, williams_test
+from mdsvqa.evaluation.correlation import srcc
 from mdsvqa.evaluation.intervals import percentile_interval
-from mdsvqa.evaluation.metrics import srcc
 
 Floats = NDArray[np.float64]
 BETTER, WORSE, BETWEEN = 0.82, 0.75, 0.85

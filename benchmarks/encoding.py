@@ -37,8 +37,7 @@ from mdsvqa.models.transformers_vision import (
     CLIPVisionConfig,
     CLIPVisionModelWithProjection,
 )
-from mdsvqa.runtime.workers import map_ahead
-from mdsvqa.study.data import cores
+from mdsvqa.runtime.workers import cores, map_ahead
 from mdsvqa.videos.sweep import SHARD
 
 FRAMES = ContentSettings().frames

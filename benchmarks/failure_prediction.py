@@ -30,8 +30,8 @@ from mdsvqa.difficulty.catalogue import BASELINES, PREDICTORS
 from mdsvqa.difficulty.choice import Validated, best_predictor, cross_validate
 from mdsvqa.difficulty.errors import place_scores
 from mdsvqa.difficulty.settings import DifficultySettings, ErrorName
+from mdsvqa.evaluation.correlation import srcc
 from mdsvqa.evaluation.failure import FailureEvaluation, draw_subsets, evaluate_difficulty, subset_figures
-from mdsvqa.evaluation.metrics import srcc
 from mdsvqa.runtime.user_tables import read_columns
 
 Floats = NDArray[np.float64]

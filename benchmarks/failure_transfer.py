@@ -26,7 +26,7 @@ from mdsvqa.difficulty.choice import best_predictor, cross_validate
 from mdsvqa.difficulty.errors import measured_errors
 from mdsvqa.difficulty.prediction import refitted_source
 from mdsvqa.difficulty.settings import DifficultySettings, ErrorName
-from mdsvqa.evaluation.metrics import srcc
+from mdsvqa.evaluation.correlation import srcc
 from mdsvqa.models.settings import FinetuningSettings
 from mdsvqa.models.statistical.finetune import train
 from mdsvqa.models.statistical.kernel_model import LabeledFeatures

@@ -18,13 +18,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mdsvqa.models.checkpoints import Checkpoint
 from mdsvqa.models.settings import VlmFinetuning, VlmSettings
 from mdsvqa.models.training.adapter_trainer import Tuner
 from mdsvqa.models.training.clip_cache import ClipCache
 from mdsvqa.models.training.lora import add_lora
 from mdsvqa.models.training.processes import Crew
 from mdsvqa.models.training.training_set import TrainingSet
+from mdsvqa.models.vlm.checkpoint import Checkpoint
 from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip, Sight
 from mdsvqa.models.vlm.reader import QwenModel
 from mdsvqa.models.vlm.tiny.model import make_model, make_processor

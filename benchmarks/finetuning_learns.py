@@ -23,14 +23,14 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from mdsvqa.cli.printing.study import progress
-from mdsvqa.models.ranking_loss import rank_correlation
+from mdsvqa.evaluation.correlation import srcc
 from mdsvqa.models.settings import VlmFinetuning, VlmSettings
 from mdsvqa.models.training.finetune import finetune_vlm
 from mdsvqa.models.vlm.load import score_with_vlm
 from mdsvqa.models.vlm.tiny.making import make_tiny_vlm
 from mdsvqa.models.vlm.tiny.training import TinyTraining
 from mdsvqa.runtime.progress import Show
-from mdsvqa.study.data import cores
+from mdsvqa.runtime.workers import cores
 from mdsvqa.videos.manifest import load_videos
 from mdsvqa.videos.simulated.corpus import make_corpus
 from mdsvqa.videos.video import Video
@@ -54,7 +54,7 @@ def read_again(videos: Sequence[Video], folder: Path, base: Path, adapter: Path 
             values = np.array([rows[video.id]["score"] for video in some], np.float64)
             mos = np.array([video.mos for video in some], np.float64)
             given = np.isfinite(values)
-            figures[f"{name} {reading}"] = rank_correlation(values[given], mos[given])
+            figures[f"{name} {reading}"] = srcc(values[given], mos[given])
         if reading == "generate":
             figures["formed"] = sum(row["status"] == "ok" for row in rows.values()) / len(rows)
     return figures

@@ -23,7 +23,7 @@ from rich.table import Table
 
 from mdsvqa.difficulty.catalogue import PREDICTORS
 from mdsvqa.difficulty.settings import DifficultySettings, ErrorName
-from mdsvqa.evaluation.metrics import srcc
+from mdsvqa.evaluation.correlation import srcc
 from mdsvqa.models.statistical.kernel_model import LabeledFeatures, fit_statistical
 from mdsvqa.models.statistical.standardise import Standardiser
 from mdsvqa.runtime.user_tables import read_columns

@@ -15,9 +15,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from mdsvqa.models.checkpoints import load_checkpoint
 from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.transformers_vision import Qwen2_5_VLForConditionalGeneration, quiet
+from mdsvqa.models.vlm.checkpoint import load_checkpoint
 from mdsvqa.models.vlm.reader import QwenModel
 
 STACK = Path(__file__).parents[1] / "tests" / "reference_stack"

@@ -28,15 +28,15 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from mdsvqa.models.ranking_loss import rank_correlation
+from mdsvqa.evaluation.correlation import srcc
 from mdsvqa.models.statistical.kernel_model import fit_statistical
 from mdsvqa.models.statistical.standardise import Standardiser
 from mdsvqa.runtime.progress import Silent
-from mdsvqa.runtime.workers import map_ahead
+from mdsvqa.runtime.workers import cores, map_ahead
 from mdsvqa.selection.distances.chamfer import Content
 from mdsvqa.selection.settings import SelectionSettings
 from mdsvqa.study.config import ComparisonSettings, RehearsalSettings, StudyConfig
-from mdsvqa.study.data import Material, cores
+from mdsvqa.study.data import Material
 from mdsvqa.study.rehearsal.run import Rehearsal, rehearse
 from mdsvqa.videos.video import Video
 from real_domains import NAMES, interval, load, one_seed
@@ -168,7 +168,7 @@ def directions(arguments: argparse.Namespace) -> dict[str, float]:
         gain = np.array([real[pick][seed] for seed, pick in enumerate(picks)])
         best = max(real, key=lambda rule: float(real[rule].mean()))
         means = np.array([np.mean(promised[rule]) for rule in promised])
-        correlations.append(rank_correlation(means, np.array([real[rule].mean() for rule in promised])))
+        correlations.append(srcc(means, np.array([real[rule].mean() for rule in promised])))
         recommended_gain.append(gain)
         paper_gain.append(real["mds"])
         regrets.append(float(real[best].mean() - gain.mean()))

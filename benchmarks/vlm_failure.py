@@ -31,7 +31,7 @@ from mdsvqa.difficulty.prediction import refitted_source
 from mdsvqa.difficulty.settings import DifficultySettings, FailureTraining
 from mdsvqa.difficulty.vlm.predict import instability_of_vlm, predict_with_vlm
 from mdsvqa.difficulty.vlm.train import train_failure_predictor
-from mdsvqa.models.ranking_loss import rank_correlation
+from mdsvqa.evaluation.correlation import srcc
 from mdsvqa.models.settings import FinetuningSettings, VlmSettings
 from mdsvqa.models.statistical.extraction import extract_features
 from mdsvqa.models.statistical.finetune import train
@@ -41,7 +41,7 @@ from mdsvqa.models.vlm.tiny.making import make_tiny_vlm
 from mdsvqa.models.vlm.tiny.training import TinyTraining
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import read_table
-from mdsvqa.study.data import cores
+from mdsvqa.runtime.workers import cores
 from mdsvqa.study.steps import labeled_features
 from mdsvqa.videos.manifest import load_videos
 from mdsvqa.videos.simulated.corpus import make_corpus
@@ -97,14 +97,14 @@ def figures_of(seed: int, folder: Path, steps: int, show: Show) -> dict[str, Any
     score = np.array([scores[video.id] for video in held_out], np.float64)
     mos = np.array([video.mos for video in held_out], np.float64)
     errors = np.abs(score - mos)
-    srcc = {name: agreement(values, errors) for name, values in difficulties.items()}
-    return {"seed": seed, "f": rank_correlation(score, mos), "srcc": srcc, "seconds": seconds}
+    found = {name: agreement(values, errors) for name, values in difficulties.items()}
+    return {"seed": seed, "f": srcc(score, mos), "srcc": found, "seconds": seconds}
 
 
 def agreement(difficulty: Floats, errors: Floats) -> float:
     """SRCC where there is a difficulty; one that is constant predicts nothing."""
     given = np.isfinite(difficulty)
-    return float(np.nan_to_num(rank_correlation(difficulty[given], errors[given])))
+    return float(np.nan_to_num(srcc(difficulty[given], errors[given])))
 
 
 def values_of(rows: Sequence[Mapping[str, Any]], column: str, videos: Sequence[Video]) -> Floats:

@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from mdsvqa.models.checkpoints import Checkpoint, load_checkpoint
 from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.transformers_vision import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 from mdsvqa.models.vlm import prompts
 from mdsvqa.models.vlm.answers import parse_answer
+from mdsvqa.models.vlm.checkpoint import Checkpoint, load_checkpoint
 from mdsvqa.models.vlm.reader import QwenModel
 from mdsvqa.models.vlm.table_scoring import score_with_reader
 from mdsvqa.models.vlm.tiny.model import make_processor

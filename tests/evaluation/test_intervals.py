@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mdsvqa.evaluation.bootstrap import resample_counts, srcc_draws
+from mdsvqa.evaluation.correlation import srcc
 from mdsvqa.evaluation.intervals import Interval, percentile_interval
-from mdsvqa.evaluation.metrics import srcc
 
 
 @pytest.mark.parametrize(("confidence", "low", "high"), [(0.95, 25, 975), (0.9, 50, 950), (0.5, 250, 750)])

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mdsvqa.evaluation.metrics import pearson, srcc
+from mdsvqa.evaluation.correlation import pearson, srcc
 from mdsvqa.evaluation.reliability import ceiling, half_width
 
 

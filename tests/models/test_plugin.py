@@ -8,8 +8,8 @@ import av
 import numpy as np
 import pytest
 
-from mdsvqa.models.base import Score
-from mdsvqa.models.plugin import BATCH, ModelError, load_class, score_videos
+from mdsvqa.models.base import ModelError, Score
+from mdsvqa.models.plugin import BATCH, load_class, score_videos
 from mdsvqa.runtime.progress import Silent
 from mdsvqa.runtime.results import TableError
 from mdsvqa.videos.clip import Clip

@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mdsvqa.evaluation.correlation import srcc
 from mdsvqa.evaluation.failure import evaluate_difficulty
-from mdsvqa.evaluation.metrics import srcc
 from mdsvqa.report.failure import failure_table, pool_mos
+from mdsvqa.report.figures import measure
 from mdsvqa.report.tables import dataset_table, labels_spent, reliability_table
-from mdsvqa.report.write import TABLES, measure, report_data, rule_results, write_tables
+from mdsvqa.report.write import TABLES, report_data, rule_results, write_tables
 from mdsvqa.selection.distances.chamfer import Content
 from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.data import Material

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from mdsvqa.models.statistical.kernel_model import KernelModel
-from mdsvqa.report.write import measure, write_results
+from mdsvqa.report.figures import measure
+from mdsvqa.report.write import write_results
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Silent, terminal
 from mdsvqa.runtime.results import TableError, read_table

@@ -40,11 +40,12 @@ from mdsvqa.cli.options import (
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.models.encoders.encoding import encode_content
 from mdsvqa.models.settings import HANDCRAFTED, ContentSettings
-from mdsvqa.report.write import Figures, measure, write_results
+from mdsvqa.report.figures import Figures, measure
+from mdsvqa.report.write import write_results
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.results import is_table, write_atomically
+from mdsvqa.runtime.workers import cores
 from mdsvqa.study.config import StudyConfig, read_study
-from mdsvqa.study.data import cores
 from mdsvqa.study.demo import prepare_demo
 from mdsvqa.study.external import is_external, run_external
 from mdsvqa.study.rehearsal.of_study import rehearse_study

@@ -40,9 +40,10 @@ from mdsvqa.models.vlm.load import is_vlm, need_vlm_packages
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.results import read_table
 from mdsvqa.runtime.user_tables import Columns, read_columns
+from mdsvqa.runtime.workers import cores
 from mdsvqa.selection.settings import budget_count
 from mdsvqa.study import steps
-from mdsvqa.study.data import cores, read_videos
+from mdsvqa.videos.manifest import read_videos
 from mdsvqa.videos.roles import in_role
 from mdsvqa.videos.video import Video
 

@@ -13,7 +13,7 @@ from mdsvqa.cli.printing import evaluation as terminal_evaluation
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.evaluation.compare import Comparison, compare_models
 from mdsvqa.evaluation.datasets import evaluate_datasets
-from mdsvqa.evaluation.metrics import METRICS, Evaluation
+from mdsvqa.evaluation.metrics import Evaluation
 from mdsvqa.evaluation.paper_tables import (
     comparison_latex,
     comparison_rows,
@@ -177,7 +177,7 @@ def _write(path: Path | None, text: Any) -> None:
 
 
 def _metrics(found: Evaluation) -> dict[str, Any]:
-    return {"n": found.n, **{name: asdict(getattr(found, name)) for name in METRICS}, "fit": found.fit}
+    return {"n": found.n, **{name: asdict(interval) for name, interval in found.metrics.items()}, "fit": found.fit}
 
 
 def _comparison(found: Comparison) -> dict[str, Any]:

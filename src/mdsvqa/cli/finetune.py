@@ -25,9 +25,10 @@ from mdsvqa.models.settings import FinetuningSettings, VlmFinetuning, VlmSetting
 from mdsvqa.models.vlm.load import is_vlm, need_vlm_packages
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import first_process
+from mdsvqa.runtime.workers import cores
 from mdsvqa.study import steps
-from mdsvqa.study.data import cores, parse_scale, read_videos
 from mdsvqa.videos.labels import Labels, read_labels
+from mdsvqa.videos.manifest import parse_scale, read_videos
 from mdsvqa.videos.roles import in_role
 from mdsvqa.videos.video import Video
 

@@ -28,15 +28,16 @@ from mdsvqa.cli.options import (
     with_settings,
 )
 from mdsvqa.cli.printing import study as terminal
-from mdsvqa.evaluation.metrics import srcc
+from mdsvqa.evaluation.correlation import srcc
 from mdsvqa.models.doctor import examine
 from mdsvqa.models.settings import ServedSettings, VlmSettings
 from mdsvqa.models.statistical.features import SAMPLED_FRAMES
 from mdsvqa.models.vlm.load import is_vlm, need_vlm_packages, score_with_vlm
 from mdsvqa.runtime.errors import InputError
+from mdsvqa.runtime.workers import cores
 from mdsvqa.study import steps
-from mdsvqa.study.data import cores, read_videos
 from mdsvqa.study.demo import TINY_STEPS, make_demo_vlm
+from mdsvqa.videos.manifest import read_videos
 
 SERVER = "Vision-language models behind a server"
 

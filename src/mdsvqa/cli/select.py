@@ -10,10 +10,10 @@ from mdsvqa.cli.options import AsJson, Limit, Overwrite, Seed, print_json, with_
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.user_tables import read_columns
+from mdsvqa.runtime.workers import cores
 from mdsvqa.selection.catalogue import RULES
 from mdsvqa.selection.settings import SelectionSettings
 from mdsvqa.study.choosing import candidates, choose, explained
-from mdsvqa.study.data import cores
 
 LIMITS, MACHINE = "Limits", "Machine: changes the time, not the choice"
 WITHOUT_CONTENT = ", ".join(rule.name for rule in RULES.values() if not rule.content)

@@ -10,7 +10,7 @@ from sklearn.cluster import KMeans
 from mdsvqa.difficulty.base import Source
 from mdsvqa.difficulty.catalogue import PREDICTORS
 from mdsvqa.difficulty.settings import DifficultySettings
-from mdsvqa.models.ranking_loss import rank_correlation
+from mdsvqa.evaluation.correlation import srcc
 
 # Clusters of content where there are not as many data sets; and videos that a rank correlation needs.
 GROUPS, FEWEST = 5, 8
@@ -52,7 +52,7 @@ def cross_validate(source: Source, settings: DifficultySettings, seed: int) -> l
         for held_out in members:
             known = np.setdiff1d(np.arange(len(source)), held_out)
             predicted = predictor.predict(source.take(known), source.videos.take(held_out), settings, seed)
-            values.append(rank_correlation(predicted, source.error[held_out]))
+            values.append(srcc(predicted, source.error[held_out]))
         found.append(Validated(name, values, [len(held_out) for held_out in members]))
     return found
 

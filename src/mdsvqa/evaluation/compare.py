@@ -9,7 +9,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from mdsvqa.evaluation import p1401
 from mdsvqa.evaluation.correlated import Test, holm, meng_test, stouffer, williams_test
-from mdsvqa.evaluation.datasets import OVERALL, DatasetEvaluation, Measurement, dataset_rows, group_counts, measure
+from mdsvqa.evaluation.correlation import pearson, srcc
+from mdsvqa.evaluation.datasets import (
+    OVERALL,
+    DatasetEvaluation,
+    DatasetMeasured,
+    dataset_rows,
+    group_counts,
+    measured_by_dataset,
+)
 from mdsvqa.evaluation.intervals import Interval, percentile_interval
 from mdsvqa.evaluation.krasula import (
     PairAnalysis,
@@ -20,7 +28,7 @@ from mdsvqa.evaluation.krasula import (
     video_test,
 )
 from mdsvqa.evaluation.logistic import map_to_mos
-from mdsvqa.evaluation.metrics import paired_values, pearson, srcc
+from mdsvqa.evaluation.metrics import paired_values
 from mdsvqa.runtime.errors import InputError
 
 Floats = NDArray[np.float64]
@@ -156,7 +164,7 @@ def compare_models(
     columns, y = {name: x for name, (x, _) in pairs_of_values.items()}, next(iter(pairs_of_values.values()))[1]
     groups = dataset_rows(dataset, len(y))
     counts = group_counts(groups, draws, seed)
-    measured = {name: measure(x, y, groups, counts) for name, x in columns.items()}
+    measured = {name: measured_by_dataset(x, y, groups, counts) for name, x in columns.items()}
     outliers, areas, analysed = _by_ratings(columns, y, groups, rated, seed)
     models = {
         name: _model(measured[name].evaluation(confidence), outliers.get(name, {}), areas.get(name), confidence)
@@ -257,7 +265,7 @@ def _area_tests(first: PairAnalysis, second: PairAnalysis) -> dict[str, Test]:
 
 
 def _pairs(
-    group: str, tests: Mapping[Two, Mapping[str, Test]], measured: Mapping[str, Measurement], confidence: float
+    group: str, tests: Mapping[Two, Mapping[str, Test]], measured: Mapping[str, DatasetMeasured], confidence: float
 ) -> list[ModelPair]:
     names = next(iter(tests.values()))
     adjusted = {name: holm([of_two[name].p for of_two in tests.values()]) for name in names}
@@ -266,8 +274,8 @@ def _pairs(
         a, b = measured[first], measured[second]
         differences = {
             metric: percentile_interval(
-                a.values[group][metric] - b.values[group][metric],
-                a.draws[group][metric] - b.draws[group][metric],
+                a.of[group].values[metric] - b.of[group].values[metric],
+                a.of[group].draws[metric] - b.of[group].draws[metric],
                 confidence,
             )
             for metric in COMPARED

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mdsvqa.evaluation.bootstrap import resample_counts
-from mdsvqa.evaluation.intervals import percentile_interval
-from mdsvqa.evaluation.metrics import METRICS, Evaluation, metric_draws, metric_values, paired_values
+from mdsvqa.evaluation.metrics import METRICS, Evaluation, Measured, measured, paired_values
 from mdsvqa.runtime.errors import InputError
 
 Floats = NDArray[np.float64]
@@ -81,40 +80,31 @@ def evaluate_datasets(
     """
     x, y = paired_values(score, mos)
     groups = dataset_rows(dataset, len(x))
-    return measure(x, y, groups, group_counts(groups, draws, seed)).evaluation(confidence)
+    return measured_by_dataset(x, y, groups, group_counts(groups, draws, seed)).evaluation(confidence)
 
 
 @dataclass(frozen=True)
-class Measurement:
-    """Metrics of one model and their bootstrap replicates.
+class DatasetMeasured:
+    """Metrics of one model and their bootstrap replicates, by data set and in the mean of all (`OVERALL`).
 
     Attributes:
-        videos: of each data set, and of all by the name of `OVERALL`.
-        values: each of `METRICS` in each data set, and their means by the name of `OVERALL`.
-        draws: the same in each resample, shape (draws,).
-        fits: "logistic" or "linear" in each data set.
+        videos: of each.
+        of: of each; the mean is unweighted, and "linear" where one of the fits is.
     """
 
     videos: Mapping[str, int]
-    values: Mapping[str, Mapping[str, float]]
-    draws: Mapping[str, Mapping[str, Floats]]
-    fits: Mapping[str, str]
+    of: Mapping[str, Measured]
 
     def evaluation(self, confidence: float) -> DatasetEvaluation:
         """With intervals of this confidence, in (0, 1)."""
-        each = {name: self._of(name, fit, confidence) for name, fit in self.fits.items()}
-        fit = "linear" if "linear" in self.fits.values() else "logistic"
-        return DatasetEvaluation(each, self._of(OVERALL, fit, confidence))
-
-    def _of(self, name: str, fit: str, confidence: float) -> Evaluation:
-        found = {
-            metric: percentile_interval(self.values[name][metric], self.draws[name][metric], confidence)
-            for metric in METRICS
-        }
-        return Evaluation(n=self.videos[name], fit=fit, **found)
+        each = {name: found.evaluation(self.videos[name], confidence) for name, found in self.of.items()}
+        overall = each.pop(OVERALL)
+        return DatasetEvaluation(each, overall)
 
 
-def measure(score: Floats, mos: Floats, groups: Mapping[str, Indices], counts: Mapping[str, Floats]) -> Measurement:
+def measured_by_dataset(
+    score: Floats, mos: Floats, groups: Mapping[str, Indices], counts: Mapping[str, Floats]
+) -> DatasetMeasured:
     """Metrics and replicates within each data set, and their unweighted means.
 
     Args:
@@ -131,18 +121,14 @@ def measure(score: Floats, mos: Floats, groups: Mapping[str, Indices], counts: M
                 f"data set {name!r} has {len(rows)} videos with a score and a MOS; an evaluation needs at least 5. "
                 "Leave it out."
             )
-    found = {name: metric_values(score[rows], mos[rows]) for name, rows in groups.items()}
-    values = {name: value for name, (value, _) in found.items()}
-    draws = {name: metric_draws(score[rows], mos[rows], counts[name]) for name, rows in groups.items()}
-    mean = {metric: float(np.mean([value[metric] for value in values.values()])) for metric in METRICS}
-    mean_draws = {metric: np.mean([draw[metric] for draw in draws.values()], axis=0) for metric in METRICS}
-    videos = {name: len(rows) for name, rows in groups.items()}
-    return Measurement(
-        videos | {OVERALL: len(score)},
-        values | {OVERALL: mean},
-        draws | {OVERALL: mean_draws},
-        {name: fit for name, (_, fit) in found.items()},
+    found = {name: measured(score[rows], mos[rows], counts[name]) for name, rows in groups.items()}
+    mean = Measured(
+        {metric: float(np.mean([each.values[metric] for each in found.values()])) for metric in METRICS},
+        {metric: np.mean([each.draws[metric] for each in found.values()], axis=0) for metric in METRICS},
+        "linear" if any(each.fit == "linear" for each in found.values()) else "logistic",
     )
+    videos = {name: len(rows) for name, rows in groups.items()}
+    return DatasetMeasured(videos | {OVERALL: len(score)}, {**found, OVERALL: mean})
 
 
 def group_counts(groups: Mapping[str, Indices], draws: int, seed: int) -> dict[str, Floats]:

@@ -13,9 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
 from mdsvqa.evaluation.bootstrap import resample_counts, resampled_pearson, srcc_draws
+from mdsvqa.evaluation.correlation import srcc
 from mdsvqa.evaluation.intervals import Interval, percentile_interval
 from mdsvqa.evaluation.logistic import fit_logistic, logistic, refit_logistic
-from mdsvqa.evaluation.metrics import evaluate, srcc
+from mdsvqa.evaluation.metrics import evaluate
 from mdsvqa.runtime.errors import InputError
 
 Floats = NDArray[np.float64]

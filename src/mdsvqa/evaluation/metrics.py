@@ -1,46 +1,61 @@
-"""Agreement between predicted scores and MOS, as the field reports it."""
+"""Agreement between predicted scores and MOS, as the field reports it: the metrics, one record each."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import kendalltau, rankdata
 
 from mdsvqa.evaluation.bootstrap import krcc_draws, resample_counts, resampled_pearson, srcc_draws
+from mdsvqa.evaluation.correlation import krcc, pearson, srcc
 from mdsvqa.evaluation.intervals import Interval, percentile_interval
 from mdsvqa.evaluation.logistic import fit_logistic, logistic, map_to_mos, refit_logistic
 from mdsvqa.runtime.errors import InputError
 
 Floats = NDArray[np.float64]
-METRICS = ("srcc", "plcc", "krcc", "rmse")
 
 
-def pearson(x: Floats, y: Floats) -> float:
-    """Pearson's correlation; NaN when either side is constant."""
-    # Not by the norm: a constant minus its mean is not always 0 in floating point.
-    if np.ptp(x) == 0 or np.ptp(y) == 0:
-        return float("nan")
-    x, y = x - x.mean(), y - y.mean()
-    return float(np.clip((x @ y) / np.sqrt((x @ x) * (y @ y)), -1, 1))
+@dataclass(frozen=True)
+class Metric:
+    """A measure of agreement.
 
-
-def srcc(score: Floats, mos: Floats) -> float:
-    """Spearman's rank correlation, ties averaged; NaN when either side is constant.
-
-    >>> srcc(np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.0, 2.0, 4.0, 3.0]))
-    0.8
+    Attributes:
+        name: in tables.
+        label: for readers.
+        value: of scores and MOS, both of shape (n,); NaN where undefined.
+        draws: the same in each resample, shape (draws,), from scores (n,) or (draws, n), MOS (n,) and counts (draws, n)
+            of each video in each resample.
+        after_fit: scores are mapped to MOS by the four-parameter logistic first.
+        higher_is_better: else lower is.
     """
-    return pearson(rankdata(score), rankdata(mos))
 
-
-def krcc(score: Floats, mos: Floats) -> float:
-    """Kendall's rank correlation (tau-b, which allows for ties)."""
-    return float(kendalltau(score, mos).statistic)
+    name: str
+    label: str
+    value: Callable[[Floats, Floats], float]
+    draws: Callable[[Floats, Floats, Floats], Floats]
+    after_fit: bool = False
+    higher_is_better: bool = True
 
 
 def rmse(predicted: Floats, mos: Floats) -> float:
     """Root mean square error, MOS points; of scores that were mapped to MOS first."""
     return float(np.sqrt(np.mean((predicted - mos) ** 2)))
+
+
+def rmse_draws(predicted: Floats, mos: Floats, counts: Floats) -> Floats:
+    """The same in each resample; arguments as `Metric.draws`."""
+    return np.asarray(np.sqrt((counts * (predicted - mos) ** 2).sum(1) / counts.sum(1)), np.float64)
+
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("srcc", "SRCC", srcc, srcc_draws),
+        Metric("plcc", "PLCC", pearson, resampled_pearson, after_fit=True),
+        Metric("krcc", "KRCC", krcc, krcc_draws),
+        Metric("rmse", "RMSE", rmse, rmse_draws, after_fit=True, higher_is_better=False),
+    )
+}
 
 
 def paired_values(score: ArrayLike, mos: ArrayLike) -> tuple[Floats, Floats]:
@@ -65,22 +80,45 @@ class Evaluation:
 
     Attributes:
         n: videos.
-        srcc, plcc, krcc, rmse: each with its interval. PLCC and RMSE after the logistic fit. NaN where undefined.
         fit: "logistic", or "linear" where the logistic fit did not converge.
+        metrics: each of `METRICS` with its interval, NaN where undefined. Each is an attribute too: `srcc`.
     """
 
     n: int
-    srcc: Interval
-    plcc: Interval
-    krcc: Interval
-    rmse: Interval
     fit: str
+    metrics: Mapping[str, Interval]
+
+    def __getattr__(self, name: str) -> Interval:
+        try:
+            return self.__dict__["metrics"][name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Metrics of one model on one set of videos.
+
+    Attributes:
+        values: of each metric, NaN where undefined.
+        draws: the same in each resample, shape (draws,).
+        fit: how scores were mapped to MOS: "logistic" or "linear".
+    """
+
+    values: Mapping[str, float]
+    draws: Mapping[str, Floats]
+    fit: str
+
+    def evaluation(self, n: int, confidence: float) -> Evaluation:
+        """With intervals of this confidence, in (0, 1), for n videos."""
+        found = {name: percentile_interval(self.values[name], self.draws[name], confidence) for name in METRICS}
+        return Evaluation(n, self.fit, found)
 
 
 def evaluate(
     score: ArrayLike, mos: ArrayLike, *, draws: int = 1000, confidence: float = 0.95, seed: int = 0
 ) -> Evaluation:
-    """SRCC, PLCC, KRCC and RMSE with bootstrap intervals over videos.
+    """Every metric with bootstrap intervals over videos.
 
     Args:
         score, mos: paired values, shape (n,), n >= 5, finite.
@@ -91,57 +129,32 @@ def evaluate(
         InputError: as `paired_values`.
     """
     x, y = paired_values(score, mos)
-    counts = resample_counts(len(x), draws, seed)
-    replicates = metric_draws(x, y, counts)
-    values, fit = metric_values(x, y)
-    return Evaluation(
-        n=len(x),
-        fit=fit,
-        **{name: percentile_interval(values[name], replicates[name], confidence) for name in METRICS},
-    )
+    return measured(x, y, resample_counts(len(x), draws, seed)).evaluation(len(x), confidence)
 
 
-def metric_values(score: Floats, mos: Floats) -> tuple[dict[str, float], str]:
-    """Each of `METRICS`, NaN where undefined, and how the scores were mapped to MOS: "logistic" or "linear".
-
-    Args:
-        score, mos: as `paired_values` returns them, shape (n,).
-    """
-    mapped, fit = map_to_mos(score, mos)
-    values = {
-        "srcc": srcc(score, mos),
-        "plcc": pearson(mapped, mos),
-        "krcc": krcc(score, mos),
-        "rmse": rmse(mapped, mos),
-    }
-    return values, fit
-
-
-def metric_draws(score: Floats, mos: Floats, counts: Floats) -> dict[str, Floats]:
-    """Each of `METRICS` in each resample, shape (draws,); the logistic is fitted again in each.
+def measured(score: Floats, mos: Floats, counts: Floats, *, refit: bool = True) -> Measured:
+    """Each of `METRICS`, and in each resample.
 
     Args:
         score, mos: as `paired_values` returns them, shape (n,).
         counts: of each video in each resample, shape (draws, n). The same ones for two models make a paired bootstrap.
+        refit: fit the logistic again in each resample.
     """
-    plcc, error = _refitted_draws(score, mos, counts)
-    return {
-        "srcc": srcc_draws(score, mos, counts),
-        "plcc": plcc,
-        "krcc": krcc_draws(score, mos, counts),
-        "rmse": error,
-    }
+    mapped, fit = map_to_mos(score, mos)
+    drawn = _mapped_draws(score, mos, counts) if refit else mapped
+    return Measured(
+        {name: metric.value(mapped if metric.after_fit else score, mos) for name, metric in METRICS.items()},
+        {name: metric.draws(drawn if metric.after_fit else score, mos, counts) for name, metric in METRICS.items()},
+        fit,
+    )
 
 
-def _refitted_draws(x: Floats, y: Floats, counts: Floats) -> tuple[Floats, Floats]:
-    """PLCC and RMSE of each resample, after a fit of its own."""
+def _mapped_draws(x: Floats, y: Floats, counts: Floats) -> Floats:
+    """Scores mapped to MOS by a fit of each resample, shape (draws, n)."""
     start = fit_logistic(x, y)
     if start is None:
-        mapped = _linear_draws(x, y, counts)
-    else:
-        mapped = logistic(x, *refit_logistic(x, y, counts, start).T[:, :, None])
-    errors = np.sqrt((counts * (mapped - y) ** 2).sum(1) / counts.sum(1))
-    return resampled_pearson(mapped, y, counts), errors
+        return _linear_draws(x, y, counts)
+    return logistic(x, *refit_logistic(x, y, counts, start).T[:, :, None])
 
 
 def _linear_draws(x: Floats, y: Floats, counts: Floats) -> Floats:

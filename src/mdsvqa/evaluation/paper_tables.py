@@ -33,8 +33,7 @@ def evaluation_parts(found: DatasetEvaluation) -> dict[str, Evaluation]:
 def evaluation_rows(models: Mapping[str, DatasetEvaluation]) -> list[dict[str, Any]]:
     """One row for each model and data set: score, dataset, videos, fit, and each metric with its interval."""
     return [
-        {"score": name, "dataset": dataset, "videos": result.n, "fit": result.fit}
-        | _flat({metric: getattr(result, metric) for metric in METRICS})
+        {"score": name, "dataset": dataset, "videos": result.n, "fit": result.fit} | _flat(result.metrics)
         for name, found in models.items()
         for dataset, result in evaluation_parts(found).items()
     ]
@@ -81,11 +80,11 @@ def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
 def evaluation_latex(models: Mapping[str, DatasetEvaluation]) -> str:
     """Each model and data set with its metrics and intervals, for the package booktabs."""
     rows = [
-        [name, dataset, str(result.n), *(f"{getattr(result, metric):.3f}" for metric in METRICS)]
+        [name, dataset, str(result.n), *(f"{result.metrics[metric]:.3f}" for metric in METRICS)]
         for name, found in models.items()
         for dataset, result in evaluation_parts(found).items()
     ]
-    return latex_text(["Model", "Data set", "Videos", *(metric.upper() for metric in METRICS)], rows)
+    return latex_text(["Model", "Data set", "Videos", *(metric.label for metric in METRICS.values())], rows)
 
 
 def comparison_latex(found: Comparison) -> str:
@@ -103,7 +102,7 @@ def comparison_latex(found: Comparison) -> str:
         "Second",
         "Data set",
         "Videos",
-        *(f"{metric.upper()} difference" for metric in COMPARED),
+        *(f"{METRICS[metric].label} difference" for metric in COMPARED),
         "p (Holm)",
     ]
     return latex_text(head, rows)

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mdsvqa.evaluation.bootstrap import krcc_draws, resample_counts, resampled_pearson, srcc_draws
+from mdsvqa.evaluation.bootstrap import resample_counts
 from mdsvqa.evaluation.intervals import Interval, percentile_interval
-from mdsvqa.evaluation.logistic import map_to_mos
-from mdsvqa.evaluation.metrics import krcc, pearson, rmse, srcc
+from mdsvqa.evaluation.metrics import METRICS, measured
 
 Floats = NDArray[np.float64]
 
@@ -91,17 +90,6 @@ def summarise_rules(
 
 def _metrics(models: Floats, mos: Floats, counts: Floats) -> tuple[dict[str, Floats], dict[str, Floats]]:
     """Each metric of each model, shape (seeds,), and in each draw, shape (seeds, draws)."""
-    mapped = [map_to_mos(score, mos)[0] for score in models]
-    values = {
-        "srcc": np.array([srcc(score, mos) for score in models]),
-        "plcc": np.array([pearson(score, mos) for score in mapped]),
-        "krcc": np.array([krcc(score, mos) for score in models]),
-        "rmse": np.array([rmse(score, mos) for score in mapped]),
-    }
-    replicates = {
-        "srcc": np.stack([srcc_draws(score, mos, counts) for score in models]),
-        "plcc": np.stack([resampled_pearson(score, mos, counts) for score in mapped]),
-        "krcc": np.stack([krcc_draws(score, mos, counts) for score in models]),
-        "rmse": np.stack([np.sqrt((counts * (score - mos) ** 2).sum(1) / len(mos)) for score in mapped]),
-    }
-    return values, replicates
+    found = [measured(score, mos, counts, refit=False) for score in models]
+    values = {name: np.array([each.values[name] for each in found]) for name in METRICS}
+    return values, {name: np.stack([each.draws[name] for each in found]) for name in METRICS}

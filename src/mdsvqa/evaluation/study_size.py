@@ -12,7 +12,8 @@ from scipy.optimize import brentq
 from scipy.stats import norm, rankdata
 
 from mdsvqa.evaluation.bootstrap import resampled_pearson
-from mdsvqa.evaluation.metrics import paired_values, srcc
+from mdsvqa.evaluation.correlation import srcc
+from mdsvqa.evaluation.metrics import paired_values
 from mdsvqa.runtime.errors import InputError
 
 Floats = NDArray[np.float64]

@@ -4,9 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from mdsvqa.runtime.errors import InputError
 from mdsvqa.videos.clip import Clip
 
 ScoreStatus = Literal["ok", "out_of_range", "unparsable", "undecodable", "failed"]
+
+
+class ModelError(InputError):
+    """A quality model that cannot be used; the message says what was looked for and what was found."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import torch
 import mdsvqa
 from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.vlm.load import packages_to_install
-from mdsvqa.study.data import cores
+from mdsvqa.runtime.workers import cores
 
 _PACKAGES = ("torch", "transformers", "peft", "torchvision", "accelerate", "av", "flash-attn", "bitsandbytes")
 # Beside the weights: activations and the cache of one video of 20 s at the default limits, in shares of the weights.

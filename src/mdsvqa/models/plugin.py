@@ -11,8 +11,7 @@ from typing import get_args
 import numpy as np
 import pyarrow as pa
 
-from mdsvqa.models.base import QualityModel, Score, ScoreStatus
-from mdsvqa.runtime.errors import InputError
+from mdsvqa.models.base import ModelError, QualityModel, Score, ScoreStatus
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import SCORES, Maker, ResultTable, read_table
 from mdsvqa.videos.clip import Clip
@@ -21,10 +20,6 @@ from mdsvqa.videos.manifest import Video
 
 # Clips handed to the model at once, and rows a shard.
 BATCH = 16
-
-
-class ModelError(InputError):
-    """A quality model that cannot be used; the message says what was looked for and what was found."""
 
 
 def load_class(dotted: str) -> QualityModel:

@@ -8,35 +8,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import ndtr
-from scipy.stats import rankdata
 from torch import Tensor
-
-
-def thurstone_probability(x: Tensor, y: Tensor, variance: Tensor | float = 1.0) -> Tensor:
-    """Probability that x ranks above y when both are read with Gaussian noise.
-
-    Args:
-        x, y: scores, any broadcastable shapes.
-        variance: of each reading; a scalar or a shape that broadcasts with x and y. Where the two differ, their mean.
-
-    Returns:
-        Values in [0, 1] of the broadcast shape.
-
-    Source: Thurstone (1927), case V; as used for f in Zou et al. (2026), section 3.
-
-    >>> thurstone_probability(torch.tensor(3.0), torch.tensor(3.0)).item()
-    0.5
-    """
-    return torch.special.ndtr((x - y) / torch.sqrt(torch.as_tensor(2.0 * variance, dtype=x.dtype)))
-
-
-def preference(x: Tensor, y: Tensor) -> Tensor:
-    """What the truth says of a pair: 1 where x is above y, 0.5 where they are equal, 0 where x is below.
-
-    >>> preference(torch.tensor([4.0, 2.0, 1.0]), torch.tensor([2.0, 2.0, 2.0])).tolist()
-    [1.0, 0.5, 0.0]
-    """
-    return (torch.sign(x - y) + 1) / 2
 
 
 def fidelity_loss(predicted: Tensor, target: Tensor) -> Tensor:
@@ -193,32 +165,3 @@ def minimise(
     [2.0, 2.0]
     """
     return minimize(objective, np.zeros(size), jac=True, method="L-BFGS-B", options={"maxiter": steps}).x
-
-
-def rank_correlation(predicted: NDArray[np.float64], truth: NDArray[np.float64]) -> float:
-    """SRCC of two arrays of shape (n,); NaN where one of them is constant or there are fewer than two.
-
-    >>> round(rank_correlation(np.array([1.0, 2.0, 4.0]), np.array([0.1, 0.3, 0.2])), 3)
-    0.5
-    """
-    if len(predicted) < 2 or np.ptp(predicted) == 0 or np.ptp(truth) == 0:
-        return float("nan")
-    return float(np.corrcoef(rankdata(predicted), rankdata(truth))[0, 1])
-
-
-def rank_correlation_within(
-    predicted: NDArray[np.float64], truth: NDArray[np.float64], groups: NDArray[np.int64]
-) -> float:
-    """Mean SRCC within groups, by their sizes; groups of which none can be said do not count. NaN where all are such.
-
-    >>> x, y = np.array([1.0, 2.0, 9.0, 8.0]), np.array([1.0, 2.0, 3.0, 4.0])
-    >>> rank_correlation_within(x, y, np.array([0, 0, 1, 1]))
-    0.0
-    """
-    total, weight = 0.0, 0
-    for group in np.unique(groups):
-        members = groups == group
-        found = rank_correlation(predicted[members], truth[members])
-        if not np.isnan(found):
-            total, weight = total + found * int(members.sum()), weight + int(members.sum())
-    return total / weight if weight else float("nan")

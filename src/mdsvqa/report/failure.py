@@ -11,9 +11,10 @@ from mdsvqa.evaluation.failure import FEWEST as FEWEST_TO_CHOOSE_FROM
 from mdsvqa.evaluation.failure import FailureEvaluation, evaluate_difficulty
 from mdsvqa.evaluation.intervals import Interval, percentile_interval
 from mdsvqa.evaluation.metrics import evaluate
+from mdsvqa.report.figures import FEWEST
 from mdsvqa.report.page.tables import Column, Row, Table
 from mdsvqa.report.page.wording import bounds, number
-from mdsvqa.report.tables import FEWEST, dataset_names
+from mdsvqa.report.tables import dataset_names
 from mdsvqa.selection.audit import AUDIT
 from mdsvqa.selection.catalogue import label_of, rule_named
 from mdsvqa.study.config import StudyConfig

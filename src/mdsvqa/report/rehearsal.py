@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from mdsvqa.evaluation.correlation import srcc
 from mdsvqa.evaluation.rule_summary import RuleSummary
-from mdsvqa.models.ranking_loss import rank_correlation
 from mdsvqa.report.page.data import BudgetPoint
 from mdsvqa.report.page.tables import Column, Row, Table
 from mdsvqa.selection.catalogue import BASE, EVERYTHING
@@ -83,9 +83,7 @@ def promise_correlation(found: Rehearsal, real: Mapping[str, RuleSummary]) -> fl
     if len(gains) < FEWEST:
         return None
     promised = {each.contender: each.gain.value for each in found.answer.standings}
-    value = rank_correlation(
-        np.array([promised[name] for name in gains]), np.array([gain.value for gain in gains.values()])
-    )
+    value = srcc(np.array([promised[name] for name in gains]), np.array([gain.value for gain in gains.values()]))
     return None if np.isnan(value) else value
 
 

@@ -1,7 +1,6 @@
 """The tables of a study, as the paper has them and more: failure identification, data sets, rounds, audit, labels."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,18 +8,14 @@ from numpy.typing import NDArray
 from mdsvqa.evaluation.metrics import METRICS
 from mdsvqa.evaluation.reliability import ceiling, half_width
 from mdsvqa.evaluation.rule_summary import RuleSummary, summarise_rules
+from mdsvqa.report.figures import FEWEST, Figures
 from mdsvqa.report.page.data import RuleResult
 from mdsvqa.report.page.tables import Column, Row, Table
 from mdsvqa.selection.catalogue import BASE, label_of
 from mdsvqa.study.data import Material
 from mdsvqa.study.run import Outcome
 
-if TYPE_CHECKING:
-    from mdsvqa.report.write import Figures
-
 Floats = NDArray[np.float64]
-# Fewer videos than this say nothing about a rank correlation.
-FEWEST = 5
 # Of the bootstrap behind a mean over data sets, which nothing is concluded from.
 DRAWS = 500
 
@@ -30,7 +25,7 @@ def rules_table(rules: Sequence[RuleResult]) -> Table | None:
     if not rules:
         return None
     columns = (
-        *(Column(name.upper()) for name in METRICS),
+        *(Column(metric.label) for metric in METRICS.values()),
         Column("SRCC over random", signed=True),
         Column("SRCC over base", signed=True),
         Column("Source SRCC"),
@@ -50,7 +45,7 @@ def rules_table(rules: Sequence[RuleResult]) -> Table | None:
     return Table("rules", "Every rule on the target test set, with 95% intervals", "Rule", columns, rows)
 
 
-def dataset_table(outcome: Outcome, figures: "Figures", seed: int) -> Table | None:
+def dataset_table(outcome: Outcome, figures: Figures, seed: int) -> Table | None:
     """SRCC and PLCC of every rule, or of the model after every round, on each data set, and their mean.
 
     Source: Zou et al. (2026), the table after active fine-tuning.
@@ -132,7 +127,7 @@ def rounds_table(outcome: Outcome, summaries: Mapping[str, RuleSummary], name: s
         return None
     columns = (
         Column("Labels"),
-        *(Column(metric.upper()) for metric in METRICS),
+        *(Column(metric.label) for metric in METRICS.values()),
         Column("SRCC over base", signed=True),
     )
     rows = tuple(

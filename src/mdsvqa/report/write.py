@@ -1,25 +1,24 @@
-"""What a study found, from where its run ended: figures with intervals, sentences, the page."""
+"""Page, summary and tables of a study, to disk."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mdsvqa.evaluation.intervals import Interval
-from mdsvqa.evaluation.metrics import METRICS
-from mdsvqa.evaluation.rule_summary import RuleSummary, summarise_rules
+from mdsvqa.evaluation.rule_summary import summarise_rules
 from mdsvqa.report.failure import failure_table, pool_mos
+from mdsvqa.report.figures import FEWEST, Figures
 from mdsvqa.report.page.data import Reading, ReportData, RoundResult, RuleResult, ScatterPoint, Undecoded
 from mdsvqa.report.page.export import csv_text, latex_text
 from mdsvqa.report.page.page import render_page
 from mdsvqa.report.page.tables import Table
 from mdsvqa.report.pictures import pool_points, video_pairs
-from mdsvqa.report.rehearsal import budget_points, rehearsal_json, rehearsal_sentences, rehearsal_table
+from mdsvqa.report.rehearsal import budget_points, rehearsal_sentences, rehearsal_table
+from mdsvqa.report.sentences import findings
+from mdsvqa.report.summary import summarise
 from mdsvqa.report.tables import (
-    FEWEST,
     dataset_table,
     known_half_widths,
     labels_spent,
@@ -28,7 +27,6 @@ from mdsvqa.report.tables import (
     rules_table,
 )
 from mdsvqa.runtime.results import json_text, write_atomically
-from mdsvqa.selection.audit import AUDIT
 from mdsvqa.selection.catalogue import BASE, EVERYTHING, label_of
 from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.data import Material
@@ -38,160 +36,6 @@ from mdsvqa.study.run import Outcome
 
 Floats = NDArray[np.float64]
 TABLES = ("rules", "datasets", "rounds", "failure", "audit", "reliability", "rehearsal")
-
-
-@dataclass(frozen=True)
-class Figures:
-    """Every figure of a study with its interval.
-
-    Attributes:
-        target, source: the model before ("base") and after each round ("round 1", ...) on the two test sets; empty
-            where a test set has fewer than 5 videos.
-        audit: the same on the pool's videos that were drawn at random to be measured on; empty where there are fewer
-            than 5.
-        rules: each rule of the comparison on the target's and the source's test set (None where that is too small),
-            the base model first; empty without a comparison.
-    """
-
-    target: Mapping[str, RuleSummary]
-    source: Mapping[str, RuleSummary]
-    audit: Mapping[str, RuleSummary]
-    rules: Mapping[str, tuple[RuleSummary, RuleSummary | None]]
-
-    @property
-    def on_target(self) -> dict[str, RuleSummary]:
-        """Each rule of the comparison on the target's test set."""
-        return {rule: target for rule, (target, _) in self.rules.items()}
-
-
-def measure(config: StudyConfig, outcome: Outcome) -> Figures:
-    """Computes all figures of a study."""
-    material = outcome.material
-    target, source = (
-        _rounds(outcome, role, material.mos(role), config.seed) if len(role) >= FEWEST else {}
-        for role in (material.target_test, material.source_test)
-    )
-    drawn = np.array([index for index in material.pool if material.videos[int(index)].id in outcome.audit], np.int64)
-    mos = np.array([outcome.audit[video] for video in material.ids(drawn)])
-    audit = _rounds(outcome, drawn, mos, config.seed) if len(drawn) >= FEWEST else {}
-    return Figures(target, source, audit, _rules(outcome, config.seed))
-
-
-def _rounds(outcome: Outcome, role: NDArray[np.int64], mos: Floats, seed: int) -> dict[str, RuleSummary]:
-    names = [BASE, *(f"round {turn}" for turn in range(1, len(outcome.scores)))]
-    scores = {name: score[role][None, :] for name, score in zip(names, outcome.scores, strict=True)}
-    return summarise_rules(scores, mos, outcome.material.dataset[role], seed=seed)
-
-
-def _rules(outcome: Outcome, seed: int) -> dict[str, tuple[RuleSummary, RuleSummary | None]]:
-    if not outcome.trials:
-        return {}
-    material = outcome.material
-    rules = list(dict.fromkeys(trial.rule for trial in outcome.trials))
-    sides: list[dict[str, RuleSummary]] = []
-    for role, side in ((material.target_test, "target_scores"), (material.source_test, "source_scores")):
-        scores = {BASE: outcome.scores[0][role][None, :]}
-        for rule in rules:
-            scores[rule] = np.stack([getattr(trial, side) for trial in outcome.trials if trial.rule == rule])
-        enough = len(role) >= FEWEST
-        sides.append(summarise_rules(scores, material.mos(role), material.dataset[role], seed=seed) if enough else {})
-    target, source = sides
-    return {rule: (target[rule], source.get(rule)) for rule in target}
-
-
-def summarise(config: StudyConfig, outcome: Outcome, figures: Figures) -> dict[str, Any]:
-    """The figures of a study, JSON-able; intervals as {value, low, high}.
-
-    Returns:
-        `target`, `source` and `audit`: the model before and after each round; `rules`: every rule compared;
-        `rehearsal`: what it recommended, or null; `selected`: ids in the order of their choice;
-        `waiting_for`: what is to be done, or null.
-    """
-    material = outcome.material
-    return {
-        "simulated": config.simulated,
-        "videos": len(material.videos) + len(material.failures),
-        "undecodable": len(material.failures),
-        "pool": len(material.pool),
-        "selected": [row["id"] for row in outcome.selected],
-        "waiting_for": outcome.waiting_for or None,
-        "target": {name: _summary_json(value) for name, value in figures.target.items()},
-        "source": {name: _summary_json(value) for name, value in figures.source.items()},
-        "audit": {name: _summary_json(value) for name, value in figures.audit.items()},
-        "rehearsal": rehearsal_json(load_rehearsal(config), figures.on_target),
-        "rules": {
-            rule: {
-                "target": _summary_json(target),
-                "source": None if source is None else _summary_json(source),
-            }
-            for rule, (target, source) in figures.rules.items()
-        },
-    }
-
-
-def _summary_json(summary: RuleSummary) -> dict[str, Any]:
-    return {
-        **{name: asdict(summary.metrics[name]) for name in METRICS},
-        "gain_over_base": None if summary.over_base is None else asdict(summary.over_base),
-        "gain_over_random": None if summary.over_random is None else asdict(summary.over_random),
-        "seeds": summary.seeds,
-    }
-
-
-def findings(config: StudyConfig, outcome: Outcome, figures: Figures) -> list[str]:
-    """What was found, in plain sentences, the verdict first."""
-    sentences = []
-    material = outcome.material
-    audit = sum(row["rule"] == AUDIT for row in outcome.selected)
-    own = len(outcome.selected) - audit
-    chosen = f"{own} of {len(material.pool)} pool videos chosen by {label_of(config.selection.rule)}"
-    if outcome.waiting_for:
-        sentences.append(f"Label next: {chosen}{f', and {audit} of the audit' if audit else ''}.")
-        sentences.append(outcome.waiting_for)
-    if len(figures.target) > 1:
-        sentences.append(_verdict(chosen, list(figures.target.values())[-1].over_base))
-    if figures.audit:
-        sentences.append(_audit(outcome, list(figures.audit.values())))
-    compared = {rule: s for rule, s in figures.on_target.items() if rule not in (BASE, EVERYTHING)}
-    if len(compared) > 1:
-        best = max(compared, key=lambda rule: compared[rule].metrics["srcc"].value)
-        sentences.append(_best(best, compared[best]))
-        if "mds" in compared and best != "mds":
-            sentences.append(_against_random("mds", compared["mds"].over_random))
-    return sentences
-
-
-def _audit(outcome: Outcome, summaries: Sequence[RuleSummary]) -> str:
-    before, after = summaries[0], summaries[-1]
-    measured = f"SRCC {before.metrics['srcc']:.3f}"
-    if after.over_base is not None:
-        measured += f" before and {after.metrics['srcc']:.3f} after, a change of {after.over_base:+.3f}"
-    return f"On the audit, {len(outcome.audit)} pool videos drawn at random that nothing learned from: {measured}."
-
-
-def _verdict(chosen: str, gain: Interval | None) -> str:
-    if gain is None:
-        return f"Labeled: {chosen}."
-    if not gain.excludes_zero:
-        what = "cannot be told from no change"
-    elif gain.value > 0:
-        what = "helped"
-    else:
-        what = "hurt"
-    return f"Labeling {chosen} {what}: target SRCC {gain:+.3f} against the base model."
-
-
-def _best(rule: str, summary: RuleSummary) -> str:
-    gain = summary.over_random
-    if gain is None or gain.low <= 0:
-        return f"No rule is better than random selection beyond doubt here; the highest mean is {label_of(rule)}'s."
-    return f"Best rule here: {label_of(rule)}, {gain:+.3f} SRCC against random selection."
-
-
-def _against_random(rule: str, gain: Interval | None) -> str:
-    if gain is None or not gain.excludes_zero:
-        return f"{label_of(rule)} cannot be told from random selection" + (f": {gain:+.3f} SRCC." if gain else ".")
-    return f"{label_of(rule)} is {'better' if gain.value > 0 else 'worse'} than random selection: {gain:+.3f} SRCC."
 
 
 def rule_results(outcome: Outcome, figures: Figures) -> list[RuleResult]:

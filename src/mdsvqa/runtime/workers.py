@@ -26,6 +26,13 @@ R = TypeVar("R")
 _AHEAD = 2
 
 
+def cores(workers: int) -> int:
+    """The number of worker processes that a setting means; 0 is one for each core this process may use."""
+    if workers:
+        return workers
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def map_ahead(
     function: Callable[[T], R], items: Iterable[T], workers: int, *, crashed: Callable[[T], R], ahead: int = 0
 ) -> Iterator[R]:

@@ -1,9 +1,7 @@
 """What a study works on: its videos with their features, as arrays, each video in its role."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -18,14 +16,16 @@ from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import fingerprint, frame_matrices, read_meta
 from mdsvqa.runtime.settings import ConfigError
 from mdsvqa.runtime.user_tables import read_columns
+from mdsvqa.runtime.workers import cores
 from mdsvqa.selection.distances.chamfer import Content
 from mdsvqa.selection.limits import read_limits
 from mdsvqa.selection.settings import Space
 from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.loop import Pool
 from mdsvqa.videos.labels import Labels, known_labels, read_labels
-from mdsvqa.videos.manifest import MosScale, Video, load_videos
+from mdsvqa.videos.manifest import parse_scale, read_videos
 from mdsvqa.videos.roles import Role, roles_of, with_split
+from mdsvqa.videos.video import Video
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -125,40 +125,6 @@ class Material:
             self.ids(self.source), self.mos(self.source).tolist(), self.dataset[self.source].tolist(), strict=True
         )
         return fingerprint([list(row) for row in rows])
-
-
-def cores(workers: int) -> int:
-    """The number of worker processes that a setting means; 0 is one for each core this process may use."""
-    if workers:
-        return workers
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def read_videos(source: Path, mos_scale: str | Mapping[str, str]) -> list[Video]:
-    """The videos of a manifest or a folder, MOS on the 1-5 scale.
-
-    Args:
-        source: manifest or folder.
-        mos_scale: of every data set, or by data set.
-
-    Raises:
-        ManifestError, ConfigError: the manifest or the scale cannot be used.
-    """
-    if isinstance(mos_scale, str):
-        return load_videos(source, scale=parse_scale(mos_scale))
-    return load_videos(source, scale={name: parse_scale(text) for name, text in mos_scale.items()})
-
-
-def parse_scale(text: str) -> MosScale:
-    """A MOS scale of the configuration.
-
-    Raises:
-        ConfigError: it is none.
-    """
-    try:
-        return MosScale.parse(text)
-    except ValueError as error:
-        raise ConfigError(f"MOS scale: {error}") from None
 
 
 def pool_labels(config: StudyConfig, material: Material) -> Labels:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from mdsvqa.models.vlm.load import need_vlm_packages
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import write_atomically
+from mdsvqa.runtime.workers import cores
 from mdsvqa.study.config import StudyConfig, read_study
-from mdsvqa.study.data import cores
 from mdsvqa.videos.manifest import load_videos
 from mdsvqa.videos.roles import in_role
 from mdsvqa.videos.simulated.corpus import make_corpus

@@ -17,20 +17,21 @@ from numpy.typing import NDArray
 from mdsvqa.difficulty.base import Videos
 from mdsvqa.difficulty.held_out import Labeled, external_source
 from mdsvqa.difficulty.prediction import Prediction, predict_difficulty
-from mdsvqa.models.base import QualityModel, Score
-from mdsvqa.models.plugin import ModelError, load_class, score_videos
+from mdsvqa.models.base import ModelError, QualityModel, Score
+from mdsvqa.models.plugin import load_class, score_videos
 from mdsvqa.models.predictions import read_predictions
 from mdsvqa.models.vlm.load import is_vlm, score_with_vlm
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import SCORES, Maker, column, fingerprint, read_meta
 from mdsvqa.runtime.settings import ConfigError
 from mdsvqa.runtime.user_tables import ColumnError, read_columns
+from mdsvqa.runtime.workers import cores
 from mdsvqa.selection.audit import AUDIT, Budget, budget_of
 from mdsvqa.selection.base import Pick
 from mdsvqa.selection.catalogue import RULES as ALL_RULES
 from mdsvqa.selection.select import select
 from mdsvqa.study.config import StudyConfig
-from mdsvqa.study.data import Material, cores, gather
+from mdsvqa.study.data import Material, gather
 from mdsvqa.study.loop import COMMITTEE, Pool
 from mdsvqa.study.rehearsal.proxy import proxy_of
 from mdsvqa.study.rehearsal.run import with_rehearsed_rule

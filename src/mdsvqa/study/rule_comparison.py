@@ -9,10 +9,10 @@ import numpy as np
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import TRIALS, ResultTable, fingerprint, read_table
 from mdsvqa.runtime.settings import ConfigError
-from mdsvqa.runtime.workers import map_ahead
+from mdsvqa.runtime.workers import cores, map_ahead
 from mdsvqa.selection.catalogue import EVERYTHING
 from mdsvqa.study.config import StudyConfig
-from mdsvqa.study.data import Material, cores
+from mdsvqa.study.data import Material
 from mdsvqa.study.loop import Pool, Setting, State, Trial, run_trials
 
 

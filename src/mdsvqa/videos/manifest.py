@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import cast, get_args
 
 from mdsvqa.runtime.results import write_atomically
+from mdsvqa.runtime.settings import ConfigError
 from mdsvqa.videos.manifest_formats import ManifestError, Row, read_rows
 from mdsvqa.videos.mos_scale import MosScale
 from mdsvqa.videos.video import Split, Video
@@ -240,3 +241,30 @@ def _check_unique(videos: Sequence[Video], rows: Sequence[Row]) -> None:
                 f"{row.where}: found the id {video.id!r} again, first at {earlier.label}; expected unique "
                 f"ids. {way_out}"
             )
+
+
+def read_videos(source: Path, mos_scale: str | Mapping[str, str]) -> list[Video]:
+    """The videos of a manifest or a folder, MOS on the 1-5 scale.
+
+    Args:
+        source: manifest or folder.
+        mos_scale: of every data set, or by data set.
+
+    Raises:
+        ManifestError, ConfigError: the manifest or the scale cannot be used.
+    """
+    if isinstance(mos_scale, str):
+        return load_videos(source, scale=parse_scale(mos_scale))
+    return load_videos(source, scale={name: parse_scale(text) for name, text in mos_scale.items()})
+
+
+def parse_scale(text: str) -> MosScale:
+    """A MOS scale of the configuration.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    try:
+        return MosScale.parse(text)
+    except ValueError as error:
+        raise ConfigError(f"MOS scale: {error}") from None

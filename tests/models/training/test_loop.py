@@ -10,7 +10,6 @@ import torch
 
 pytest.importorskip("transformers")
 
-from mdsvqa.models.checkpoints import Checkpoint, load_checkpoint
 from mdsvqa.models.settings import AdapterTraining, LoraSettings, VlmSettings
 from mdsvqa.models.training import loop as adapter_training
 from mdsvqa.models.training.batches import training_batches
@@ -19,6 +18,7 @@ from mdsvqa.models.training.loop import Stop, train_adapter
 from mdsvqa.models.training.lora import adapter_weights, add_lora, save_adapter
 from mdsvqa.models.training.processes import Crew
 from mdsvqa.models.vlm import prompts
+from mdsvqa.models.vlm.checkpoint import Checkpoint, load_checkpoint
 from mdsvqa.models.vlm.expected import AnswerTree, read_tree, read_tree_at_once
 from mdsvqa.models.vlm.families.qwen2_5_vl import Prompt, SeenClip, see
 from mdsvqa.models.vlm.reader import QwenModel

@@ -27,7 +27,7 @@ from mdsvqa.models.settings import AdapterTraining, LoraSettings, VlmSettings
 from mdsvqa.runtime.progress import Silent
 from mdsvqa.models.vlm import prompts
 from mdsvqa.models.training.loop import train_adapter
-from mdsvqa.models.checkpoints import Checkpoint, load_checkpoint
+from mdsvqa.models.vlm.checkpoint import Checkpoint, load_checkpoint
 from mdsvqa.models.training.processes import Crew
 from mdsvqa.models.training.fidelity import Fidelity
 from mdsvqa.models.training.lora import adapter_weights, add_lora

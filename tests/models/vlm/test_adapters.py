@@ -13,10 +13,10 @@ pytest.importorskip("transformers")
 
 from safetensors.torch import load_file, save_file
 
-from mdsvqa.models.checkpoints import load_checkpoint
-from mdsvqa.models.plugin import ModelError
+from mdsvqa.models.base import ModelError
 from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.vlm.adapters import CURRENT, OLD, apply_adapter, current_name, old_name
+from mdsvqa.models.vlm.checkpoint import load_checkpoint
 from mdsvqa.models.vlm.expected import inner_model
 from mdsvqa.models.vlm.families.qwen2_5_vl_positions import keep_trained_positions
 from mdsvqa.models.vlm.families.qwen2_5_vl_tower import speed_up

@@ -16,11 +16,11 @@ import torch
 
 pytest.importorskip("transformers")
 
-from mdsvqa.models.base import Score
-from mdsvqa.models.checkpoints import find_checkpoint, load_checkpoint, weights_fingerprint
-from mdsvqa.models.plugin import ModelError
+from mdsvqa.models.base import ModelError, Score
+from mdsvqa.models.checkpoints import find_checkpoint, weights_fingerprint
 from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.vlm.answers import Answer, parse_answer
+from mdsvqa.models.vlm.checkpoint import load_checkpoint
 from mdsvqa.models.vlm.expected import AnswerTree, expected_value, read_tree
 from mdsvqa.models.vlm.families.qwen2_5_vl import Prompt, SeenClip, see
 from mdsvqa.models.vlm.families.qwen2_5_vl_tower import attend_windows

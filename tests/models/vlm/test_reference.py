@@ -14,10 +14,10 @@ pytest.importorskip("transformers")
 
 from safetensors.torch import load_file
 
-from mdsvqa.models.checkpoints import Checkpoint, load_checkpoint
-from mdsvqa.models.plugin import ModelError
+from mdsvqa.models.base import ModelError
 from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.vlm import prompts
+from mdsvqa.models.vlm.checkpoint import Checkpoint, load_checkpoint
 from mdsvqa.models.vlm.expected import AnswerTree, expected_value, read_tree, read_tree_at_once
 from mdsvqa.models.vlm.families.qwen2_5_vl import (
     Prompt,

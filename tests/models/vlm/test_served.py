@@ -27,10 +27,9 @@ pytest.importorskip("httpx2")
 import httpx2
 from openai import AsyncOpenAI
 
-from mdsvqa.models.base import Score
-from mdsvqa.models.checkpoints import load_checkpoint
-from mdsvqa.models.plugin import ModelError
+from mdsvqa.models.base import ModelError, Score
 from mdsvqa.models.settings import ServedSettings, VlmSettings
+from mdsvqa.models.vlm.checkpoint import load_checkpoint
 from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip, Sight, see_video
 from mdsvqa.models.vlm.reader import QwenModel
 from mdsvqa.models.vlm.replies import expected_in_reply

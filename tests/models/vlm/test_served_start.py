@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("transformers")
 pytest.importorskip("openai")
 
-from mdsvqa.models.plugin import ModelError
+from mdsvqa.models.base import ModelError
 from mdsvqa.models.settings import ServedSettings, VlmSettings
 from mdsvqa.models.vlm.answer_odds import AnswerOdds
 from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip

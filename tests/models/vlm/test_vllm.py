@@ -19,10 +19,10 @@ import torch
 pytest.importorskip("transformers")
 pytest.importorskip("openai")
 
-from mdsvqa.models.checkpoints import load_checkpoint
-from mdsvqa.models.plugin import ModelError
+from mdsvqa.models.base import ModelError
 from mdsvqa.models.settings import ServedSettings, VlmSettings
 from mdsvqa.models.vlm import prompts
+from mdsvqa.models.vlm.checkpoint import load_checkpoint
 from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip, see_video
 from mdsvqa.models.vlm.merging import merge_checkpoint
 from mdsvqa.models.vlm.reader import QwenModel

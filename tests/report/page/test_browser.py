@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from mdsvqa.report.write import measure, write_results
+from mdsvqa.report.figures import measure
+from mdsvqa.report.write import write_results
 from mdsvqa.runtime.progress import Silent
 from mdsvqa.study.config import read_study
 from mdsvqa.study.run import run_study

@@ -16,7 +16,8 @@ import yaml
 
 from commands import printed
 from mdsvqa.evaluation.intervals import Interval
-from mdsvqa.report.write import measure, write_results
+from mdsvqa.report.figures import measure
+from mdsvqa.report.write import write_results
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Silent
 from mdsvqa.runtime.results import TableError, read_table

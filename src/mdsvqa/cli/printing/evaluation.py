@@ -25,9 +25,9 @@ def print_evaluation(score: str, found: DatasetEvaluation, left_out: int) -> Non
         table = Table(title=escape(f"{score}{where}, {result.n} videos"), title_justify="left", box=box.SIMPLE_HEAD)
         for heading in ("metric", "value", "95% interval"):
             table.add_column(heading)
-        for name in METRICS:
+        for name, metric in METRICS.items():
             interval: Interval = getattr(result, name)
-            table.add_row(name.upper(), f"{interval.value:.4f}", f"{interval.low:.4f} to {interval.high:.4f}")
+            table.add_row(metric.label, f"{interval.value:.4f}", f"{interval.low:.4f} to {interval.high:.4f}")
         console.print(table)
     unfitted = [name for name, result in found.each.items() if result.fit != "logistic"]
     if unfitted:
@@ -58,11 +58,11 @@ def print_comparison(found: Comparison, left_out: int) -> None:
 
 def _models_table(found: Comparison) -> Table:
     outliers = any(model.outlier_ratio for model in found.models.values())
-    headings = ["model", "data set", "videos", *(metric.upper() for metric in METRICS), *["outliers"] * outliers]
+    headings = ["model", "data set", "videos", *(metric.label for metric in METRICS.values()), *["outliers"] * outliers]
     rows = []
     for name, model in found.models.items():
         for dataset, result in evaluation_parts(model.agreement).items():
-            metrics = [f"{getattr(result, metric):.3f}" for metric in METRICS]
+            metrics = [f"{result.metrics[metric]:.3f}" for metric in METRICS]
             ratio = [f"{model.outlier_ratio[dataset]:.3f}"] if dataset in model.outlier_ratio else [""] * outliers
             rows.append([name, MEAN if dataset == OVERALL else dataset, str(result.n), *metrics, *ratio])
     return _table("Models [95% interval]", headings, rows)
@@ -71,7 +71,14 @@ def _models_table(found: Comparison) -> Table:
 def _pairs_table(found: Comparison, dataset: str) -> Table:
     pairs = [pair for pair in found.pairs if pair.dataset == dataset]
     where = {"": "", OVERALL: f", {MEAN}"}.get(dataset, f", {dataset}")
-    headings = ["first - second", *(metric.upper() for metric in COMPARED), "p (SRCC)", "Holm", "p (PLCC)", "Holm"]
+    headings = [
+        "first - second",
+        *(METRICS[metric].label for metric in COMPARED),
+        "p (SRCC)",
+        "Holm",
+        "p (PLCC)",
+        "Holm",
+    ]
     rows = [
         [
             f"{pair.first} - {pair.second}",

@@ -12,8 +12,9 @@ from rich.table import Table
 from mdsvqa.evaluation.failure import FIGURES, FailureEvaluation
 from mdsvqa.evaluation.intervals import Interval
 from mdsvqa.models.doctor import Findings
+from mdsvqa.report.figures import Figures
 from mdsvqa.report.rehearsal import rehearsal_sentences
-from mdsvqa.report.write import Figures, findings
+from mdsvqa.report.sentences import findings
 from mdsvqa.runtime.progress import terminal as progress
 from mdsvqa.selection.audit import AUDIT
 from mdsvqa.selection.catalogue import BASE, label_of

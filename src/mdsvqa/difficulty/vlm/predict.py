@@ -8,9 +8,9 @@ import pyarrow as pa
 
 from mdsvqa.difficulty.settings import DifficultySettings
 from mdsvqa.difficulty.vlm.instability import Unstable
-from mdsvqa.models.checkpoints import Checkpoint, load_checkpoint, with_adapter
 from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.vlm import prompts
+from mdsvqa.models.vlm.checkpoint import Checkpoint, load_checkpoint, with_adapter
 from mdsvqa.models.vlm.reader import QwenModel
 from mdsvqa.models.vlm.table_scoring import ClipReader, score_with_reader
 from mdsvqa.runtime.progress import Show

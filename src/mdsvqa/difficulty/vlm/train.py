@@ -12,17 +12,17 @@ from mdsvqa.difficulty.cross_fitting import stratified_folds
 from mdsvqa.difficulty.errors import measured_errors
 from mdsvqa.difficulty.settings import FailureTraining
 from mdsvqa.difficulty.vlm.reinforce import Reinforce
-from mdsvqa.models.checkpoints import Checkpoint, load_checkpoint
-from mdsvqa.models.ranking_loss import rank_correlation_within
+from mdsvqa.evaluation.correlation import srcc_within
+from mdsvqa.models.card import CARD, write_card
 from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.training.batches import training_batches
-from mdsvqa.models.training.card import CARD, write_card
 from mdsvqa.models.training.clip_cache import ClipCache
 from mdsvqa.models.training.fidelity import Fidelity
 from mdsvqa.models.training.loop import CHECKPOINT, LOG, Course, Figures, read_course, steps_of, train_adapter
 from mdsvqa.models.training.lora import add_lora, save_adapter
 from mdsvqa.models.training.processes import Crew
 from mdsvqa.models.vlm import prompts
+from mdsvqa.models.vlm.checkpoint import Checkpoint, load_checkpoint
 from mdsvqa.models.vlm.reader import QwenModel
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Show
@@ -184,7 +184,7 @@ def _train(
         values = crew.merge_array(values)
         given = np.isfinite(values)
         errors, datasets = failures.error[kept][given], failures.dataset[kept][given]
-        srcc = rank_correlation_within(values[given], errors, datasets) if given.mean() > 0.5 else float("nan")
+        srcc = srcc_within(values[given], errors, datasets) if given.mean() > 0.5 else float("nan")
         return {"srcc": srcc, "spread": float(np.std(values[given])) if given.any() else 0.0}
 
     return train_adapter(

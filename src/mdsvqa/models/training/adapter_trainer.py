@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mdsvqa.models.checkpoints import Checkpoint, load_checkpoint
 from mdsvqa.models.settings import VlmFinetuning, VlmSettings
 from mdsvqa.models.training.batches import training_batches
 from mdsvqa.models.training.clip_cache import ClipCache
@@ -19,6 +18,7 @@ from mdsvqa.models.training.lora import add_lora
 from mdsvqa.models.training.processes import Crew
 from mdsvqa.models.training.training_set import TrainingSet
 from mdsvqa.models.training.watch import Watch
+from mdsvqa.models.vlm.checkpoint import Checkpoint, load_checkpoint
 from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip
 from mdsvqa.models.vlm.reader import QwenModel
 from mdsvqa.runtime.progress import Show

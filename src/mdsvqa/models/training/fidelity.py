@@ -7,7 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mdsvqa.models.ranking_loss import fidelity_loss, pairs_within, preference, thurstone_probability
+from mdsvqa.evaluation.thurstone import preference, thurstone_probability
+from mdsvqa.models.ranking_loss import fidelity_loss, pairs_within
 from mdsvqa.models.training.loop import Figures, Observed
 from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip
 from mdsvqa.models.vlm.reader import QwenModel

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdsvqa.evaluation.bootstrap import resample_counts, srcc_draws
+from mdsvqa.evaluation.correlation import srcc
 from mdsvqa.evaluation.intervals import Interval, percentile_interval
-from mdsvqa.evaluation.metrics import srcc
+from mdsvqa.models.card import CARD, write_card
 from mdsvqa.models.settings import VlmFinetuning, VlmSettings
 from mdsvqa.models.training.adapter_trainer import Tuner
-from mdsvqa.models.training.card import CARD, write_card
 from mdsvqa.models.training.loop import CHECKPOINT, LOG, Course, read_course
 from mdsvqa.models.training.lora import save_adapter
 from mdsvqa.models.training.processes import Crew

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from mdsvqa.models.plugin import ModelError
+from mdsvqa.models.base import ModelError
 from mdsvqa.models.settings import LoraSettings
 from mdsvqa.runtime.results import write_atomically
 

@@ -5,7 +5,7 @@ import re
 import torch
 from torch import Tensor
 
-from mdsvqa.models.ranking_loss import preference
+from mdsvqa.evaluation.thurstone import preference
 
 # Of the squared scale on which two videos' scores are compared, as published.
 STABILITY = 1e-6

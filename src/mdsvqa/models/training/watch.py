@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mdsvqa.models.ranking_loss import rank_correlation_within
+from mdsvqa.evaluation.correlation import srcc_within
 from mdsvqa.models.settings import VlmFinetuning
 from mdsvqa.models.training.loop import Figures, Stop
 from mdsvqa.models.training.processes import Crew
@@ -56,7 +56,7 @@ class Watch:
         values[mine] = [np.nan if s.score is None else s.score for s in self.reader.read(clips)]
         values = self.crew.merge_array(values)
         given = np.isfinite(values)
-        srcc = rank_correlation_within(values[given], self.mos[given], self.dataset[given])
+        srcc = srcc_within(values[given], self.mos[given], self.dataset[given])
         spread = float(np.std(values[given])) if given.sum() > 1 else 0.0
         some = [self.load(place) for place in self.watched]
         formed = float(np.mean([score.status == "ok" for score in self.writer.read(some)]))

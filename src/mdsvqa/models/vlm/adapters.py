@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from mdsvqa.models.plugin import ModelError
+from mdsvqa.models.base import ModelError
 
 # Layouts of names.
 CURRENT, OLD = "current", "before transformers 4.52"

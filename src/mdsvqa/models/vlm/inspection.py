@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
-from mdsvqa.models.checkpoints import check_class, check_whole
+from mdsvqa.models.checkpoints import check_whole
 from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.transformers_vision import AutoConfig, AutoProcessor, Qwen2_5_VLForConditionalGeneration
 from mdsvqa.models.vlm.adapters import CURRENT, OLD, current_name, fit_adapter
+from mdsvqa.models.vlm.checkpoint import check_class
 from mdsvqa.models.vlm.expected import AnswerTokens
 from mdsvqa.models.vlm.families.qwen2_5_vl import Sight
 from mdsvqa.models.vlm.prompts import quality_prompt

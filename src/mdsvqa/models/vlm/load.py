@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from mdsvqa.models.plugin import ModelError
+from mdsvqa.models.base import ModelError
 from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.vlm.prompts import prompt_fingerprint, quality_prompt
 from mdsvqa.runtime.progress import Show
@@ -54,7 +54,7 @@ def load_vlm(model: str, settings: VlmSettings) -> tuple["QwenModel", Mapping[st
         ModelError: packages are missing, or the checkpoint cannot be loaded.
     """
     need_vlm_packages(f"model {model!r}")
-    from mdsvqa.models.checkpoints import load_checkpoint  # noqa: PLC0415
+    from mdsvqa.models.vlm.checkpoint import load_checkpoint  # noqa: PLC0415
     from mdsvqa.models.vlm.reader import QwenModel  # noqa: PLC0415
 
     checkpoint = load_checkpoint(settings, model, settings.adapter)

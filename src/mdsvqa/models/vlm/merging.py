@@ -20,10 +20,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import mdsvqa
-from mdsvqa.models.checkpoints import FILES, find_checkpoint, load_checkpoint
+from mdsvqa.models.card import CARD, CITATION
+from mdsvqa.models.checkpoints import FILES, find_checkpoint
 from mdsvqa.models.settings import VlmSettings
-from mdsvqa.models.training.card import CARD, CITATION
 from mdsvqa.models.vlm.adapters import current_name
+from mdsvqa.models.vlm.checkpoint import load_checkpoint
 from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip, see
 from mdsvqa.models.vlm.reader import QwenModel
 from mdsvqa.runtime.errors import InputError

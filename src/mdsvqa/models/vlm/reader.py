@@ -11,13 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mdsvqa.models.base import Score
+from mdsvqa.models.base import ModelError, Score
 from mdsvqa.models.batching import batches_by_tokens, run_halving
-from mdsvqa.models.checkpoints import Checkpoint
-from mdsvqa.models.plugin import ModelError
 from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.vlm import prompts
 from mdsvqa.models.vlm.answers import parse_answer
+from mdsvqa.models.vlm.checkpoint import Checkpoint
 from mdsvqa.models.vlm.expected import (
     LEAST_MASS,
     AnswerTokens,

@@ -17,8 +17,7 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError, AsyncOpenAI, Timeout
 
-from mdsvqa.models.base import Score
-from mdsvqa.models.plugin import ModelError
+from mdsvqa.models.base import ModelError, Score
 from mdsvqa.models.settings import ServedSettings, VlmSettings
 from mdsvqa.models.vlm import prompts
 from mdsvqa.models.vlm.answers import parse_answer

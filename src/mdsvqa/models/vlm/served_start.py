@@ -16,7 +16,7 @@ import av
 import numpy as np
 from openai import APIStatusError, AsyncOpenAI, BadRequestError
 
-from mdsvqa.models.plugin import ModelError
+from mdsvqa.models.base import ModelError
 from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip, Sight, see
 from mdsvqa.models.vlm.prompts import ANSWER_OPENING
 from mdsvqa.models.vlm.replies import DIGITS

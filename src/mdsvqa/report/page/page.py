@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from mdsvqa.evaluation.intervals import Interval
+from mdsvqa.evaluation.metrics import METRICS
 from mdsvqa.report.page import wording
 from mdsvqa.report.page.charts import Forest, Histogram, forest, histogram, ramp_step
 from mdsvqa.report.page.content_map import DESK, PHONE, ContentMap, content_map
@@ -23,7 +24,6 @@ from mdsvqa.report.page.tables import Table
 from mdsvqa.report.page.thumbnails import thumbnail_size
 
 HERE = Path(__file__).parent
-METRICS = {"srcc": "SRCC", "plcc": "PLCC", "krcc": "KRCC", "rmse": "RMSE"}
 # More dots than this say nothing more and make the file heavy.
 DOTS = 3000
 # Gallery cards with a picture; the rest of a long selection is a table.
@@ -50,6 +50,7 @@ class Comparison:
     source: Forest | None
     rounds: LearningCurve | None
     metrics: tuple[str, ...]
+    lower_is_better: tuple[str, ...]
     winner: str | None
     sentences: list[str]
 
@@ -106,7 +107,7 @@ def render_page(data: ReportData) -> str:
         points_left_out=hidden_points,
         settings=wording.flat_settings(data.settings),
         confidence=f"{100 * data.confidence:g}%",
-        metric_names=METRICS,
+        metric_names={name: metric.label for name, metric in METRICS.items()},
         panel=PANEL,
         curve_size=CURVE,
     )
@@ -134,6 +135,7 @@ def compare(data: ReportData) -> Comparison:
         source=_forest(data.rules, best, [result.source_srcc for result in data.rules], base),
         rounds=learning_curve(data.rounds),
         metrics=metrics,
+        lower_is_better=tuple(METRICS[name].label for name in metrics if not METRICS[name].higher_is_better),
         winner=best,
         sentences=wording.comparison_sentences(data.rules),
     )

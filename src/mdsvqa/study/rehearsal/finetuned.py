@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mdsvqa.models.ranking_loss import rank_correlation_within
+from mdsvqa.evaluation.correlation import srcc_within
 from mdsvqa.models.vlm.load import score_with_vlm
 from mdsvqa.runtime.progress import Show
+from mdsvqa.runtime.workers import cores
 from mdsvqa.study.config import StudyConfig
-from mdsvqa.study.data import Material, cores
+from mdsvqa.study.data import Material
 from mdsvqa.study.rehearsal.repeats import Choice
 from mdsvqa.videos.video import Video
 
@@ -78,7 +79,7 @@ def _measured(
 ) -> RealResult:
     known = [video for video in test if scores.get(video.id) is not None]
     names = sorted({video.dataset for video in known})
-    srcc = rank_correlation_within(
+    srcc = srcc_within(
         np.array([scores[video.id] for video in known], np.float64),
         np.array([video.mos for video in known], np.float64),
         np.array([names.index(video.dataset) for video in known], np.int64),

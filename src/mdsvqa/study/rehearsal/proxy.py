@@ -8,8 +8,9 @@ from mdsvqa.models.statistical.kernel_model import KernelModel, fit_statistical
 from mdsvqa.models.vlm.load import is_vlm
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import fingerprint
+from mdsvqa.runtime.workers import cores
 from mdsvqa.study.config import StudyConfig
-from mdsvqa.study.data import Material, cores
+from mdsvqa.study.data import Material
 
 FEATURES = (
     "In the rehearsal a regression on the study's features, fine-tuned by ranking, stands in for the quality model, "

@@ -7,7 +7,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from mdsvqa.models.ranking_loss import rank_correlation_within
+from mdsvqa.evaluation.correlation import srcc_within
 from mdsvqa.models.statistical.kernel_model import fit_statistical
 from mdsvqa.runtime.results import fingerprint
 from mdsvqa.selection.catalogue import BASE, EVERYTHING, rule_named
@@ -224,7 +224,7 @@ def _difficulties(
 
 def _srcc(state: State, videos: Pool, test: Indices) -> float:
     """Within data sets; 0 where all scores are equal."""
-    found = rank_correlation_within(state.model.predict(videos.features[test]), videos.mos[test], videos.dataset[test])
+    found = srcc_within(state.model.predict(videos.features[test]), videos.mos[test], videos.dataset[test])
     return 0.0 if np.isnan(found) else found
 
 

@@ -31,12 +31,13 @@ from mdsvqa.runtime.results import (
 )
 from mdsvqa.runtime.settings import ConfigError
 from mdsvqa.runtime.user_tables import read_columns
+from mdsvqa.runtime.workers import cores
 from mdsvqa.selection.audit import budget_of, mean_budget
 from mdsvqa.selection.catalogue import RULES
 from mdsvqa.selection.distances.chamfer import Content
 from mdsvqa.selection.settings import SelectionSettings, Space, budget_count
 from mdsvqa.study.config import StudyConfig
-from mdsvqa.study.data import Material, cores
+from mdsvqa.study.data import Material
 from mdsvqa.study.loop import Pool
 from mdsvqa.study.rehearsal.answer import Answer, Standing, answer
 from mdsvqa.study.rehearsal.contenders import RANDOM, contenders

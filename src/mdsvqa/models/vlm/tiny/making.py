@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mdsvqa.models.checkpoints import Checkpoint
 from mdsvqa.models.settings import VlmSettings
+from mdsvqa.models.vlm.checkpoint import Checkpoint
 from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip, Sight, crashed, see_video
 from mdsvqa.models.vlm.reader import QwenModel, sight_of
 from mdsvqa.models.vlm.tiny.model import FRAMES, PIXELS, WIDTH, make_model, make_processor, save_checkpoint
