@@ -25,7 +25,7 @@ from rich.progress import track
 from rich.table import Table
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from mdsvqa.difficulty.base import Source, Videos
+from mdsvqa.difficulty.base import KnownErrors, Unlabeled
 from mdsvqa.difficulty.catalogue import BASELINES, PREDICTORS
 from mdsvqa.difficulty.choice import Validated, best_predictor, cross_validate
 from mdsvqa.difficulty.errors import place_scores
@@ -64,7 +64,7 @@ class Corpus:
         category: integer code of its content, shape (n,).
     """
 
-    videos: Videos
+    videos: Unlabeled
     mos: Floats
     unseen: NDArray[np.bool_]
     category: Codes
@@ -81,7 +81,7 @@ def load(data: Path) -> Corpus:
     features = np.stack([described.numbers(name)[there] for name in names], axis=1)
     category = np.unique([str(described.column("category")[row]) for row in there], return_inverse=True)[1]
     return Corpus(
-        Videos.of(features, scored.numbers("base_score")[kept]),
+        Unlabeled.of(features, scored.numbers("base_score")[kept]),
         scored.numbers("mos")[kept],
         np.array([scored.column("split")[row] == "test" for row in kept]),
         category.astype(np.int64),
@@ -98,7 +98,7 @@ def out_of_fold(corpus: Corpus, fold: Codes, kind: ErrorName, names: Sequence[st
     for code in track(np.unique(fold), f"{kind} errors", console=Console(stderr=True)):
         known, held_out = np.flatnonzero(fold != code), np.flatnonzero(fold == code)
         videos = corpus.videos.take(held_out)
-        source = Source.of(corpus.videos.take(known), corpus.mos[known], one_study[known], settings, seed=0)
+        source = KnownErrors.of(corpus.videos.take(known), corpus.mos[known], one_study[known], settings, seed=0)
         for name in names:
             difficulty[name][held_out] = {**PREDICTORS, **BASELINES}[name].predict(source, videos, settings, int(code))
         placed = place_scores(kind, videos.score, source.videos.score, source.mos, source.dataset)
@@ -136,7 +136,7 @@ def choices(corpus: Corpus) -> tuple[Table, dict[str, str]]:
     for kind in KINDS:
         settings = DifficultySettings(error=kind)
         one_study = np.zeros(len(corpus.mos), np.int64)
-        found[kind] = cross_validate(Source.of(corpus.videos, corpus.mos, one_study, settings, 0), settings, 0)
+        found[kind] = cross_validate(KnownErrors.of(corpus.videos, corpus.mos, one_study, settings, 0), settings, 0)
     for row, name in enumerate(PREDICTORS):
         shown.add_row(name, *(f"{found[kind][row].mean:.3f}" for kind in KINDS))
     return shown, {kind: best_predictor(found[kind]) for kind in KINDS}

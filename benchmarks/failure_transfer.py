@@ -30,7 +30,7 @@ from mdsvqa.evaluation.correlation import srcc
 from mdsvqa.models.settings import FinetuningSettings
 from mdsvqa.models.statistical.finetune import train
 from mdsvqa.models.statistical.kernel_model import LabeledFeatures
-from real_domains import NAMES, load, split
+from real_domains import NAMES, load, divided
 
 KINDS: tuple[ErrorName, ...] = ("raw", "calibrated")
 COST, WIDTH = 10.0, 0.1
@@ -45,8 +45,8 @@ def one_seed(data: Path, source_name: str, target_name: str, seed: int) -> tuple
     """SRCC of each predictor and rule with the target's errors of each kind, and what would be chosen."""
     _, features, mos = load(data, source_name)
     _, target, target_mos = load(data, target_name)
-    known, _ = split(len(mos), np.random.default_rng(seed))
-    labeled = LabeledFeatures(features[known], mos[known], np.zeros(len(known), np.int64))
+    known, _ = divided(len(mos), np.random.default_rng(seed))
+    labeled = LabeledFeatures(features[known], mos[known], np.zeros(len(known), np.int64), np.zeros(len(known), bool))
     settings = DifficultySettings(error="raw")
     score = refit(labeled, seed)(target)
     source, pool = refitted_source(labeled, target, score, partial(refit, seed=seed), settings, seed)

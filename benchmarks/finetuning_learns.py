@@ -30,6 +30,7 @@ from mdsvqa.models.vlm.load import score_with_vlm
 from mdsvqa.models.vlm.tiny.making import make_tiny_vlm
 from mdsvqa.models.vlm.tiny.training import TinyTraining
 from mdsvqa.runtime.progress import Show
+from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.workers import cores
 from mdsvqa.videos.manifest import load_videos
 from mdsvqa.videos.simulated.corpus import make_corpus
@@ -47,7 +48,7 @@ def read_again(videos: Sequence[Video], folder: Path, base: Path, adapter: Path 
     figures = {}
     for reading in ("expected", "generate"):
         settings = VlmSettings(reading=reading, adapter=str(adapter) if adapter else None, max_new_tokens=64)
-        table = score_with_vlm(videos, folder / reading, str(base), settings, cores(0), show)
+        table = score_with_vlm(videos, str(base), settings, Run(folder / reading, show, cores(0)))
         rows = {row["id"]: row for row in table.to_pylist()}
         for name in ("source", "target"):
             some = [video for video in videos if name in video.dataset]
@@ -81,13 +82,13 @@ def figures_of(seed: int, folder: Path, labels: int, show: Show) -> dict[str, An
         if objective == "grpo":
             training = training.model_copy(update={"objective": "grpo", "max_new_tokens": 48})
             timing = training.model_copy(update={"steps": 2, "evaluations": 1})
-            course = finetune_vlm(source, new, [], folder / "timing", str(base), VlmSettings(), timing, cores(0), show)[
-                0
-            ]
+            course = finetune_vlm(
+                source, new, [], str(base), VlmSettings(), timing, Run(folder / "timing", show, cores(0))
+            )[0]
             steps = max(2, round(seconds / course.log[-1]["grpo_step_time"]))
             training = training.model_copy(update={"steps": steps})
         out = folder / objective
-        course, _ = finetune_vlm(source, new, [], out, str(base), VlmSettings(), training, cores(0), show)
+        course, _ = finetune_vlm(source, new, [], str(base), VlmSettings(), training, Run(out, show, cores(0)))
         if objective == "fidelity":
             every = np.diff([line["step"] for line in course.log])
             seconds = float(sum(n * line["seconds"] for n, line in zip(every, course.log[1:], strict=True)))

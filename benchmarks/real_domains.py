@@ -24,16 +24,22 @@ from rich.table import Table
 from mdsvqa.difficulty.catalogue import PREDICTORS
 from mdsvqa.difficulty.settings import DifficultySettings, ErrorName
 from mdsvqa.evaluation.correlation import srcc
-from mdsvqa.models.statistical.kernel_model import LabeledFeatures, fit_statistical
+from mdsvqa.models.statistical.kernel_model import fit_statistical
 from mdsvqa.models.statistical.standardise import Standardiser
 from mdsvqa.runtime.user_tables import read_columns
 from mdsvqa.runtime.workers import map_ahead
+from mdsvqa.selection.audit import Budget
+from mdsvqa.selection.base import Limits
 from mdsvqa.selection.catalogue import EVERYTHING
 from mdsvqa.selection.catalogue import RULES as EVERY_RULE
 from mdsvqa.selection.distances.chamfer import Content
 from mdsvqa.selection.settings import SelectionSettings
 from mdsvqa.study.config import ComparisonSettings, StudyConfig
-from mdsvqa.study.loop import Pool, Setting, State, Trial, run_trials
+from mdsvqa.study.data import PoolArrays, StudyData
+from mdsvqa.study.participants.statistical import StatisticalModel
+from mdsvqa.study.result import RuleRun
+from mdsvqa.study.rule_comparison import ComparisonPlan, runs_of_seed
+from mdsvqa.videos.video import Split, Video
 
 Floats = NDArray[np.float64]
 RULES = ("random", *(rule for rule in EVERY_RULE if rule != "random"), EVERYTHING)
@@ -56,30 +62,35 @@ def one_seed(
     rng = np.random.default_rng(seed)
     _, source, source_mos = load(data, source_name)
     ids, target, target_mos = load(data, target_name)
-    train, held_out = split(len(source), rng)
-    pool, test = split(len(target), rng)
-    labeled = LabeledFeatures(source[train], source_mos[train], np.zeros(len(train), np.int64))
-    base = fit_statistical(labeled, seed=seed)
+    train, held_out = divided(len(source), rng)
+    pool, test = divided(len(target), rng)
+    parts: list[tuple[str, Split, Floats, NDArray[np.int64]]] = [
+        ("old", "train", source_mos, train),
+        ("old", "test", source_mos, held_out),
+        ("new", "pool", target_mos, pool),
+        ("new", "test", target_mos, test),
+    ]
+    videos = [
+        Video(f"{name}/{i}", None, name, split, float(mos[i])) for name, split, mos, index in parts for i in index
+    ]
+    features = np.concatenate([source[train], source[held_out], target[pool], target[test]])
+    nothing = Content.stack([np.zeros((1, 1))] * len(videos))
+    there = StudyData.of_videos(videos, features, nothing)
     standardised = Standardiser.fit(target[pool])(target[pool])
-    videos = Pool(
-        [ids[i] for i in pool],
-        target[pool],
-        Content.stack([row[None, :] for row in standardised]),
-        target_mos[pool],
-        np.ones(len(pool), np.int64),
-    )
-    setting = Setting(
-        State(base, base, labeled), videos, target[test], source[held_out], config, round(0.05 * len(pool))
-    )
-    before = Trial("base", seed, (), base.predict(target[test]), base.predict(source[held_out]))
-    trials = [before, *run_trials(setting, rules, seed)]
+    content = Content.stack([row[None, :] for row in standardised])
+    places = PoolArrays([ids[i] for i in pool], there.pool, content)
+    base = fit_statistical(there.labeled_source(), seed=seed)
+    f = StatisticalModel.start(base, there.labeled_source(), config.finetuning)
+    plan = ComparisonPlan(f, there, places, Budget(round(0.05 * len(pool)), Limits()), config)
+    before = RuleRun("base", seed, (), base.predict(target[test]), base.predict(source[held_out]))
+    trials = [before, *runs_of_seed(plan, rules, seed)]
     return [
         (trial.rule, srcc(trial.target_scores, target_mos[test]), srcc(trial.source_scores, source_mos[held_out]))
         for trial in trials
     ]
 
 
-def split(n: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def divided(n: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """A random 80% and the rest, as indices."""
     order = rng.permutation(n)
     cut = round((1 - TEST_SHARE) * n)

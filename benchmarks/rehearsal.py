@@ -31,13 +31,15 @@ from rich.table import Table
 from mdsvqa.evaluation.correlation import srcc
 from mdsvqa.models.statistical.kernel_model import fit_statistical
 from mdsvqa.models.statistical.standardise import Standardiser
-from mdsvqa.runtime.progress import Silent
+from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.workers import cores, map_ahead
+from mdsvqa.selection.catalogue import RULES
 from mdsvqa.selection.distances.chamfer import Content
 from mdsvqa.selection.settings import SelectionSettings
 from mdsvqa.study.config import ComparisonSettings, RehearsalSettings, StudyConfig
-from mdsvqa.study.data import Material
+from mdsvqa.study.data import StudyData
 from mdsvqa.study.rehearsal.run import Rehearsal, rehearse
+from mdsvqa.study.rehearsal.stand_in import StandIn
 from mdsvqa.videos.video import Video
 from real_domains import NAMES, interval, load, one_seed
 from real_domains import crashed as crashed_seed
@@ -49,7 +51,7 @@ SOURCE_SHARE = 0.8
 SMALL = 300
 
 
-def material_of(source: tuple[Floats, Floats], pool: Floats) -> Material:
+def data_of(source: tuple[Floats, Floats], pool: Floats) -> StudyData:
     """A study's videos as features and MOS, nothing decoded; content is the features, standardised."""
     features, mos = np.concatenate([source[0], pool]), source[1]
     n = len(source[0])
@@ -59,7 +61,7 @@ def material_of(source: tuple[Floats, Floats], pool: Floats) -> Material:
         else Video(f"pool/{i:04d}", None, "pool", "pool")
         for i in range(len(features))
     ]
-    return Material(
+    return StudyData(
         videos,
         features,
         Content.stack(list(Standardiser.fit(features)(features)[:, None, :])),
@@ -74,9 +76,9 @@ def material_of(source: tuple[Floats, Floats], pool: Floats) -> Material:
     )
 
 
-def one_rehearsal(material: Material, settings: RehearsalSettings, seed: int, workers: int) -> Rehearsal:
+def one_rehearsal(there: StudyData, settings: RehearsalSettings, seed: int, workers: int) -> Rehearsal:
     """The rehearsal of a study that has these videos and a budget of 5%."""
-    base = fit_statistical(material.labeled_source(), seed=seed)
+    base = fit_statistical(there.labeled_source(), seed=seed)
     with TemporaryDirectory() as folder:
         config = StudyConfig(
             videos=Path(),
@@ -86,10 +88,10 @@ def one_rehearsal(material: Material, settings: RehearsalSettings, seed: int, wo
             rehearsal=settings,
             selection=SelectionSettings(),
         )
-        return rehearse(config, material, base, Silent())
+        return rehearse(config, StandIn(there, base, tuple(RULES)), Run(config.out, workers=cores(workers)))
 
 
-def on_source(source: str, target: str, share: float, data: Path, seed: int, *, shuffled: bool = False) -> Material:
+def on_source(source: str, target: str, share: float, data: Path, seed: int, *, shuffled: bool = False) -> StudyData:
     """A study of a random share of one data set's MOS, and the other data set as its pool.
 
     Args:
@@ -105,14 +107,14 @@ def on_source(source: str, target: str, share: float, data: Path, seed: int, *, 
     kept = rng.permutation(len(features))[: round(share * len(features)) if share <= 1 else round(share)]
     others = rng.permutation(len(pool))[: len(pool) if share <= 1 else round(share)]
     labels = rng.permutation(mos[kept]) if shuffled else mos[kept]
-    return material_of((features[kept], labels), pool[others])
+    return data_of((features[kept], labels), pool[others])
 
 
 def permuted(run: int, data: Path, repeats: int) -> tuple[str, float]:
     """What a rehearsal on shuffled MOS recommends, and its p-value."""
     source, target = PAIRS[run % 2]
-    material = on_source(source, target, SMALL, data, run, shuffled=True)
-    found = one_rehearsal(material, RehearsalSettings(repeats=repeats), run, 1).answer
+    there = on_source(source, target, SMALL, data, run, shuffled=True)
+    found = one_rehearsal(there, RehearsalSettings(repeats=repeats), run, 1).answer
     return found.leader if found.distinguishable else "", found.p_value
 
 
@@ -154,9 +156,9 @@ def directions(arguments: argparse.Namespace) -> dict[str, float]:
     for source, target in PAIRS:
         found = []
         for number in track(range(arguments.rehearsals), f"rehearsing on {NAMES[source]}", console=STDERR):
-            material = on_source(source, target, SOURCE_SHARE, arguments.data, number)
+            there = on_source(source, target, SOURCE_SHARE, arguments.data, number)
             settings = RehearsalSettings(repeats=arguments.repeats)
-            found.append(one_rehearsal(material, settings, number, cores(0)))
+            found.append(one_rehearsal(there, settings, number, cores(0)))
         promised: dict[str, list[float]] = {}
         for each in found:
             for standing in each.answer.standings:

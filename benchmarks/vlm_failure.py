@@ -41,8 +41,8 @@ from mdsvqa.models.vlm.tiny.making import make_tiny_vlm
 from mdsvqa.models.vlm.tiny.training import TinyTraining
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import read_table
+from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.workers import cores
-from mdsvqa.study.steps import labeled_features
 from mdsvqa.videos.manifest import load_videos
 from mdsvqa.videos.simulated.corpus import make_corpus
 from mdsvqa.videos.video import Video
@@ -72,7 +72,7 @@ def figures_of(seed: int, folder: Path, steps: int, show: Show) -> dict[str, Any
         half = learned[: len(learned) // 2]
         make_tiny_vlm(model, half, held_out, TinyTraining(steps=TINY_STEPS, seed=seed), workers, show)
     f = VlmSettings(reading="expected")
-    table = score_with_vlm(videos, folder / "scores", str(model), f, workers, show)
+    table = score_with_vlm(videos, str(model), f, Run(folder / "scores", show, workers))
     scores = dict(zip(table["id"].to_pylist(), table["score"].to_pylist(), strict=True))
     difficulties = rules_of(learned, held_out, scores, folder, model, seed, workers, show)
     training = TRAINING.model_copy(update={"steps": steps, "seed": seed})
@@ -81,17 +81,17 @@ def figures_of(seed: int, folder: Path, steps: int, show: Show) -> dict[str, Any
         if objective == "reinforce":
             training = training.model_copy(update={"objective": "reinforce", "steps": TIMED, "evaluations": 1})
             log = train_failure_predictor(
-                learned, scores, folder / "timing", str(model), f, training, workers, show, overwrite=True
+                learned, scores, str(model), f, training, Run(folder / "timing", show, workers, overwrite=True)
             )
             allowed = seconds["fidelity"] / log[-1]["seconds"]
             training = training.model_copy(update={"steps": round(allowed), "evaluations": TRAINING.evaluations})
         out = folder / objective
-        log = train_failure_predictor(learned, scores, out, str(model), f, training, workers, show, overwrite=True)
+        log = train_failure_predictor(learned, scores, str(model), f, training, Run(out, show, workers, overwrite=True))
         # Of the steps, without the evaluations.
         every = np.diff([line["step"] for line in log])
         seconds[objective] = float(sum(n * line["seconds"] for n, line in zip(every, log[1:], strict=True)))
         found = predict_with_vlm(
-            held_out, folder / f"by-{objective}", str(model), str(out), f, workers, show, overwrite=True
+            held_out, str(model), str(out), f, Run(folder / f"by-{objective}", show, workers, overwrite=True)
         )
         difficulties[objective] = values_of(found.to_pylist(), "difficulty", held_out)
     score = np.array([scores[video.id] for video in held_out], np.float64)
@@ -113,6 +113,13 @@ def values_of(rows: Sequence[Mapping[str, Any]], column: str, videos: Sequence[V
     return np.array([known.get(video.id) for video in videos], np.float64)
 
 
+def labeled_features(videos: Sequence[Video], features: Mapping[str, Sequence[float]]) -> LabeledFeatures:
+    """Videos of one data set as arrays."""
+    none = np.zeros(len(videos), np.int64)
+    rows = np.array([features[video.id] for video in videos], np.float64)
+    return LabeledFeatures(rows, np.array([video.mos for video in videos], np.float64), none, none > 0)
+
+
 def rules_of(
     learned: Sequence[Video],
     held_out: Sequence[Video],
@@ -124,9 +131,11 @@ def rules_of(
     show: Show,
 ) -> dict[str, Floats]:
     """Difficulty of the held-out videos by every rule."""
-    extract_features([*learned, *held_out], folder / "features", FRAMES, workers, show)
-    table = read_table(folder / "features")
-    labeled, others = labeled_features(learned, table), labeled_features(held_out, table)
+    extract_features([*learned, *held_out], FRAMES, Run(folder / "features", show, workers))
+    features = dict(
+        zip(*(read_table(folder / "features")[name].to_pylist() for name in ("id", "features")), strict=True)
+    )
+    labeled, others = (labeled_features(videos, features) for videos in (learned, held_out))
     kernel_model = fit_statistical(labeled, seed=seed)
 
     def refit(data: LabeledFeatures) -> Any:
@@ -141,7 +150,7 @@ def rules_of(
     }
     for name in ("mc-dropout", "noise-stability"):
         rated = instability_of_vlm(
-            name, held_out, folder / name, str(model), VlmSettings(), SETTINGS, workers, show, overwrite=True
+            name, held_out, str(model), VlmSettings(), SETTINGS, Run(folder / name, show, workers, overwrite=True)
         )
         found[name] = values_of(rated.to_pylist(), "difficulty", held_out)
     return found

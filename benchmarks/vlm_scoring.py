@@ -29,6 +29,7 @@ from mdsvqa.models.vlm.reader import QwenModel
 from mdsvqa.models.vlm.table_scoring import score_with_reader
 from mdsvqa.models.vlm.tiny.model import make_processor
 from mdsvqa.runtime.progress import terminal
+from mdsvqa.runtime.run import Run
 from mdsvqa.study.demo import SECONDS, make_demo_vlm
 from mdsvqa.videos.clip import Clip
 from mdsvqa.videos.decoding import Sampling, decode_all
@@ -111,7 +112,7 @@ def tiny(count: int, repeats: int, workers: int) -> dict[str, Any]:
         same = np.mean([a == b.score for a, b in zip(plain, batched, strict=True)])
         written = [len(checkpoint.processor.tokenizer(score.text or "")["input_ids"]) for score in batched]
         with tempfile.TemporaryDirectory() as out:
-            _, clock = score_with_reader(videos, Path(out), generate, {}, workers, show)
+            _, clock = score_with_reader(videos, generate, {}, Run(Path(out), show, workers))
     report(seconds, len(clips))
     print(f"batched generation gives the plain loop's score for {same:.0%} of the videos")
     print(f"a reply has {np.mean(written):.0f} tokens on average")

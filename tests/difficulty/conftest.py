@@ -5,10 +5,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from mdsvqa.difficulty.base import Source, Videos
+from mdsvqa.difficulty.base import KnownErrors, Unlabeled
 from mdsvqa.difficulty.settings import DifficultySettings
 
-MakeSource = Callable[..., Source]
+MakeSource = Callable[..., KnownErrors]
 SETTINGS = DifficultySettings(trees=30, error="raw")
 
 
@@ -16,11 +16,11 @@ SETTINGS = DifficultySettings(trees=30, error="raw")
 def make_source() -> MakeSource:
     """f reads the first of four features; the second moves MOS away from it, up or down."""
 
-    def make(size: int = 120, seed: int = 0, datasets: int = 1, settings: DifficultySettings = SETTINGS) -> Source:
+    def make(size: int = 120, seed: int = 0, datasets: int = 1, settings: DifficultySettings = SETTINGS) -> KnownErrors:
         rng = np.random.default_rng(seed)
         features = rng.normal(size=(size, 4))
         score = 3 + 0.5 * features[:, 0]
         mos = score + features[:, 1]
-        return Source.of(Videos.of(features, score), mos, np.arange(size) % datasets, settings, 0)
+        return KnownErrors.of(Unlabeled.of(features, score), mos, np.arange(size) % datasets, settings, 0)
 
     return make

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from mdsvqa.difficulty.base import NEIGHBOURS, Videos
+from mdsvqa.difficulty.base import NEIGHBOURS, Unlabeled
 
 
 def nearest(x, y, *, skip: int = 0):
@@ -13,7 +13,7 @@ def nearest(x, y, *, skip: int = 0):
 
 
 def test_unknown_numbers_are_zero() -> None:
-    videos = Videos.of(np.zeros((2, 1)), np.ones(2), readings=np.array([np.nan, 0.5]))
+    videos = Unlabeled.of(np.zeros((2, 1)), np.ones(2), readings=np.array([np.nan, 0.5]))
     assert (videos.spread.tolist(), videos.readings.tolist()) == ([0, 0], [0, 0.5])
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mdsvqa.difficulty.base import Videos
+from mdsvqa.difficulty.base import Unlabeled
 from mdsvqa.difficulty.catalogue import BASELINES
 from mdsvqa.difficulty.settings import DifficultySettings
 from mdsvqa.runtime.errors import InputError
@@ -14,7 +14,7 @@ SETTINGS = DifficultySettings()
 
 
 def test_lowest_score_and_committee_are_what_they_say(make_source) -> None:
-    pool = Videos.of(np.zeros((3, 4)), np.array([2.0, 5.0, 1.0]), np.array([0.1, 0.3, 0.2]))
+    pool = Unlabeled.of(np.zeros((3, 4)), np.array([2.0, 5.0, 1.0]), np.array([0.1, 0.3, 0.2]))
     source = make_source(20)
     assert BASELINES["lowest-score"].predict(source, pool, SETTINGS, 0).argsort().tolist() == [1, 0, 2]
     assert BASELINES["committee"].predict(source, pool, SETTINGS, 0).tolist() == [0.1, 0.3, 0.2]
@@ -33,7 +33,7 @@ def test_random_depends_on_the_seed_alone(make_source) -> None:
 
 def test_noise_stability_of_a_linear_f_is_the_same_everywhere_and_of_a_kink_is_not(make_source) -> None:
     source = make_source(40)
-    pool = Videos.of(np.array([[-3.0, 0, 0, 0], [3.0, 0, 0, 0]]), np.zeros(2))
+    pool = Unlabeled.of(np.array([[-3.0, 0, 0, 0], [3.0, 0, 0, 0]]), np.zeros(2))
     even = replace(source, predict=lambda x: x[:, 0])
     found = BASELINES["noise-stability"].predict(even, pool, SETTINGS, 0)
     assert found[0] == pytest.approx(found[1])

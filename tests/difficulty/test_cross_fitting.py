@@ -16,7 +16,9 @@ UNKNOWN = -1.0
 def numbered(size: int, dataset: list[int] | None = None) -> LabeledFeatures:
     """Videos whose only feature is their number, and whose MOS is unique to them."""
     codes = np.zeros(size, np.int64) if dataset is None else np.array(dataset)
-    return LabeledFeatures(np.arange(size, dtype=float)[:, None], 1 + np.arange(size) / size, codes)
+    return LabeledFeatures(
+        np.arange(size, dtype=float)[:, None], 1 + np.arange(size) / size, codes, np.zeros(size, bool)
+    )
 
 
 def memorise(data: LabeledFeatures) -> Predict:

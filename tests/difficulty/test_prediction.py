@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from mdsvqa.difficulty.base import Source, Videos
+from mdsvqa.difficulty.base import KnownErrors, Unlabeled
 from mdsvqa.difficulty.catalogue import PREDICTORS
 from mdsvqa.difficulty.choice import Validated
 from mdsvqa.difficulty.cross_fitting import Predict
@@ -32,7 +32,7 @@ def videos(size: int, seed: int) -> LabeledFeatures:
     rng = np.random.default_rng(seed)
     features = rng.normal(size=(size, 4))
     mos = 3 + 0.4 * features[:, 0] + 0.5 * np.exp(features[:, 1]) * rng.choice([-1, 1], size)
-    return LabeledFeatures(features, mos, np.zeros(size, np.int64))
+    return LabeledFeatures(features, mos, np.zeros(size, np.int64), np.zeros(size, bool))
 
 
 def line(data: LabeledFeatures) -> Predict:
@@ -85,10 +85,10 @@ def test_deterministic() -> None:
 def test_a_pool_video_alone_gets_the_same_difficulty() -> None:
     data, pool = videos(50, seed=1), videos(8, seed=2)
     score = line(data)(data.features)
-    source = Source.of(Videos.of(data.features, score), data.mos, data.dataset, SETTINGS, 0)
+    source = KnownErrors.of(Unlabeled.of(data.features, score), data.mos, data.dataset, SETTINGS, 0)
 
     def rate(features: Floats) -> Floats:
-        return predict_difficulty(source, Videos.of(features, line(data)(features)), SETTINGS).difficulty
+        return predict_difficulty(source, Unlabeled.of(features, line(data)(features)), SETTINGS).difficulty
 
     together = rate(pool.features)
     np.testing.assert_allclose([rate(row[None])[0] for row in pool.features], together, rtol=1e-9)
@@ -99,7 +99,7 @@ def test_missing_and_far_away_features_give_finite_difficulty() -> None:
     data.features[3, 2] = np.nan
     pool = np.array([[0.0, np.nan, np.nan, np.nan], [1.0, 1e12, -1e12, 0.0]])
     source, _ = refitted_source(data, data.features[:2], np.zeros(2), line, SETTINGS, seed=0)
-    unlabeled = Videos.of(pool, np.array([3.0, 1.0]), np.array([0.0, 5.0]))
+    unlabeled = Unlabeled.of(pool, np.array([3.0, 1.0]), np.array([0.0, 5.0]))
     found = predict_difficulty(source, unlabeled, SETTINGS).difficulty
     assert np.isfinite(found).all()
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 from scipy.stats import spearmanr
 
-from mdsvqa.difficulty.base import NEIGHBOURS, Videos, distance_to_labeled
+from mdsvqa.difficulty.base import NEIGHBOURS, Unlabeled, distance_to_labeled
 from mdsvqa.difficulty.ranker import FailurePredictor, failure_inputs, fit_failure_predictor
 from mdsvqa.difficulty.settings import DifficultySettings
 from mdsvqa.models.statistical.standardise import Standardiser
@@ -100,13 +100,13 @@ def test_predict_is_the_weighted_sum() -> None:
 
 
 def test_inputs_by_hand() -> None:
-    videos = Videos(np.array([[70.0, 80.0]]), np.array([1.5]), np.array([1.0]), np.array([1 / np.e]))
+    videos = Unlabeled(np.array([[70.0, 80.0]]), np.array([1.5]), np.array([1.0]), np.array([1 / np.e]))
     found = failure_inputs(videos, np.array([np.e]), np.array([[7.0, 8.0]]))
     np.testing.assert_allclose(found, [[1.5, 2.25, 0.0, 1.0, -1.0, 7.0, 8.0]], atol=1e-5)
 
 
 def test_inputs_are_finite_without_spread_or_distance() -> None:
-    assert np.isfinite(failure_inputs(Videos.of(np.zeros((2, 3)), np.ones(2)), np.zeros(2), np.zeros((2, 3)))).all()
+    assert np.isfinite(failure_inputs(Unlabeled.of(np.zeros((2, 3)), np.ones(2)), np.zeros(2), np.zeros((2, 3)))).all()
 
 
 @given(st.integers(2, 12), st.integers(1, 8), st.integers(1, 5), st.integers(0, 99))

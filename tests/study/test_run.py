@@ -21,7 +21,6 @@ from mdsvqa.runtime.progress import Silent, terminal
 from mdsvqa.runtime.results import TableError, read_table
 from mdsvqa.runtime.settings import ConfigError
 from mdsvqa.study.config import read_study
-from mdsvqa.study.external import run_external
 from mdsvqa.study.run import run_study
 
 WriteStudy = Callable[..., Path]
@@ -67,10 +66,10 @@ def test_the_loop_ends_in_a_fine_tuned_model_a_comparison_and_a_page(write_study
     assert outcome.waiting_for == ""
     assert len(outcome.selected) == 4
     assert len(outcome.scores) == 2
-    assert {trial.rule for trial in outcome.trials} == {
+    assert {trial.rule for trial in outcome.rule_runs} == {
         *("random", "mds", "k-means", "core-set", "difficulty", "everything")
     }
-    assert all(len(trial.selected) == 4 for trial in outcome.trials if trial.rule != "everything")
+    assert all(len(trial.selected) == 4 for trial in outcome.rule_runs if trial.rule != "everything")
     figures = measure(config, outcome)
     assert next(iter(figures.rules)) == "base"
     assert figures.rules["mds"][0].over_random is not None
@@ -80,7 +79,7 @@ def test_the_loop_ends_in_a_fine_tuned_model_a_comparison_and_a_page(write_study
     assert "Simulated" in html
     assert all(row["id"] in html for row in outcome.selected)
     saved = KernelModel.load(config.out / "round-1" / "model.safetensors")
-    after = np.clip(saved.predict(outcome.material.features), 1, 5)
+    after = np.clip(saved.predict(outcome.data.features), 1, 5)
     np.testing.assert_array_equal(after, outcome.scores[-1])
 
 
@@ -148,14 +147,14 @@ def test_a_model_given_as_predictions_gets_a_selection_and_a_training_set(
         scored = [f"{row['id']},{float(row['mos']) + noise * rng.normal():.3f}" for row in rows]
         (tmp_path / name).write_text("\n".join(["id,score", *scored]) + "\n")
     quality = {"model": "precomputed", "predictions": "before.csv"}
-    first = run_external(read_study(write_study(quality=quality)), Silent())
+    first = run_study(read_study(write_study(quality=quality)), Silent())
     assert "scores_after" in first.waiting_for
     training = manifest_rows(tmp_path / "results" / "training_set.csv")
     new = [row for row in training if row["dataset"].endswith("(new labels)")]
     assert {row["id"] for row in new} == {row["id"] for row in first.selected}
     assert len(training) == 32 + 4
     config = read_study(write_study(quality={**quality, "scores_after": "after.csv"}))
-    second = run_external(config, Silent())
+    second = run_study(config, Silent())
     assert second.waiting_for == ""
     figures = measure(config, second)
     assert figures.target["round 1"].metrics["srcc"].value > figures.target["base"].metrics["srcc"].value
@@ -243,22 +242,22 @@ def test_a_mended_video_joins_and_the_difficulties_are_those_of_the_new_pool(
     rows[place]["path"] = str(tmp_path / "not there.mp4")
     study = write_study(videos=str(write_rows(manifest, rows, small_corpus)))
     before = run_study(read_study(study), Silent())
-    assert before.material.failures.keys() == {rows[place]["id"]}
+    assert before.data.failures.keys() == {rows[place]["id"]}
     rows[place]["path"] = whole
     write_rows(manifest, rows, small_corpus)
     with pytest.raises(TableError, match="differ in videos"):
         run_study(read_study(study), Silent())
     mended = run_study(read_study(study), Silent(), overwrite=True)
     fresh = run_study(read_study(write_study(videos=str(manifest), out="fresh")), Silent())
-    assert not mended.material.failures
+    assert not mended.data.failures
     np.testing.assert_array_equal(mended.difficulty, fresh.difficulty)
     assert mended.selected == fresh.selected
 
 
 def test_a_model_that_is_not_there_is_said_before_anything_is_decoded(write_study: WriteStudy, tmp_path: Path) -> None:
-    for run, model in ((run_study, "missing.safetensors"), (run_external, "nobody.model:Class")):
+    for model in ("missing.safetensors", "nobody.model:Class"):
         with pytest.raises(InputError, match=r"missing|nobody"):
-            run(read_study(write_study(quality={"model": model})), Silent())
+            run_study(read_study(write_study(quality={"model": model})), Silent())
     assert not (tmp_path / "results").exists()
 
 
@@ -279,7 +278,7 @@ def test_a_vision_language_model_is_scored_once_and_the_page_shows_both_readings
     training = {"steps": 4, "batch_size": 8, "evaluations": 2, "learning_rate": 1e-3, "watched": 4}
     failure = {"adapter": "train", "vlm": {"steps": 3, "batch_size": 8, "evaluations": 1, "learning_rate": 1e-3}}
     config = read_study(write_study(quality=quality, difficulty=failure, finetuning={"vlm": training}))
-    outcome = run_external(config, Silent())
+    outcome = run_study(config, Silent())
     assert set(outcome.readings) == {"parsed answer", "expected score"}
     assert len(outcome.selected) == 4
     # The simulated pool has labels: the loop goes on to the fine-tuned model.
@@ -291,7 +290,7 @@ def test_a_vision_language_model_is_scored_once_and_the_page_shows_both_readings
     text = page.read_text()
     assert "Ways to read the base model" in text
     assert "expected score" in text
-    again = run_external(config, Silent())
+    again = run_study(config, Silent())
     assert np.array_equal(again.scores[0], outcome.scores[0])
 
 
@@ -342,4 +341,4 @@ def test_the_committee_chooses_by_its_spread(write_study: WriteStudy) -> None:
     assert (
         json.loads((config.out / "round-1" / "difficulty" / "predictor.json").read_text())["predictor"] == "committee"
     )
-    assert {trial.rule for trial in outcome.trials} == {"random", "committee", "everything"}
+    assert {trial.rule for trial in outcome.rule_runs} == {"random", "committee", "everything"}

@@ -1,6 +1,7 @@
 """The list for the raters, and the MOS that come back on any scale."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mdsvqa.runtime.user_tables import ColumnError
-from mdsvqa.videos.labels import Labels, known_labels, read_labels, write_label_request, write_training_set
+from mdsvqa.videos.labels import (
+    Labels,
+    known_labels,
+    newly_labeled,
+    read_labels,
+    write_label_request,
+    write_training_set,
+)
 from mdsvqa.videos.manifest import read_manifest
 from mdsvqa.videos.mos_scale import MosScale
 from mdsvqa.videos.video import Video
@@ -92,12 +100,13 @@ def test_training_set_is_a_manifest_that_keeps_studies_apart(tmp_path: Path) -> 
     # A pool from the source's own data set is rated in a new study all the same.
     new = [Video("p", Path("/films/p.mp4"), "SFV", "pool"), Video("q", None, "UGC", "pool", 1.5)]
     path = tmp_path / "training.csv"
-    write_training_set(path, source, new, Labels({"p": 4.5, "q": 2.0, "other": 1.0}))
+    rated = [replace(video, mos=mos) for video, mos in zip(new, (4.5, 2.0), strict=True)]
+    write_training_set(path, [*source, *newly_labeled(rated)], {"p", "q"}, {"t"})
     assert rows(path)[1:] == [
-        ["s", "/films/s.mp4", "UGC", "3.25"],
-        ["t", "", "UGC", repr(0.1 + 0.2)],
-        ["p", "/films/p.mp4", "SFV (new labels)", "4.5"],
-        ["q", "", "UGC (new labels)", "2.0"],
+        ["s", "/films/s.mp4", "UGC", "3.25", "0", "0"],
+        ["t", "", "UGC", repr(0.1 + 0.2), "0", "1"],
+        ["p", "/films/p.mp4", "SFV (new labels)", "4.5", "1", "0"],
+        ["q", "", "UGC (new labels)", "2.0", "1", "0"],
     ]
     found = read_manifest(path)
     assert [(video.id, video.dataset, video.mos) for video in found] == [

@@ -44,12 +44,13 @@ from mdsvqa.report.figures import Figures, measure
 from mdsvqa.report.write import write_results
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.results import is_table, write_atomically
+from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.workers import cores
 from mdsvqa.study.config import StudyConfig, read_study
 from mdsvqa.study.demo import prepare_demo
-from mdsvqa.study.external import is_external, run_external
-from mdsvqa.study.rehearsal.of_study import rehearse_study
-from mdsvqa.study.run import Outcome, run_study
+from mdsvqa.study.rehearsal.run import rehearse_study
+from mdsvqa.study.result import StudyResult
+from mdsvqa.study.run import run_study
 from mdsvqa.videos.manifest import load_videos
 
 NEEDS_LABELS = 3
@@ -115,15 +116,15 @@ def demo(
         config = prepare_demo(out, show, vlm=vlm, seed=seed, seeds=seeds, **sizes)
         if not vlm:
             rehearse_study(config, show, overwrite=True)
-        outcome = (run_external if vlm else run_study)(config, show, overwrite=True)
-        config = outcome.config
+        result = run_study(config, show, overwrite=True)
+        config = result.config
         with show.working("Bootstrapping intervals"):
-            figures = measure(config, outcome)
-        summary, page = write_results(config, outcome, figures, ["mdsvqa demo --vlm" if vlm else "mdsvqa demo"])
+            figures = measure(config, result)
+        summary, page = write_results(config, result, figures, ["mdsvqa demo --vlm" if vlm else "mdsvqa demo"])
     if as_json:
         print_json({**summary, "report": str(page)})
         return
-    terminal.print_study(config, outcome, figures, page)
+    terminal.print_study(config, result, figures, page)
     Console().print("\nNow your own videos: [bold]mdsvqa init[/bold]", highlight=False)
 
 
@@ -148,16 +149,16 @@ def init(
 @app.command(rich_help_panel=LOOP)
 def run(study: StudyFile, overwrite: Overwrite = False, strict: Strict = False, as_json: AsJson = False) -> None:
     """Run a study, or go on with it: what is done is reused, what is missing is made."""
-    config, outcome, figures = _run_study(study, overwrite)
-    summary, page = write_results(config, outcome, figures, [f"mdsvqa run {study}"])
+    config, result, figures = _run_study(study, overwrite)
+    summary, page = write_results(config, result, figures, [f"mdsvqa run {study}"])
     if as_json:
         print_json({**summary, "report": str(page)})
     else:
-        terminal.print_study(config, outcome, figures, page)
-    terminal.print_failures(outcome.material.failures)
-    if strict and outcome.material.failures:
+        terminal.print_study(config, result, figures, page)
+    terminal.print_failures(result.data.failures)
+    if strict and result.data.failures:
         raise typer.Exit(UNDECODABLE)
-    if outcome.waiting_for:
+    if result.waiting_for:
         raise typer.Exit(NEEDS_LABELS)
 
 
@@ -167,8 +168,8 @@ def report(study: StudyFile, as_json: AsJson = False) -> None:
     config = read_study(study)
     if not is_table(config.out / "scores"):
         raise InputError(f"{config.out}: has no results yet. Run it first: mdsvqa run {study}")
-    config, outcome, figures = _run_study(study, overwrite=False)
-    summary, page = write_results(config, outcome, figures, [f"mdsvqa run {study}"])
+    config, result, figures = _run_study(study, overwrite=False)
+    summary, page = write_results(config, result, figures, [f"mdsvqa run {study}"])
     if as_json:
         print_json({**summary, "report": str(page)})
     else:
@@ -178,13 +179,12 @@ def report(study: StudyFile, as_json: AsJson = False) -> None:
 app.command(rich_help_panel=LOOP)(cli_rehearse.rehearse)
 
 
-def _run_study(study: Path, overwrite: bool) -> tuple[StudyConfig, Outcome, Figures]:
+def _run_study(study: Path, overwrite: bool) -> tuple[StudyConfig, StudyResult, Figures]:
     config = read_study(study)
-    runner = run_external if is_external(config.quality.model) else run_study
     with terminal.progress() as show:
-        outcome = runner(config, show, overwrite=overwrite)
+        result = run_study(config, show, overwrite=overwrite)
         with show.working("Bootstrapping intervals"):
-            return outcome.config, outcome, measure(outcome.config, outcome)
+            return result.config, result, measure(result.config, result)
 
 
 app.command(rich_help_panel=STEPS)(cli_score.score)
@@ -213,7 +213,7 @@ def content(
     """
     listed = load_videos(videos)[:limit]
     with terminal.progress() as show:
-        table = encode_content(listed, out, settings, cores(workers), show, overwrite=overwrite)
+        table = encode_content(listed, settings, Run(out, show, cores(workers), overwrite=overwrite))
     finish_table("encoded", rows_of(listed, table), out, strict, as_json)
 
 

@@ -37,8 +37,10 @@ from mdsvqa.evaluation.failure import evaluate_difficulty
 from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.statistical.kernel_model import KernelModel
 from mdsvqa.models.vlm.load import is_vlm, need_vlm_packages
+from mdsvqa.runtime.arrays import Ints
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.results import read_table
+from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.user_tables import Columns, read_columns
 from mdsvqa.runtime.workers import cores
 from mdsvqa.selection.settings import budget_count
@@ -136,9 +138,8 @@ def predict(
     kernel_model = KernelModel.load(saved) if model or saved.exists() else None
     found = features or scores / "features"
     with terminal.progress() as show:
-        rated = steps.difficulty(
-            listed, scores, found, out, settings, kernel_model, show, rule=rule, seed=seed, overwrite=overwrite
-        )
+        run = Run(out, show, overwrite=overwrite)
+        rated = steps.difficulty(listed, scores, found, settings, kernel_model, run, rule=rule, seed=seed)
     finish_table("rated", rated.to_pylist(), out, False, as_json)
 
 
@@ -161,10 +162,10 @@ def _by_vlm(
     pool = in_role(listed, "pool") or listed
     with terminal.progress() as show:
         if adapter is not None:
-            table = predict_with_vlm(pool, out, model, adapter, vlm, workers, show, overwrite=overwrite)
+            table = predict_with_vlm(pool, model, adapter, vlm, Run(out, show, workers, overwrite=overwrite))
         else:
             assert rule is not None
-            table = instability_of_vlm(rule, pool, out, model, vlm, settings, workers, show, overwrite=overwrite)
+            table = instability_of_vlm(rule, pool, model, vlm, settings, Run(out, show, workers, overwrite=overwrite))
     rows: list[dict[str, Any]] = table.to_pylist()
     return rows
 
@@ -205,7 +206,7 @@ def train(
     with terminal.progress() as show:
         show.note(sentence)
         course = train_failure_predictor(
-            labeled, known, out, model, vlm, training, cores(workers), show, overwrite=overwrite
+            labeled, known, model, vlm, training, Run(out, show, cores(workers), overwrite=overwrite)
         )
     print_course(course, out, as_json)
 
@@ -258,7 +259,7 @@ def evaluate(
     terminal.print_failure(difficulty, error, result, int((~kept).sum()))
 
 
-def _codes(columns: Columns, dataset: str | None) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _codes(columns: Columns, dataset: str | None) -> Ints:
     if dataset is None:
         return np.zeros(len(columns), np.int64)
     names = [str(name) for name in columns.column(dataset)]

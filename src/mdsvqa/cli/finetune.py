@@ -25,6 +25,7 @@ from mdsvqa.models.settings import FinetuningSettings, VlmFinetuning, VlmSetting
 from mdsvqa.models.vlm.load import is_vlm, need_vlm_packages
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import first_process
+from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.workers import cores
 from mdsvqa.study import steps
 from mdsvqa.videos.labels import Labels, read_labels
@@ -106,7 +107,7 @@ def finetune(
     trained_on = [video for video in fresh if video.id not in {video.id for video in checked_by}]
     with terminal.progress() as show:
         course, compared = finetune_vlm(
-            source, trained_on, checked_by, out, model, vlm, training, cores(workers), show, overwrite=overwrite
+            source, trained_on, checked_by, model, vlm, training, Run(out, show, cores(workers), overwrite=overwrite)
         )
         if push_to_hub is not None and first_process():
             with show.working(f"Uploading to {push_to_hub}"):

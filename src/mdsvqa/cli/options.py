@@ -144,7 +144,8 @@ def _plain(kind: Any) -> Any:
     if isinstance(kind, UnionType) or get_origin(kind) is Union:
         members = [_plain(each) for each in get_args(kind)]
         some = [each for each in members if each is not NoneType]
-        one = some[0] if len(some) == 1 else str
+        several = [list[str]] if any(get_origin(each) is tuple for each in some) else [str]
+        one = (some if len(some) == 1 else several)[0]
         return one | None if NoneType in members else one
     return kind
 

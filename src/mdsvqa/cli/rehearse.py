@@ -11,7 +11,7 @@ from mdsvqa.cli.printing import study as terminal
 from mdsvqa.cli.printing.rehearsal import print_rehearsal
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.study.config import RehearsalSettings, read_study
-from mdsvqa.study.rehearsal.of_study import rehearse_study
+from mdsvqa.study.rehearsal.run import rehearse_study
 
 DEFAULTS = RehearsalSettings()
 CLUSTER = "Where"

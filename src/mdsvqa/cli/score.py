@@ -34,6 +34,7 @@ from mdsvqa.models.settings import ServedSettings, VlmSettings
 from mdsvqa.models.statistical.features import SAMPLED_FRAMES
 from mdsvqa.models.vlm.load import is_vlm, need_vlm_packages, score_with_vlm
 from mdsvqa.runtime.errors import InputError
+from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.workers import cores
 from mdsvqa.study import steps
 from mdsvqa.study.demo import TINY_STEPS, make_demo_vlm
@@ -99,12 +100,12 @@ def score(
             from mdsvqa.models.vlm.served import score_served  # noqa: PLC0415
 
             served = checked(ServedSettings, {**serving, "url": server, "model": model})
-            table = score_served(listed, out, served, vlm, cores(workers), show, overwrite=overwrite)
+            table = score_served(listed, served, vlm, Run(out, show, cores(workers), overwrite=overwrite))
         elif is_vlm(model):
-            table = score_with_vlm(listed, out, model, vlm, cores(workers), show, overwrite=overwrite)
+            table = score_with_vlm(listed, model, vlm, Run(out, show, cores(workers), overwrite=overwrite))
         else:
-            count = frames or SAMPLED_FRAMES
-            table = steps.score(listed, out, model, count, cores(workers), show, seed=seed, overwrite=overwrite)
+            run = Run(out, show, cores(workers), overwrite)
+            table = steps.score(listed, model, frames or SAMPLED_FRAMES, run, seed=seed)
     finish_table("scored", rows_of(listed, table), out, strict, as_json)
 
 
@@ -150,7 +151,7 @@ def merge(
 
     settings = checked(VlmSettings, {"base_adapter": base_adapter, "dtype": dtype, "device": device})
     with terminal.progress() as show:
-        merged = merge_checkpoint(model, adapter, out, settings, show, overwrite=overwrite)
+        merged = merge_checkpoint(model, adapter, settings, Run(out, show, overwrite=overwrite))
     if as_json:
         print_json({**asdict(merged), "out": str(out)})
         return

@@ -9,11 +9,12 @@ import typer
 from mdsvqa.cli.options import AsJson, Limit, Overwrite, Seed, print_json, with_settings
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.runtime.errors import InputError
+from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.user_tables import read_columns
 from mdsvqa.runtime.workers import cores
 from mdsvqa.selection.catalogue import RULES
 from mdsvqa.selection.settings import SelectionSettings
-from mdsvqa.study.choosing import candidates, choose, explained
+from mdsvqa.study.steps import candidates, choose, explained
 
 LIMITS, MACHINE = "Limits", "Machine: changes the time, not the choice"
 WITHOUT_CONTENT = ", ".join(rule.name for rule in RULES.values() if not rule.content)
@@ -68,7 +69,7 @@ def select(
     settings = settings.model_copy(update={"budget": asked, **machine})
     known = [] if labeled is None else read_columns(labeled).ids()
     given = candidates(difficulty, column, content, settings, known, limit)
-    rows = choose(given, settings, out, seed=seed, overwrite=overwrite)
+    rows = choose(given, settings, None if out is None else Run(out, overwrite=overwrite), seed=seed)
     if explain is not None:
         explanation = explained(given, settings, rows, explain)
         if as_json:

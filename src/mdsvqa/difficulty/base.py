@@ -5,20 +5,18 @@ from functools import cached_property
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mdsvqa.difficulty.cross_fitting import Predict
 from mdsvqa.difficulty.errors import on_error_scale, place_scores
 from mdsvqa.difficulty.settings import DifficultySettings, ErrorName
 from mdsvqa.models.statistical.standardise import Standardiser
+from mdsvqa.runtime.arrays import Floats, Ints
 
-Floats = NDArray[np.float64]
-Codes = NDArray[np.int64]
 NEIGHBOURS = 5
 
 
 @dataclass(frozen=True)
-class Videos:
+class Unlabeled:
     """What is known of videos without their labels, as arrays of one length n.
 
     Attributes:
@@ -36,7 +34,7 @@ class Videos:
     @classmethod
     def of(
         cls, features: Floats, score: Floats, spread: Floats | None = None, readings: Floats | None = None
-    ) -> "Videos":
+    ) -> "Unlabeled":
         """Videos of which some numbers may be unknown; an unknown reading among known ones is 0 too."""
         zeros = np.zeros(len(score))
         known = zeros if readings is None else np.nan_to_num(readings)
@@ -45,12 +43,12 @@ class Videos:
     def __len__(self) -> int:
         return len(self.score)
 
-    def take(self, chosen: Codes) -> "Videos":
-        return Videos(self.features[chosen], self.score[chosen], self.spread[chosen], self.readings[chosen])
+    def take(self, chosen: Ints) -> "Unlabeled":
+        return Unlabeled(self.features[chosen], self.score[chosen], self.spread[chosen], self.readings[chosen])
 
 
 @dataclass(frozen=True)
-class Source:
+class KnownErrors:
     """The labeled videos whose errors a failure predictor learns from.
 
     Attributes:
@@ -63,9 +61,9 @@ class Source:
         predict: how f scores features, where f reads features.
     """
 
-    videos: Videos
+    videos: Unlabeled
     mos: Floats
-    dataset: Codes
+    dataset: Ints
     placed: Floats
     truth: Floats
     kind: ErrorName
@@ -75,15 +73,15 @@ class Source:
     @classmethod
     def of(
         cls,
-        videos: Videos,
+        videos: Unlabeled,
         mos: Floats,
-        dataset: Codes,
+        dataset: Ints,
         settings: DifficultySettings,
         seed: int,
         *,
         learned_from: Floats | None = None,
         predict: Predict | None = None,
-    ) -> "Source":
+    ) -> "KnownErrors":
         """Measures the errors that the settings name."""
         placed, truth = on_error_scale(settings.error, videos.score, mos, dataset, settings.folds, seed)
         return cls(videos, mos, dataset, placed, truth, settings.error, learned_from, predict)
@@ -101,8 +99,8 @@ class Source:
         """Of features, by these videos."""
         return Standardiser.fit(self.videos.features)
 
-    def take(self, chosen: Codes) -> "Source":
-        return Source(
+    def take(self, chosen: Ints) -> "KnownErrors":
+        return KnownErrors(
             self.videos.take(chosen),
             self.mos[chosen],
             self.dataset[chosen],
@@ -117,7 +115,7 @@ class Source:
         """Other scores of f on the scale of the errors, shape (m,)."""
         return place_scores(self.kind, score, self.videos.score, self.mos, self.dataset)
 
-    def distances(self, others: Videos | None = None) -> Floats:
+    def distances(self, others: Unlabeled | None = None) -> Floats:
         """Mean distance to the nearest videos that f learned from, of other videos or of these themselves."""
         themselves = others is None and self.learned_from is None
         known = self.videos.features if self.learned_from is None else self.learned_from
@@ -128,7 +126,7 @@ class Source:
 class DifficultyRule(Protocol):
     """The contract of a predictor or rule: a pure function of what is labeled, what is not, the settings and a seed."""
 
-    def __call__(self, source: Source, pool: Videos, settings: DifficultySettings, seed: int) -> Floats:
+    def __call__(self, source: KnownErrors, pool: Unlabeled, settings: DifficultySettings, seed: int) -> Floats:
         """Difficulty of each video of the pool, shape (m,), finite; higher is harder, only the order means anything."""
         ...
 

@@ -1,25 +1,23 @@
 """What every predictor has to beat, and needs no label for."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mdsvqa.difficulty.base import Predictor, Source, Videos
+from mdsvqa.difficulty.base import KnownErrors, Predictor, Unlabeled
 from mdsvqa.difficulty.settings import DifficultySettings
+from mdsvqa.runtime.arrays import Floats
 
-Floats = NDArray[np.float64]
 
-
-def lowest_score(source: Source, pool: Videos, settings: DifficultySettings, seed: int) -> Floats:
+def lowest_score(source: KnownErrors, pool: Unlabeled, settings: DifficultySettings, seed: int) -> Floats:
     """Minus f's score: what f finds bad, it finds difficult; see `DifficultyRule`."""
     return -pool.score
 
 
-def distance_to_source(source: Source, pool: Videos, settings: DifficultySettings, seed: int) -> Floats:
+def distance_to_source(source: KnownErrors, pool: Unlabeled, settings: DifficultySettings, seed: int) -> Floats:
     """Mean distance to the nearest videos that f learned from; see `DifficultyRule`."""
     return source.distances(pool)
 
 
-def random_difficulty(source: Source, pool: Videos, settings: DifficultySettings, seed: int) -> Floats:
+def random_difficulty(source: KnownErrors, pool: Unlabeled, settings: DifficultySettings, seed: int) -> Floats:
     """Uniform numbers in the order of the pool; see `DifficultyRule`."""
     return np.random.default_rng(seed).random(len(pool))
 

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 
-from mdsvqa.difficulty.base import Source
+from mdsvqa.difficulty.base import KnownErrors
 from mdsvqa.difficulty.catalogue import PREDICTORS
 from mdsvqa.difficulty.settings import DifficultySettings
 from mdsvqa.evaluation.correlation import srcc
+from mdsvqa.runtime.arrays import Ints
 
 # Clusters of content where there are not as many data sets; and videos that a rank correlation needs.
 GROUPS, FEWEST = 5, 8
@@ -37,7 +37,7 @@ class Validated:
         return float(values @ weights / weights.sum()) if weights.sum() else 0.0
 
 
-def cross_validate(source: Source, settings: DifficultySettings, seed: int) -> list[Validated]:
+def cross_validate(source: KnownErrors, settings: DifficultySettings, seed: int) -> list[Validated]:
     """Rank correlation of every predictor with the errors of groups left out in turn.
 
     Groups are data sets where there are five or more of them, else clusters of the features: what is best on more of
@@ -80,7 +80,7 @@ def best_predictor(found: Sequence[Validated]) -> str:
     return best.name
 
 
-def content_groups(source: Source, seed: int) -> NDArray[np.int64]:
+def content_groups(source: KnownErrors, seed: int) -> Ints:
     """The group of each labeled video, shape (n,): its data set, or its cluster where there are fewer than five."""
     if len(np.unique(source.dataset)) >= GROUPS:
         return source.dataset

@@ -1,14 +1,12 @@
 """Committee spread: where models trained on other halves of the labels disagree."""
 
-import numpy as np
-from numpy.typing import NDArray
-
-from mdsvqa.difficulty.base import Predictor, Source, Videos
+from mdsvqa.difficulty.base import KnownErrors, Predictor, Unlabeled
 from mdsvqa.difficulty.settings import DifficultySettings
+from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.errors import InputError
 
 
-def committee(source: Source, pool: Videos, settings: DifficultySettings, seed: int) -> NDArray[np.float64]:
+def committee(source: KnownErrors, pool: Unlabeled, settings: DifficultySettings, seed: int) -> Floats:
     """Standard deviation over refitted models; see `DifficultyRule`.
 
     Raises:

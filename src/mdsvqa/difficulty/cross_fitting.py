@@ -7,17 +7,16 @@ are not small they are the noise of the labels.
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mdsvqa.models.statistical.kernel_model import LabeledFeatures
+from mdsvqa.runtime.arrays import Floats, Ints
 
-Floats = NDArray[np.float64]
 Predict = Callable[[Floats], Floats]
 # Trains f anew on labeled videos and returns how it scores features (n, dims) -> (n,).
 Refit = Callable[[LabeledFeatures], Predict]
 
 
-def cross_fitted_scores(data: LabeledFeatures, refit: Refit, folds: int, seed: int) -> tuple[Floats, NDArray[np.int64]]:
+def cross_fitted_scores(data: LabeledFeatures, refit: Refit, folds: int, seed: int) -> tuple[Floats, Ints]:
     """Scores of each labeled video by an f trained without its fold.
 
     Args:
@@ -38,7 +37,7 @@ def cross_fitted_scores(data: LabeledFeatures, refit: Refit, folds: int, seed: i
     return scores, fold
 
 
-def stratified_folds(dataset: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int64]:
+def stratified_folds(dataset: Ints, folds: int, seed: int) -> Ints:
     """A fold for each video, every data set spread evenly.
 
     >>> folds = stratified_folds(np.array([0, 0, 0, 0, 1, 1]), folds=2, seed=0)
@@ -83,7 +82,7 @@ def committee_spread(
     return _spread(inside), outside.std(0, ddof=1)
 
 
-def _bootstrap(dataset: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+def _bootstrap(dataset: Ints, rng: np.random.Generator) -> Ints:
     drawn = [rng.choice(np.flatnonzero(dataset == code), int((dataset == code).sum())) for code in np.unique(dataset)]
     return np.sort(np.concatenate(drawn))
 

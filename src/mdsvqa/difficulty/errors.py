@@ -5,19 +5,16 @@ studies never share a scale.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import rankdata
 from sklearn.isotonic import IsotonicRegression
 
 from mdsvqa.difficulty.cross_fitting import stratified_folds
 from mdsvqa.difficulty.settings import ErrorName
-
-Floats = NDArray[np.float64]
-Codes = NDArray[np.int64]
+from mdsvqa.runtime.arrays import Floats, Ints
 
 
 def measured_errors(
-    kind: ErrorName, score: Floats, mos: Floats, dataset: Codes, folds: int = 5, seed: int = 0
+    kind: ErrorName, score: Floats, mos: Floats, dataset: Ints, folds: int = 5, seed: int = 0
 ) -> Floats:
     """Errors of the named kind, at least 0, shape (n,); arguments as `on_error_scale`.
 
@@ -32,7 +29,7 @@ def measured_errors(
 
 
 def on_error_scale(
-    kind: ErrorName, score: Floats, mos: Floats, dataset: Codes, folds: int = 5, seed: int = 0
+    kind: ErrorName, score: Floats, mos: Floats, dataset: Ints, folds: int = 5, seed: int = 0
 ) -> tuple[Floats, Floats]:
     """f's scores and MOS, placed so that the error is their distance.
 
@@ -63,7 +60,7 @@ def on_error_scale(
     return placed, mos
 
 
-def place_scores(kind: ErrorName, new: Floats, score: Floats, mos: Floats, dataset: Codes) -> Floats:
+def place_scores(kind: ErrorName, new: Floats, score: Floats, mos: Floats, dataset: Ints) -> Floats:
     """Scores of unlabeled videos on the scale of the errors.
 
     Args:
@@ -100,7 +97,7 @@ def monotone_fit(score: Floats, mos: Floats, new: Floats) -> Floats:
     return np.asarray(fit.predict(new), np.float64)
 
 
-def _within(dataset: Codes, values: Floats) -> Floats:
+def _within(dataset: Ints, values: Floats) -> Floats:
     ranks = np.empty(len(values))
     for code in np.unique(dataset):
         members = dataset == code

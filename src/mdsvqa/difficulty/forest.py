@@ -1,19 +1,17 @@
 """Extremely randomised trees on the ranks of f's errors: finds what no line finds, and needs many labels for it."""
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import rankdata
 from sklearn.ensemble import ExtraTreesRegressor
 
-from mdsvqa.difficulty.base import Predictor, Source, Videos
+from mdsvqa.difficulty.base import KnownErrors, Predictor, Unlabeled
 from mdsvqa.difficulty.ranker import pool_inputs_of, source_inputs
 from mdsvqa.difficulty.settings import DifficultySettings
 from mdsvqa.models.statistical.standardise import Standardiser
+from mdsvqa.runtime.arrays import Floats
 
-Floats = NDArray[np.float64]
 
-
-def forest(source: Source, pool: Videos, settings: DifficultySettings, seed: int) -> Floats:
+def forest(source: KnownErrors, pool: Unlabeled, settings: DifficultySettings, seed: int) -> Floats:
     """Expected rank of the error within its data set; see `DifficultyRule`.
 
     Source: Geurts et al. (2006).

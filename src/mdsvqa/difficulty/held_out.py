@@ -1,18 +1,13 @@
 """Errors of an f that cannot be refitted: on videos that it did not learn from, where there are any."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from mdsvqa.difficulty.base import Source, Videos
+from mdsvqa.difficulty.base import KnownErrors, Unlabeled
 from mdsvqa.difficulty.settings import DifficultySettings
+from mdsvqa.runtime.arrays import Floats, Ints
 from mdsvqa.videos.roles import in_role
 from mdsvqa.videos.video import Video
-
-Floats = NDArray[np.float64]
 
 IN_SAMPLE = (
     "The failure predictor learned from the errors of the scores as they were handed in, on the videos of split train. "
@@ -25,41 +20,35 @@ NAMED = "The failure predictor learns from the errors on the {found} labeled vid
 LearnFrom = Literal["auto", "train", "test"]
 
 
-@dataclass(frozen=True)
-class Labeled:
-    """Videos with labels and scores of f.
-
-    Attributes:
-        videos: n of them.
-        mos: shape (n,), 1-5.
-        dataset: integer code of each label's study, shape (n,).
-    """
-
-    videos: Videos
-    mos: Floats
-    dataset: NDArray[np.int64]
-
-
-def external_source(
-    train: Labeled, held_out: Labeled, settings: DifficultySettings, seed: int
-) -> tuple[Source, str, bool]:
-    """The errors that a failure predictor of any f may learn from.
+def unrefitted_errors(
+    videos: Unlabeled,
+    mos: Floats,
+    dataset: Ints,
+    train: Ints,
+    held_out: Ints,
+    settings: DifficultySettings,
+    seed: int,
+) -> KnownErrors:
+    """The errors that a failure predictor of an f that cannot be refitted may learn from: held out, where enough are.
 
     Args:
-        train: the source's videos of split train, from which f may have learned.
-        held_out: the source's videos of split test.
+        videos: n of them, with f's scores.
+        mos: shape (n,), 1-5; NaN where there is none.
+        dataset: integer code of each label's study, shape (n,).
+        train: indices of the source's videos of split train, from which f may have learned.
+        held_out: of those of split test.
         settings, seed: of g.
-
-    Returns:
-        The source, a sentence that says which errors these are, and whether they are held out.
     """
-    found = len(held_out.mos)
-    if found < settings.held_out:
-        source = Source.of(train.videos, train.mos, train.dataset, settings, seed)
-        return source, IN_SAMPLE.format(least=settings.held_out, found=found), False
-    known = train.videos.features
-    source = Source.of(held_out.videos, held_out.mos, held_out.dataset, settings, seed, learned_from=known)
-    return source, HELD_OUT.format(found=found), True
+    enough = len(held_out) >= settings.held_out
+    known = held_out if enough else train
+    learned_from = videos.take(train).features if enough else None
+    return KnownErrors.of(videos.take(known), mos[known], dataset[known], settings, seed, learned_from=learned_from)
+
+
+def where_from(held_out: int, settings: DifficultySettings) -> str:
+    """A sentence that says which errors these are, for so many videos of split test."""
+    said = HELD_OUT if held_out >= settings.held_out else IN_SAMPLE
+    return said.format(found=held_out, least=settings.held_out)
 
 
 def videos_to_learn_from(
@@ -76,9 +65,7 @@ def videos_to_learn_from(
         The videos, and a sentence that says which they are.
     """
     train, test = in_role(videos, "source"), in_role(videos, "source test")
-    if split == "auto" and len(test) < settings.held_out:
-        return train, IN_SAMPLE.format(found=len(test), least=settings.held_out)
     if split == "auto":
-        return test, HELD_OUT.format(found=len(test))
+        return (test if len(test) >= settings.held_out else train), where_from(len(test), settings)
     chosen = train if split == "train" else test
     return chosen, NAMED.format(found=len(chosen), split=split)

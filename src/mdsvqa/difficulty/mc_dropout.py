@@ -5,19 +5,19 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
+from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.errors import InputError
 
 
 def mc_dropout(
     network: nn.Module,
-    read: Callable[[], NDArray[np.float64]],
+    read: Callable[[], Floats],
     passes: int,
     seed: int,
-    spread: Callable[[Sequence[NDArray[np.float64]]], NDArray[np.float64]] = lambda scores: np.std(scores, 0, ddof=1),
-) -> NDArray[np.float64]:
+    spread: Callable[[Sequence[Floats]], Floats] = lambda scores: np.std(scores, 0, ddof=1),
+) -> Floats:
     """Standard deviation of a network's scores over passes with dropout on.
 
     Args:

@@ -1,17 +1,15 @@
 """Noise stability: how much f's score moves when its features move a little."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mdsvqa.difficulty.base import Predictor, Source, Videos
+from mdsvqa.difficulty.base import KnownErrors, Predictor, Unlabeled
 from mdsvqa.difficulty.cross_fitting import Predict
 from mdsvqa.difficulty.settings import DifficultySettings
+from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.errors import InputError
 
-Floats = NDArray[np.float64]
 
-
-def noise_stability(source: Source, pool: Videos, settings: DifficultySettings, seed: int) -> Floats:
+def noise_stability(source: KnownErrors, pool: Unlabeled, settings: DifficultySettings, seed: int) -> Floats:
     """Change of the score under feature noise; see `DifficultyRule`.
 
     Raises:

@@ -5,18 +5,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from mdsvqa.difficulty.base import Source, Videos
+from mdsvqa.difficulty.base import KnownErrors, Unlabeled
 from mdsvqa.difficulty.catalogue import BASELINES, PREDICTORS
 from mdsvqa.difficulty.choice import Validated, best_predictor, cross_validate
 from mdsvqa.difficulty.cross_fitting import Refit, committee_spread, cross_fitted_scores
 from mdsvqa.difficulty.settings import AUTO, DifficultySettings
 from mdsvqa.models.statistical.kernel_model import LabeledFeatures
+from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.results import json_text, write_atomically
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -46,7 +42,7 @@ class Prediction:
 
 def refitted_source(
     labeled: LabeledFeatures, pool: Floats, pool_score: Floats, refit: Refit, settings: DifficultySettings, seed: int
-) -> tuple[Source, Videos]:
+) -> tuple[KnownErrors, Unlabeled]:
     """Cross-fitted errors of an f that can be trained anew, and what is known of the pool.
 
     Args:
@@ -57,13 +53,13 @@ def refitted_source(
     """
     score, _ = cross_fitted_scores(labeled, refit, settings.folds, seed)
     spread, pool_spread = committee_spread(labeled, refit, settings.committee, pool, seed)
-    videos = Videos.of(labeled.features, score, spread)
-    source = Source.of(videos, labeled.mos, labeled.dataset, settings, seed, predict=refit(labeled))
-    return source, Videos.of(pool, pool_score, pool_spread)
+    videos = Unlabeled.of(labeled.features, score, spread)
+    source = KnownErrors.of(videos, labeled.mos, labeled.dataset, settings, seed, predict=refit(labeled))
+    return source, Unlabeled.of(pool, pool_score, pool_spread)
 
 
 def predict_difficulty(
-    source: Source, pool: Videos, settings: DifficultySettings, seed: int = 0, rule: str | None = None
+    source: KnownErrors, pool: Unlabeled, settings: DifficultySettings, seed: int = 0, rule: str | None = None
 ) -> Prediction:
     """Trains g on the source's errors and applies it to the pool.
 

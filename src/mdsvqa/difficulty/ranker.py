@@ -3,14 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mdsvqa.difficulty.base import Predictor, Source, Videos
+from mdsvqa.difficulty.base import KnownErrors, Predictor, Unlabeled
 from mdsvqa.difficulty.settings import DifficultySettings
 from mdsvqa.models.ranking_loss import WeighedPairs, fidelity_of, minimise
 from mdsvqa.models.statistical.standardise import Standardiser
+from mdsvqa.runtime.arrays import Floats, Ints
 
-Floats = NDArray[np.float64]
 # The middle of the 1-5 scale: f's errors grow towards its ends.
 MIDDLE = 3.0
 # Inputs that are no features.
@@ -34,29 +33,29 @@ class FailurePredictor:
         return self.standardise(inputs) @ self.weights
 
 
-def linear(source: Source, pool: Videos, settings: DifficultySettings, seed: int) -> Floats:
+def linear(source: KnownErrors, pool: Unlabeled, settings: DifficultySettings, seed: int) -> Floats:
     """The linear ranker on few inputs and, weaker, on the features; see `DifficultyRule`."""
     inputs, pool_inputs = source_inputs(source), pool_inputs_of(source, pool)
     return fit_failure_predictor(inputs, source.error, source.dataset, settings, seed).predict(pool_inputs)
 
 
-def few_inputs(source: Source, pool: Videos, settings: DifficultySettings, seed: int) -> Floats:
+def few_inputs(source: KnownErrors, pool: Unlabeled, settings: DifficultySettings, seed: int) -> Floats:
     """The linear ranker without features; see `DifficultyRule`."""
     inputs, pool_inputs = source_inputs(source)[:, :FEW], pool_inputs_of(source, pool)[:, :FEW]
     return fit_failure_predictor(inputs, source.error, source.dataset, settings, seed).predict(pool_inputs)
 
 
-def source_inputs(source: Source) -> Floats:
+def source_inputs(source: KnownErrors) -> Floats:
     """What g sees of the labeled videos, as `failure_inputs` gives it."""
     return failure_inputs(source.videos, source.distances(), source.standardise(source.videos.features))
 
 
-def pool_inputs_of(source: Source, pool: Videos) -> Floats:
+def pool_inputs_of(source: KnownErrors, pool: Unlabeled) -> Floats:
     """What g sees of the pool, as `failure_inputs` gives it."""
     return failure_inputs(pool, source.distances(pool), source.standardise(pool.features))
 
 
-def failure_inputs(videos: Videos, distance: Floats, features: Floats) -> Floats:
+def failure_inputs(videos: Unlabeled, distance: Floats, features: Floats) -> Floats:
     """What g sees of each video.
 
     Args:
@@ -77,7 +76,7 @@ def failure_inputs(videos: Videos, distance: Floats, features: Floats) -> Floats
 def fit_failure_predictor(
     inputs: Floats,
     errors: Floats,
-    dataset: NDArray[np.int64],
+    dataset: Ints,
     settings: DifficultySettings,
     seed: int = 0,
 ) -> FailurePredictor:

@@ -5,24 +5,23 @@ says the same "2 points" of both. So the signed error is learned, and the diffic
 """
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtr
 from sklearn.svm import SVR
 
-from mdsvqa.difficulty.base import Predictor, Source, Videos
+from mdsvqa.difficulty.base import KnownErrors, Predictor, Unlabeled
 from mdsvqa.difficulty.cross_fitting import stratified_folds
 from mdsvqa.difficulty.forest import grow_trees
 from mdsvqa.difficulty.ranker import pool_inputs_of, source_inputs
 from mdsvqa.difficulty.settings import DifficultySettings
 from mdsvqa.models.statistical.standardise import Standardiser
+from mdsvqa.runtime.arrays import Floats
 
-Floats = NDArray[np.float64]
 # Of the support vector regression, on standardised inputs and MOS points; the width counts in 1 / number of inputs.
 COST, WIDTH, TUBE = 3.0, 0.1, 0.1
 INNER_FOLDS = 3
 
 
-def second_opinion(source: Source, pool: Videos, settings: DifficultySettings, seed: int) -> Floats:
+def second_opinion(source: KnownErrors, pool: Unlabeled, settings: DifficultySettings, seed: int) -> Floats:
     """Expected size of the error, given its expected signed value; see `DifficultyRule`.
 
     The signed error is the mean opinion of a support vector regression and of randomised trees; how far it is off

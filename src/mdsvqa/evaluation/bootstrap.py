@@ -7,17 +7,17 @@ whole sample and its counts, so thousands of draws are a few matrix operations i
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
-Floats = NDArray[np.float64]
+from mdsvqa.runtime.arrays import Flags, Floats
+
 # Numbers held at once for one block of draws: 64 MB in float64.
 BLOCK = 8_000_000
 # Above it the matrix of all pairs is larger than a sort for each draw is slow.
 MOST_FOR_PAIRS = 4000
 
 
-def resample_counts(n: int, draws: int, seed: int = 0) -> NDArray[np.float64]:
+def resample_counts(n: int, draws: int, seed: int = 0) -> Floats:
     """How often each of n videos is in each bootstrap sample, shape (draws, n); rows sum to n."""
     rng = np.random.default_rng(seed)
     return rng.multinomial(n, np.full(n, 1 / n), size=draws).astype(np.float64)
@@ -61,7 +61,7 @@ def resampled_pearson(x: Floats, y: Floats, counts: Floats) -> Floats:
         return np.where(_constant(x, counts) | _constant(y, counts), np.nan, covariance / norm)
 
 
-def _constant(x: Floats, counts: Floats) -> NDArray[np.bool_]:
+def _constant(x: Floats, counts: Floats) -> Flags:
     # Not by the norm, which has the unit of x and is rarely 0 in floating point.
     drawn = counts > 0
     return np.where(drawn, x, np.inf).min(1) == np.where(drawn, x, -np.inf).max(1)

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from mdsvqa.evaluation import p1401
 from mdsvqa.evaluation.correlated import Test, holm, meng_test, stouffer, williams_test
@@ -29,10 +28,9 @@ from mdsvqa.evaluation.krasula import (
 )
 from mdsvqa.evaluation.logistic import map_to_mos
 from mdsvqa.evaluation.metrics import paired_values
+from mdsvqa.runtime.arrays import Floats, Ints
 from mdsvqa.runtime.errors import InputError
 
-Floats = NDArray[np.float64]
-Indices = NDArray[np.int64]
 Two = tuple[str, str]
 COMPARED = ("srcc", "plcc", "rmse")
 
@@ -186,7 +184,7 @@ def compare_models(
 def _by_ratings(
     columns: Mapping[str, Floats],
     mos: Floats,
-    groups: Mapping[str, Indices],
+    groups: Mapping[str, Ints],
     rated: RatingStatistics | None,
     seed: int,
 ) -> tuple[dict[str, dict[str, float]], dict[str, PairAnalysis], tuple[int, int] | None]:
@@ -219,7 +217,7 @@ def _model(
 def _tests_within(
     columns: Mapping[str, Floats],
     mos: Floats,
-    rows: Indices,
+    rows: Ints,
     models: Mapping[str, Model],
     group: str,
     twos: Sequence[Two],

@@ -5,10 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import norm, t
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,9 @@
 """Correlations of two columns of numbers."""
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import kendalltau, rankdata
 
-Floats = NDArray[np.float64]
+from mdsvqa.runtime.arrays import Floats, Ints
 
 
 def pearson(x: Floats, y: Floats) -> float:
@@ -30,7 +29,7 @@ def krcc(score: Floats, mos: Floats) -> float:
     return float(kendalltau(score, mos).statistic)
 
 
-def srcc_within(score: Floats, mos: Floats, groups: NDArray[np.int64]) -> float:
+def srcc_within(score: Floats, mos: Floats, groups: Ints) -> float:
     """Mean SRCC within groups, by their sizes; groups of which none can be said do not count. NaN where all are such.
 
     >>> x, y = np.array([1.0, 2.0, 9.0, 8.0]), np.array([1.0, 2.0, 3.0, 4.0])

@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from mdsvqa.evaluation.bootstrap import resample_counts
 from mdsvqa.evaluation.metrics import METRICS, Evaluation, Measured, measured, paired_values
+from mdsvqa.runtime.arrays import Floats, Ints
 from mdsvqa.runtime.errors import InputError
 
-Floats = NDArray[np.float64]
-Indices = NDArray[np.int64]
 # What the overall figures of several data sets are called; no data set can have this name.
 OVERALL = "overall"
 
@@ -33,7 +32,7 @@ class DatasetEvaluation:
     overall: Evaluation
 
 
-def dataset_rows(dataset: Sequence[str], n: int) -> dict[str, Indices]:
+def dataset_rows(dataset: Sequence[str], n: int) -> dict[str, Ints]:
     """The rows of each data set, in the order of first appearance.
 
     Args:
@@ -103,7 +102,7 @@ class DatasetMeasured:
 
 
 def measured_by_dataset(
-    score: Floats, mos: Floats, groups: Mapping[str, Indices], counts: Mapping[str, Floats]
+    score: Floats, mos: Floats, groups: Mapping[str, Ints], counts: Mapping[str, Floats]
 ) -> DatasetMeasured:
     """Metrics and replicates within each data set, and their unweighted means.
 
@@ -131,6 +130,6 @@ def measured_by_dataset(
     return DatasetMeasured(videos | {OVERALL: len(score)}, {**found, OVERALL: mean})
 
 
-def group_counts(groups: Mapping[str, Indices], draws: int, seed: int) -> dict[str, Floats]:
+def group_counts(groups: Mapping[str, Ints], draws: int, seed: int) -> dict[str, Floats]:
     """Resamples within each data set, each of shape (draws, videos of the data set)."""
     return {name: resample_counts(len(rows), draws, seed + place) for place, (name, rows) in enumerate(groups.items())}

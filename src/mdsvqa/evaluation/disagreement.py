@@ -8,11 +8,10 @@ Source: Wang and Simoncelli (2008), maximum differentiation competition; Ma et a
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mdsvqa.evaluation.gmad.pairs import most_different_pairs
+from mdsvqa.runtime.arrays import Floats, Ints
 
-Floats = NDArray[np.float64]
 # Scores this close, in standard deviations of a model's scores within a data set, are about equal.
 ABOUT_EQUAL = 0.1
 
@@ -32,7 +31,7 @@ class Pair:
 
 
 def disagreements(
-    equal: Floats, different: Floats, dataset: NDArray[np.int64], count: int = 4, tolerance: float = ABOUT_EQUAL
+    equal: Floats, different: Floats, dataset: Ints, count: int = 4, tolerance: float = ABOUT_EQUAL
 ) -> list[Pair]:
     """The pairs that one model scores about equal and the other most differently; no video is in two of them.
 
@@ -57,7 +56,7 @@ def disagreements(
     return sorted(found, key=lambda pair: -pair.gap)[:count]
 
 
-def _within(equal: Floats, different: Floats, members: NDArray[np.int64], count: int, tolerance: float) -> list[Pair]:
+def _within(equal: Floats, different: Floats, members: Ints, count: int, tolerance: float) -> list[Pair]:
     spread = float(different.std()) if len(members) else 0.0
     if spread == 0:
         return []

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
 from mdsvqa.evaluation.bootstrap import resample_counts, resampled_pearson, srcc_draws
@@ -17,10 +17,9 @@ from mdsvqa.evaluation.correlation import srcc
 from mdsvqa.evaluation.intervals import Interval, percentile_interval
 from mdsvqa.evaluation.logistic import fit_logistic, logistic, refit_logistic
 from mdsvqa.evaluation.metrics import evaluate
+from mdsvqa.runtime.arrays import Floats, Ints
 from mdsvqa.runtime.errors import InputError
 
-Floats = NDArray[np.float64]
-Indices = NDArray[np.int64]
 # A control is drawn from as many unchosen videos of nearest f.
 NEAREST = 5
 # The share of the pool that counts as f's true failures.
@@ -139,16 +138,16 @@ class Subsets:
         worst: share of the chosen that are among the `WORST` of these, shape (draws,).
     """
 
-    chosen: Indices
-    matched: Indices
-    nearest: Indices
-    lowest: Indices
+    chosen: Ints
+    matched: Ints
+    nearest: Ints
+    lowest: Ints
     pool_error: Floats
     worst: Floats
 
 
 def draw_subsets(
-    score: Floats, error: Floats, difficulty: Floats, k: int, samples: Sequence[Indices], rng: np.random.Generator
+    score: Floats, error: Floats, difficulty: Floats, k: int, samples: Sequence[Ints], rng: np.random.Generator
 ) -> Subsets:
     """Chooses the k most difficult videos of each sample, the k of lowest f, and two controls.
 
@@ -198,7 +197,7 @@ def subset_figures(score: Floats, mos: Floats, error: Floats, subsets: Subsets) 
     return found
 
 
-def highest(values: Floats, k: int, rng: np.random.Generator) -> Indices:
+def highest(values: Floats, k: int, rng: np.random.Generator) -> Ints:
     """Indices of the k highest values, ties by chance, shape (k,).
 
     >>> sorted(highest(np.array([3.0, 1.0, 3.0, 2.0]), 2, np.random.default_rng(0)).tolist())
@@ -207,7 +206,7 @@ def highest(values: Floats, k: int, rng: np.random.Generator) -> Indices:
     return np.lexsort((rng.random(len(values)), -values))[:k]
 
 
-def matched(wanted: Floats, offered: Floats, rng: np.random.Generator, *, repeats: bool = False) -> Indices:
+def matched(wanted: Floats, offered: Floats, rng: np.random.Generator, *, repeats: bool = False) -> Ints:
     """For each wanted score a random one of the five nearest that are offered, ties by chance.
 
     Args:

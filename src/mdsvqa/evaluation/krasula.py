@@ -15,14 +15,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import norm, rankdata
 
 from mdsvqa.evaluation.correlated import UNDEFINED, Test, two_sided
 from mdsvqa.evaluation.intervals import Interval
+from mdsvqa.runtime.arrays import Flags, Floats, Ints
 
-Floats = NDArray[np.float64]
-Indices = NDArray[np.int64]
 # More pairs than that are represented by as many drawn at random.
 MOST_PAIRS = 4_000_000
 
@@ -36,9 +34,9 @@ class Pairs:
         different: whether people can tell them apart, shape (pairs,).
     """
 
-    higher: Indices
-    lower: Indices
-    different: NDArray[np.bool_]
+    higher: Ints
+    lower: Ints
+    different: Flags
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ def video_pairs(
     mos: Floats,
     std: Floats,
     ratings: Floats,
-    groups: Sequence[Indices],
+    groups: Sequence[Ints],
     *,
     confidence: float = 0.95,
     most: int = MOST_PAIRS,
@@ -101,7 +99,7 @@ def video_pairs(
     return Pairs(np.where(swapped, second, first), np.where(swapped, first, second), different)
 
 
-def _all_pairs(groups: Sequence[Indices], most: int, seed: int) -> list[tuple[Indices, Indices]]:
+def _all_pairs(groups: Sequence[Ints], most: int, seed: int) -> list[tuple[Ints, Ints]]:
     rng = np.random.default_rng(seed)
     totals = [len(group) * (len(group) - 1) // 2 for group in groups]
     share = min(1.0, most / max(1, sum(totals)))
@@ -137,7 +135,7 @@ def analyse_pairs(score: Floats, pairs: Pairs) -> PairAnalysis:
     return PairAnalysis(similar, better, float((told > 0).mean()) if len(told) else math.nan)
 
 
-def _area(positive: Floats, negative: Floats, positive_ends: Indices, negative_ends: Indices, count: int) -> Area:
+def _area(positive: Floats, negative: Floats, positive_ends: Ints, negative_ends: Ints, count: int) -> Area:
     """Area by mid-ranks, with DeLong's structural components.
 
     Source: DeLong, DeLong and Clarke-Pearson (1988); Sun and Xu (2014), by ranks. The influence of a video is the sum

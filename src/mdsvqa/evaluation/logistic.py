@@ -3,11 +3,11 @@
 import warnings
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import OptimizeWarning, curve_fit
 from scipy.special import expit
 
-Floats = NDArray[np.float64]
+from mdsvqa.runtime.arrays import Floats
+
 Number = float | Floats
 # Of the damped Gauss-Newton refits; they start at the whole sample's fit and mostly need about five.
 MOST_STEPS = 20

@@ -4,15 +4,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from mdsvqa.evaluation.bootstrap import krcc_draws, resample_counts, resampled_pearson, srcc_draws
 from mdsvqa.evaluation.correlation import krcc, pearson, srcc
 from mdsvqa.evaluation.intervals import Interval, percentile_interval
 from mdsvqa.evaluation.logistic import fit_logistic, logistic, map_to_mos, refit_logistic
+from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.errors import InputError
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

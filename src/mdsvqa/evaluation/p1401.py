@@ -9,12 +9,11 @@ are here; to decide, use `correlated.meng_test` and the paired bootstrap.
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import f, norm, t
 
 from mdsvqa.evaluation.correlated import UNDEFINED, Test, two_sided
+from mdsvqa.runtime.arrays import Floats
 
-Floats = NDArray[np.float64]
 # Coefficients of the map from scores to MOS, by which the degrees of freedom of an error are reduced.
 COEFFICIENTS = {"logistic": 4, "linear": 2}
 # With fewer ratings than that the interval of a MOS is by Student's t, otherwise by the normal distribution.

@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mdsvqa.evaluation.bootstrap import resample_counts
 from mdsvqa.evaluation.intervals import Interval, percentile_interval
+from mdsvqa.runtime.arrays import Floats
 
-Floats = NDArray[np.float64]
 # The two-sided 95% point of the normal distribution, as the recommendation rounds it.
 NORMAL = 1.96
 

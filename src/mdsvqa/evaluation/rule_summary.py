@@ -4,13 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mdsvqa.evaluation.bootstrap import resample_counts
 from mdsvqa.evaluation.intervals import Interval, percentile_interval
 from mdsvqa.evaluation.metrics import METRICS, measured
-
-Floats = NDArray[np.float64]
+from mdsvqa.runtime.arrays import Floats, Ints
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class RuleSummary:
 def summarise_rules(
     scores: Mapping[str, Floats],
     mos: Floats,
-    dataset: NDArray[np.int64],
+    dataset: Ints,
     *,
     draws: int = 1000,
     confidence: float = 0.95,

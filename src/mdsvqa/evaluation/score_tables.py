@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mdsvqa.evaluation.compare import RatingStatistics
+from mdsvqa.runtime.arrays import Flags, Floats
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.user_tables import MISSING, ColumnError, Columns, read_columns
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -123,7 +121,7 @@ def _rating_statistics(columns: Columns, mos_std: str | None, ratings: str | Non
     return RatingStatistics(std, number)
 
 
-def _datasets(columns: Columns, name: str, kept: NDArray[np.bool_]) -> list[str]:
+def _datasets(columns: Columns, name: str, kept: Flags) -> list[str]:
     cells = columns.column(name)
     names = []
     for row in np.flatnonzero(kept).tolist():

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 from scipy.stats import norm, rankdata
 
 from mdsvqa.evaluation.bootstrap import resampled_pearson
 from mdsvqa.evaluation.correlation import srcc
 from mdsvqa.evaluation.metrics import paired_values
+from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.errors import InputError
 
-Floats = NDArray[np.float64]
 # Standard deviation of single ratings around a video's true quality, 1-5 scale. The random part of one rating spans
 # about half of the five levels (Janowski and Pinson, 2015): about 0.65 as +-1.96 standard deviations; with biases
 # between raters of 0.3 to 0.5 on top, 0.7 to 0.8. YouTube-UGC publishes 0.57 per video on average, after screening.

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from pathlib import Path
+from typing import Literal, Protocol, runtime_checkable
 
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.videos.clip import Clip
+from mdsvqa.videos.video import Video
 
 ScoreStatus = Literal["ok", "out_of_range", "unparsable", "undecodable", "failed"]
 
@@ -35,6 +37,21 @@ class Score:
     spread: float | None = None
     expected: float | None = None
     cut: bool = False
+
+
+@runtime_checkable
+class FineTunable(Protocol):
+    """A quality model that fine-tunes itself; a study calls it once the labels of a round are there."""
+
+    def finetune(self, videos: Sequence[Video], folder: Path) -> "QualityModel":
+        """The fine-tuned model; the model itself may stay as it is, or be the one that is returned.
+
+        Args:
+            videos: with paths and MOS on the 1-5 scale, the source and all that is newly labeled. Labels of two data
+                sets are not comparable; the data set of new labels is called so.
+            folder: for what it wants to keep. A training that is called again with the same folder may go on there.
+        """
+        ...
 
 
 class QualityModel(Protocol):

@@ -6,14 +6,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import get_args
+from typing import cast, get_args
 
 import numpy as np
 import pyarrow as pa
 
-from mdsvqa.models.base import ModelError, QualityModel, Score, ScoreStatus
+from mdsvqa.models.base import FineTunable, ModelError, QualityModel, Score, ScoreStatus
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import SCORES, Maker, ResultTable, read_table
+from mdsvqa.runtime.run import Run
 from mdsvqa.videos.clip import Clip
 from mdsvqa.videos.decoding import Sampling, Undecodable, decode_all
 from mdsvqa.videos.manifest import Video
@@ -52,26 +53,32 @@ def load_class(dotted: str) -> QualityModel:
     return loaded
 
 
-def score_videos(
-    videos: Sequence[Video],
-    folder: Path,
-    model: QualityModel,
-    maker: Maker,
-    frames: int,
-    workers: int,
-    show: Show,
-    *,
-    overwrite: bool = False,
-) -> pa.Table:
+def finetuned_by_class(model: FineTunable, videos: Sequence[Video], folder: Path, show: Show) -> QualityModel:
+    """The model that a class's own `finetune` makes.
+
+    Raises:
+        ModelError: it fails, or returns nothing that scores.
+    """
+    name = type(model).__name__
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with show.working(f"{name}.finetune on {len(videos)} videos"):
+            found: object = model.finetune(videos, folder)
+    except Exception as error:  # someone else's code
+        raise ModelError(f"{name}.finetune failed with {type(error).__name__}: {error}.") from error
+    if not callable(getattr(found, "score", None)):
+        raise ModelError(f"{name}.finetune must return a model with a method score(clips); found {found!r:.200}.")
+    return cast(QualityModel, found)
+
+
+def score_videos(videos: Sequence[Video], model: QualityModel, maker: Maker, frames: int, run: Run) -> pa.Table:
     """Scores each video that has no score yet; the model runs in this process, decoding ahead in others.
 
     Args:
         videos: with paths.
-        folder: of the scores table.
         model: f.
         maker: what makes these scores.
         frames: sampled from each video.
-        workers: processes that decode.
 
     Returns:
         The scores table. A video that cannot be decoded is "undecodable"; one on which the model raises is "failed".
@@ -79,15 +86,15 @@ def score_videos(
     Raises:
         ModelError: the model does not return one `Score` a clip.
     """
-    with ResultTable(folder, SCORES, maker, overwrite=overwrite) as table:
+    with ResultTable(run.out, SCORES, maker, overwrite=run.overwrite) as table:
         missing = [video for video in videos if video.id not in table.ids]
         done = 0
-        decoded = decode_all(missing, Sampling(frames=frames), workers)
+        decoded = decode_all(missing, Sampling(frames=frames), run.workers)
         while batch := list(islice(decoded, BATCH)):
             table.append([asdict(score) for score in _score_batch(model, batch)])
             done += len(batch)
-            show.progress("Scores", done, len(missing))
-    return read_table(folder)
+            run.show.progress("Scores", done, len(missing))
+    return read_table(run.out)
 
 
 def _score_batch(model: QualityModel, batch: Sequence[tuple[Video, Clip | Undecodable]]) -> Iterator[Score]:

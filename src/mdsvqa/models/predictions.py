@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mdsvqa.models.base import Score
+from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.user_tables import ColumnError, read_columns
 
 NO_PREDICTION = "not in the file of predictions"
@@ -42,7 +42,7 @@ def _score(video: str, score: float | None) -> Score:
     return Score(video, float(score))
 
 
-def read_features(path: Path, ids: Sequence[str]) -> NDArray[np.float64]:
+def read_features(path: Path, ids: Sequence[str]) -> Floats:
     """Anyone's features of the given videos.
 
     Args:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import ndtr
 from torch import Tensor
+
+from mdsvqa.runtime.arrays import Floats, Ints
 
 
 def fidelity_loss(predicted: Tensor, target: Tensor) -> Tensor:
@@ -88,15 +89,13 @@ class WeighedPairs:
         constant: of the loss, from pairs that are equal.
     """
 
-    better: NDArray[np.int64]
-    worse: NDArray[np.int64]
-    weights: NDArray[np.float64]
+    better: Ints
+    worse: Ints
+    weights: Floats
     constant: float
 
     @classmethod
-    def within(
-        cls, truth: NDArray[np.float64], groups: NDArray[np.int64], most: int | None, seed: int
-    ) -> "WeighedPairs":
+    def within(cls, truth: Floats, groups: Ints, most: int | None, seed: int) -> "WeighedPairs":
         """Pairs of items that share a group, the larger truth first; every group the same weight in all.
 
         A pair of equals stands twice, once each way, with weight sqrt(1/2): up to a constant that is its loss.
@@ -123,9 +122,7 @@ class WeighedPairs:
         return len(self.better)
 
 
-def fidelity_of(
-    differences: NDArray[np.float64], pairs: WeighedPairs, variance: float = 1.0
-) -> tuple[float, NDArray[np.float64]]:
+def fidelity_of(differences: Floats, pairs: WeighedPairs, variance: float = 1.0) -> tuple[float, Floats]:
     """The weighted sum of fidelity losses of Thurstone's probabilities, and its gradient: several times faster than by
     `fidelity_loss` and automatic differentiation.
 
@@ -148,9 +145,7 @@ def fidelity_of(
     return loss, -pairs.weights * density / (2 * scale * root)
 
 
-def minimise(
-    objective: Callable[[NDArray[np.float64]], tuple[float, NDArray[np.float64]]], size: int, steps: int
-) -> NDArray[np.float64]:
+def minimise(objective: Callable[[Floats], tuple[float, Floats]], size: int, steps: int) -> Floats:
     """Parameters at which a smooth objective is small, by L-BFGS from zero.
 
     Args:

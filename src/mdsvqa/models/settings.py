@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from mdsvqa.runtime.settings import MOST_SEED, Checkpoint, Settings, StudyPath, Unrecorded, beside_study
+from mdsvqa.runtime.settings import MOST_SEED, Added, Checkpoint, Settings, StudyPath, Unrecorded, beside_study
 
 HANDCRAFTED = "handcrafted"
 STATISTICAL, PRECOMPUTED = "statistical", "precomputed"
@@ -23,7 +23,7 @@ class VlmSettings(Settings):
         "load_in_4bit": "quantise",
     }
 
-    base_adapter: Unrecorded[Checkpoint | None] = Field(
+    base_adapter: Unrecorded[Checkpoint | tuple[Checkpoint, ...] | None] = Field(
         None, description="PEFT adapter of f itself, merged into the model first: a folder or a Hub name."
     )
     adapter: Unrecorded[Checkpoint | None] = Field(None, description="PEFT adapter: a folder or a Hub name.")
@@ -85,7 +85,20 @@ class VlmSettings(Settings):
 
     def below(self) -> "VlmSettings":
         """The same f as what another adapter goes on top of: its own adapter becomes a part of the base."""
-        return self.model_copy(update={"base_adapter": self.adapter, "adapter": None}) if self.adapter else self
+        stack = (*self.base_adapters, *([self.adapter] if self.adapter else []))
+        merged = stack[0] if len(stack) == 1 else stack or None
+        return self.model_copy(update={"base_adapter": merged, "adapter": None})
+
+    @property
+    def base_adapters(self) -> tuple[str, ...]:
+        """What is merged into the model first, in this order."""
+        named = self.base_adapter or ()
+        return (named,) if isinstance(named, str) else named
+
+    @field_validator("base_adapter", mode="before")
+    @classmethod
+    def _one_is_no_list(cls, named: Any) -> Any:
+        return named if not isinstance(named, list | tuple) or len(named) > 1 else next(iter(named), None)
 
     @model_validator(mode="after")
     def _samples_once(self) -> Self:
@@ -138,6 +151,12 @@ class QualitySettings(Settings):
     features: StudyPath | None = Field(
         None, description="CSV or Parquet with id and numeric columns, in place of features computed from the files."
     )
+    server: Added[ServedSettings | None] = Field(
+        None, description="Where the model is behind a server: url and the rest."
+    )
+    server_after: Added[ServedSettings | None] = Field(
+        None, description="Your model behind a server after you fine-tuned it, where `server` is the one before."
+    )
     scores_after: StudyPath | None = Field(
         None, description="CSV with id and score: predictions of your model after you fine-tuned it."
     )
@@ -148,6 +167,10 @@ class QualitySettings(Settings):
     def _has_predictions(self) -> Self:
         if (self.model == PRECOMPUTED) != (self.predictions is not None):
             raise ValueError("`predictions` names a CSV, and goes with `model: precomputed` and no other.")
+        if self.server_after is not None and self.server is None:
+            raise ValueError("`server_after` goes with `server`, the model before it was fine-tuned.")
+        if self.server is not None and self.model in (STATISTICAL, PRECOMPUTED):
+            raise ValueError("`server`: name the model as the server calls it by `model`.")
         return self
 
 
@@ -202,6 +225,12 @@ class VlmFinetuning(AdapterTraining):
 
     recorded_as: ClassVar[dict[str, str]] = {**AdapterTraining.recorded_as, "max_new_tokens": "most_tokens"}
 
+    # Anew: what an early round taught does not lean on the order of the rounds.
+    start: Added[Literal["base", "round"]] = Field(
+        "base",
+        description="Of each round of a study: base trains a fresh adapter on all labels so far, round goes on from "
+        "the adapter of the round before.",
+    )
     # On the tiny model it learns where the published one does not (benchmarks/finetuning_learns.py).
     objective: Literal["fidelity", "grpo"] = Field(
         "fidelity", description="fidelity trains the expected score; grpo rewards drawn replies, as published."

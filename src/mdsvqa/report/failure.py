@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mdsvqa.difficulty.errors import measured_errors
 from mdsvqa.evaluation.bootstrap import resample_counts
@@ -15,14 +14,13 @@ from mdsvqa.report.figures import FEWEST
 from mdsvqa.report.page.tables import Column, Row, Table
 from mdsvqa.report.page.wording import bounds, number
 from mdsvqa.report.tables import dataset_names
+from mdsvqa.runtime.arrays import Flags, Floats
 from mdsvqa.selection.audit import AUDIT
 from mdsvqa.selection.catalogue import label_of, rule_named
 from mdsvqa.study.config import StudyConfig
-from mdsvqa.study.data import Material, pool_labels
-from mdsvqa.study.run import Outcome
+from mdsvqa.study.data import StudyData, pool_labels
+from mdsvqa.study.result import StudyResult
 
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 # Of ties, controls and the bootstrap: as many as keep the work, draws times pool times chosen, near the third number.
 FEWEST_DRAWS, DRAWS, WORK = 40, 200, 40_000_000
 SCALES = {
@@ -40,17 +38,17 @@ COLUMNS = (
 )
 
 
-def pool_mos(config: StudyConfig, material: Material) -> Floats:
+def pool_mos(config: StudyConfig, data: StudyData) -> Floats:
     """MOS of the pool's videos as far as anybody knows them, from the manifest or the file of labels, else NaN."""
-    known = pool_labels(config, material).mos
-    return np.array([known.get(video, np.nan) for video in material.ids(material.pool)], np.float64)
+    known = pool_labels(config, data).mos
+    return np.array([known.get(video, np.nan) for video in data.ids(data.pool)], np.float64)
 
 
-def failure_table(config: StudyConfig, outcome: Outcome, mos: Floats) -> tuple[Table | None, list[str]]:
+def failure_table(config: StudyConfig, result: StudyResult, mos: Floats) -> tuple[Table | None, list[str]]:
     """The base model on the chosen videos, beside the whole pool and the controls where all its MOS are known.
 
     Args:
-        config, outcome: of the study.
+        config, result: of the study.
         mos: of the pool's videos, as of `pool_mos`.
 
     Returns:
@@ -58,11 +56,11 @@ def failure_table(config: StudyConfig, outcome: Outcome, mos: Floats) -> tuple[T
 
     Source: Zou et al. (2026), the table of failure identification; the controls are not in the paper.
     """
-    material = outcome.material
-    score = outcome.scores[0][material.pool]
-    ids, names = np.array(material.ids(material.pool)), dataset_names(material, material.pool)
-    audit = np.isin(ids, [row["id"] for row in outcome.selected if row["rule"] == AUDIT])
-    chosen = np.isin(ids, [row["id"] for row in outcome.selected]) & ~audit
+    data = result.data
+    score = result.scores[0][data.pool]
+    ids, names = np.array(data.ids(data.pool)), dataset_names(data, data.pool)
+    audit = np.isin(ids, [row["id"] for row in result.selected if row["rule"] == AUDIT])
+    chosen = np.isin(ids, [row["id"] for row in result.selected]) & ~audit
     rows: list[Row] = []
     sentences: list[str] = []
     datasets = list(dict.fromkeys(names.tolist()))
@@ -71,7 +69,7 @@ def failure_table(config: StudyConfig, outcome: Outcome, mos: Floats) -> tuple[T
         before = f"{name}: " if len(datasets) > 1 else ""
         k, n = int(chosen[here].sum()), int(here.sum())
         if np.isfinite(mos[here]).all() and n >= FEWEST_TO_CHOOSE_FROM and 2 <= k <= n // 2:
-            difficulty = outcome.difficulty[here]
+            difficulty = result.difficulty[here]
             found, said = _with_controls(config, score[here], mos[here], difficulty, chosen[here], before)
             sentences += said
         else:

@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mdsvqa.evaluation.rule_summary import RuleSummary, summarise_rules
+from mdsvqa.runtime.arrays import Floats, Ints
 from mdsvqa.selection.catalogue import BASE
 from mdsvqa.study.config import StudyConfig
-from mdsvqa.study.run import Outcome
+from mdsvqa.study.result import StudyResult
 
-Floats = NDArray[np.float64]
 # Fewer videos than this say nothing about a rank correlation.
 FEWEST = 5
 
@@ -40,36 +39,36 @@ class Figures:
         return {rule: target for rule, (target, _) in self.rules.items()}
 
 
-def measure(config: StudyConfig, outcome: Outcome) -> Figures:
+def measure(config: StudyConfig, result: StudyResult) -> Figures:
     """Computes all figures of a study."""
-    material = outcome.material
+    data = result.data
     target, source = (
-        _rounds(outcome, role, material.mos(role), config.seed) if len(role) >= FEWEST else {}
-        for role in (material.target_test, material.source_test)
+        _rounds(result, role, data.mos(role), config.seed) if len(role) >= FEWEST else {}
+        for role in (data.target_test, data.source_test)
     )
-    drawn = np.array([index for index in material.pool if material.videos[int(index)].id in outcome.audit], np.int64)
-    mos = np.array([outcome.audit[video] for video in material.ids(drawn)])
-    audit = _rounds(outcome, drawn, mos, config.seed) if len(drawn) >= FEWEST else {}
-    return Figures(target, source, audit, _rules(outcome, config.seed))
+    drawn = np.array([index for index in data.pool if data.videos[int(index)].id in result.audit], np.int64)
+    mos = np.array([result.audit[video] for video in data.ids(drawn)])
+    audit = _rounds(result, drawn, mos, config.seed) if len(drawn) >= FEWEST else {}
+    return Figures(target, source, audit, _rules(result, config.seed))
 
 
-def _rounds(outcome: Outcome, role: NDArray[np.int64], mos: Floats, seed: int) -> dict[str, RuleSummary]:
-    names = [BASE, *(f"round {turn}" for turn in range(1, len(outcome.scores)))]
-    scores = {name: score[role][None, :] for name, score in zip(names, outcome.scores, strict=True)}
-    return summarise_rules(scores, mos, outcome.material.dataset[role], seed=seed)
+def _rounds(result: StudyResult, role: Ints, mos: Floats, seed: int) -> dict[str, RuleSummary]:
+    names = [BASE, *(f"round {turn}" for turn in range(1, len(result.scores)))]
+    scores = {name: score[role][None, :] for name, score in zip(names, result.scores, strict=True)}
+    return summarise_rules(scores, mos, result.data.dataset[role], seed=seed)
 
 
-def _rules(outcome: Outcome, seed: int) -> dict[str, tuple[RuleSummary, RuleSummary | None]]:
-    if not outcome.trials:
+def _rules(result: StudyResult, seed: int) -> dict[str, tuple[RuleSummary, RuleSummary | None]]:
+    if not result.rule_runs:
         return {}
-    material = outcome.material
-    rules = list(dict.fromkeys(trial.rule for trial in outcome.trials))
+    data = result.data
+    rules = list(dict.fromkeys(trial.rule for trial in result.rule_runs))
     sides: list[dict[str, RuleSummary]] = []
-    for role, side in ((material.target_test, "target_scores"), (material.source_test, "source_scores")):
-        scores = {BASE: outcome.scores[0][role][None, :]}
+    for role, side in ((data.target_test, "target_scores"), (data.source_test, "source_scores")):
+        scores = {BASE: result.scores[0][role][None, :]}
         for rule in rules:
-            scores[rule] = np.stack([getattr(trial, side) for trial in outcome.trials if trial.rule == rule])
+            scores[rule] = np.stack([getattr(trial, side) for trial in result.rule_runs if trial.rule == rule])
         enough = len(role) >= FEWEST
-        sides.append(summarise_rules(scores, material.mos(role), material.dataset[role], seed=seed) if enough else {})
+        sides.append(summarise_rules(scores, data.mos(role), data.dataset[role], seed=seed) if enough else {})
     target, source = sides
     return {rule: (target[rule], source.get(rule)) for rule in target}

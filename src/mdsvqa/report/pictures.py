@@ -1,41 +1,40 @@
 """What the page of a study shows of videos: the map of the pool, thumbnails, pairs of test videos."""
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
 from mdsvqa.evaluation.disagreement import Pair, disagreements
 from mdsvqa.report.page.data import PairedVideo, PoolPoint, VideoPair
 from mdsvqa.report.page.thumbnails import thumbnail
+from mdsvqa.runtime.arrays import Floats
 from mdsvqa.selection.audit import AUDIT
 from mdsvqa.study.config import StudyConfig
-from mdsvqa.study.run import Outcome
+from mdsvqa.study.result import StudyResult
 from mdsvqa.videos.clip import Clip
 from mdsvqa.videos.decoding import Sampling, decode_video
 from mdsvqa.videos.video import Video
 
-Floats = NDArray[np.float64]
 THUMBNAILS = 60
 # Pairs of test videos, each way.
 PAIRS = 4
 
 
-def pool_points(config: StudyConfig, outcome: Outcome, mos: Floats) -> list[PoolPoint]:
+def pool_points(config: StudyConfig, result: StudyResult, mos: Floats) -> list[PoolPoint]:
     """The pool's videos on a map of their content (its first two principal components).
 
     Args:
         mos: of the pool's videos, NaN where nobody knows it, shape (n,).
     """
-    material = outcome.material
-    means = material.content.take(material.pool).means()
+    data = result.data
+    means = data.content.take(data.pool).means()
     place = np.zeros((len(means), 2))
     if len(means) > 2 and means.shape[1] > 1:
         place = PCA(2, random_state=0).fit_transform(means)
-    chosen = {row["id"]: row for row in outcome.selected}
+    chosen = {row["id"]: row for row in result.selected}
     shown = set(list(chosen)[:THUMBNAILS])
     points = []
-    for row, index in enumerate(material.pool):
-        video = material.videos[int(index)]
+    for row, index in enumerate(data.pool):
+        video = data.videos[int(index)]
         pick = chosen.get(video.id)
         diversity = None if pick is None or pick["diversity"] is None else config.selection.lambda_ * pick["diversity"]
         points.append(
@@ -43,10 +42,10 @@ def pool_points(config: StudyConfig, outcome: Outcome, mos: Floats) -> list[Pool
                 video.id,
                 float(place[row, 0]),
                 float(place[row, 1]),
-                float(outcome.difficulty[row]),
+                float(result.difficulty[row]),
                 None if pick is None else pick["rank"],
                 picture_of(video) if video.id in shown else None,
-                float(outcome.scores[0][index]),
+                float(result.scores[0][index]),
                 float(mos[row]) if np.isfinite(mos[row]) else None,
                 diversity if config.selection.rule == "mds" else None,
                 pick is not None and pick["rule"] == AUDIT,
@@ -61,29 +60,29 @@ def picture_of(video: Video) -> str | None:
     return thumbnail(clip.frames) if isinstance(clip, Clip) else None
 
 
-def video_pairs(outcome: Outcome) -> tuple[list[VideoPair], list[VideoPair]]:
+def video_pairs(result: StudyResult) -> tuple[list[VideoPair], list[VideoPair]]:
     """Test videos of the target on which the base and the fine-tuned model disagree most.
 
     Returns:
         Pairs that the base model scores about equal, and pairs that the fine-tuned model does; none before there is a
         fine-tuned model.
     """
-    material, test = outcome.material, outcome.material.target_test
-    if len(outcome.scores) < 2 or len(test) < 2:
+    data, test = result.data, result.data.target_test
+    if len(result.scores) < 2 or len(test) < 2:
         return [], []
-    before, after = (outcome.scores[turn][test] for turn in (0, -1))
-    names = [material.videos[int(index)].dataset for index in test]
+    before, after = (result.scores[turn][test] for turn in (0, -1))
+    names = [data.videos[int(index)].dataset for index in test]
     dataset = np.unique(names, return_inverse=True)[1].astype(np.int64)
 
     def shown(pair: Pair) -> VideoPair:
-        return VideoPair(*(_paired(outcome, int(test[place])) for place in (pair.better, pair.worse)))
+        return VideoPair(*(_paired(result, int(test[place])) for place in (pair.better, pair.worse)))
 
     blind = disagreements(before, after, dataset, PAIRS), disagreements(after, before, dataset, PAIRS)
     return [shown(pair) for pair in blind[0]], [shown(pair) for pair in blind[1]]
 
 
-def _paired(outcome: Outcome, index: int) -> PairedVideo:
-    video = outcome.material.videos[index]
+def _paired(result: StudyResult, index: int) -> PairedVideo:
+    video = result.data.videos[index]
     mos = float("nan") if video.mos is None else video.mos
-    before, after = (float(outcome.scores[turn][index]) for turn in (0, -1))
+    before, after = (float(result.scores[turn][index]) for turn in (0, -1))
     return PairedVideo(video.id, mos, before, after, picture_of(video))

@@ -8,23 +8,23 @@ from mdsvqa.report.figures import Figures
 from mdsvqa.selection.audit import AUDIT
 from mdsvqa.selection.catalogue import BASE, EVERYTHING, label_of
 from mdsvqa.study.config import StudyConfig
-from mdsvqa.study.run import Outcome
+from mdsvqa.study.result import StudyResult
 
 
-def findings(config: StudyConfig, outcome: Outcome, figures: Figures) -> list[str]:
+def findings(config: StudyConfig, result: StudyResult, figures: Figures) -> list[str]:
     """What was found, in plain sentences, the verdict first."""
     sentences = []
-    material = outcome.material
-    audit = sum(row["rule"] == AUDIT for row in outcome.selected)
-    own = len(outcome.selected) - audit
-    chosen = f"{own} of {len(material.pool)} pool videos chosen by {label_of(config.selection.rule)}"
-    if outcome.waiting_for:
+    data = result.data
+    audit = sum(row["rule"] == AUDIT for row in result.selected)
+    own = len(result.selected) - audit
+    chosen = f"{own} of {len(data.pool)} pool videos chosen by {label_of(config.selection.rule)}"
+    if result.waiting_for:
         sentences.append(f"Label next: {chosen}{f', and {audit} of the audit' if audit else ''}.")
-        sentences.append(outcome.waiting_for)
+        sentences.append(result.waiting_for)
     if len(figures.target) > 1:
         sentences.append(_verdict(chosen, list(figures.target.values())[-1].over_base))
     if figures.audit:
-        sentences.append(_audit(outcome, list(figures.audit.values())))
+        sentences.append(_audit(result, list(figures.audit.values())))
     compared = {rule: s for rule, s in figures.on_target.items() if rule not in (BASE, EVERYTHING)}
     if len(compared) > 1:
         best = max(compared, key=lambda rule: compared[rule].metrics["srcc"].value)
@@ -34,12 +34,12 @@ def findings(config: StudyConfig, outcome: Outcome, figures: Figures) -> list[st
     return sentences
 
 
-def _audit(outcome: Outcome, summaries: Sequence[RuleSummary]) -> str:
+def _audit(result: StudyResult, summaries: Sequence[RuleSummary]) -> str:
     before, after = summaries[0], summaries[-1]
     measured = f"SRCC {before.metrics['srcc']:.3f}"
     if after.over_base is not None:
         measured += f" before and {after.metrics['srcc']:.3f} after, a change of {after.over_base:+.3f}"
-    return f"On the audit, {len(outcome.audit)} pool videos drawn at random that nothing learned from: {measured}."
+    return f"On the audit, {len(result.audit)} pool videos drawn at random that nothing learned from: {measured}."
 
 
 def _verdict(chosen: str, gain: Interval | None) -> str:

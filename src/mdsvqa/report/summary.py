@@ -9,10 +9,10 @@ from mdsvqa.report.figures import Figures
 from mdsvqa.report.rehearsal import rehearsal_json
 from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.rehearsal.run import load_rehearsal
-from mdsvqa.study.run import Outcome
+from mdsvqa.study.result import StudyResult
 
 
-def summarise(config: StudyConfig, outcome: Outcome, figures: Figures) -> dict[str, Any]:
+def summarise(config: StudyConfig, result: StudyResult, figures: Figures) -> dict[str, Any]:
     """The figures of a study, JSON-able; intervals as {value, low, high}.
 
     Returns:
@@ -20,14 +20,14 @@ def summarise(config: StudyConfig, outcome: Outcome, figures: Figures) -> dict[s
         `rehearsal`: what it recommended, or null; `selected`: ids in the order of their choice;
         `waiting_for`: what is to be done, or null.
     """
-    material = outcome.material
+    data = result.data
     return {
         "simulated": config.simulated,
-        "videos": len(material.videos) + len(material.failures),
-        "undecodable": len(material.failures),
-        "pool": len(material.pool),
-        "selected": [row["id"] for row in outcome.selected],
-        "waiting_for": outcome.waiting_for or None,
+        "videos": len(data.videos) + len(data.failures),
+        "undecodable": len(data.failures),
+        "pool": len(data.pool),
+        "selected": [row["id"] for row in result.selected],
+        "waiting_for": result.waiting_for or None,
         "target": {name: _summary_json(value) for name, value in figures.target.items()},
         "source": {name: _summary_json(value) for name, value in figures.source.items()},
         "audit": {name: _summary_json(value) for name, value in figures.audit.items()},

@@ -11,11 +11,11 @@ from mdsvqa.evaluation.rule_summary import RuleSummary, summarise_rules
 from mdsvqa.report.figures import FEWEST, Figures
 from mdsvqa.report.page.data import RuleResult
 from mdsvqa.report.page.tables import Column, Row, Table
+from mdsvqa.runtime.arrays import Floats, Ints
 from mdsvqa.selection.catalogue import BASE, label_of
-from mdsvqa.study.data import Material
-from mdsvqa.study.run import Outcome
+from mdsvqa.study.data import StudyData
+from mdsvqa.study.result import StudyResult
 
-Floats = NDArray[np.float64]
 # Of the bootstrap behind a mean over data sets, which nothing is concluded from.
 DRAWS = 500
 
@@ -45,31 +45,29 @@ def rules_table(rules: Sequence[RuleResult]) -> Table | None:
     return Table("rules", "Every rule on the target test set, with 95% intervals", "Rule", columns, rows)
 
 
-def dataset_table(outcome: Outcome, figures: Figures, seed: int) -> Table | None:
+def dataset_table(result: StudyResult, figures: Figures, seed: int) -> Table | None:
     """SRCC and PLCC of every rule, or of the model after every round, on each data set, and their mean.
 
     Source: Zou et al. (2026), the table after active fine-tuning.
     """
-    material = outcome.material
-    roles = (material.target_test, material.source_test)
-    target, source = (
-        _model_scores(outcome, role, side) for role, side in zip(roles, ("target", "source"), strict=True)
-    )
-    if len(next(iter(target.values()))) == 0 or len(outcome.scores) + len(outcome.trials) < 2:
+    data = result.data
+    roles = (data.target_test, data.source_test)
+    target, source = (_model_scores(result, role, side) for role, side in zip(roles, ("target", "source"), strict=True))
+    if len(next(iter(target.values()))) == 0 or len(result.scores) + len(result.rule_runs) < 2:
         return None
     tests = np.concatenate(roles)
     scores = {name: np.hstack([target[name], source[name]]) for name in target}
     sets = [
-        (f"{name} ({side})", np.flatnonzero(dataset_names(material, tests) == name))
+        (f"{name} ({side})", np.flatnonzero(dataset_names(data, tests) == name))
         for side, role in zip(("target", "source"), roles, strict=True)
-        for name in dict.fromkeys(dataset_names(material, role))
+        for name in dict.fromkeys(dataset_names(data, role))
     ]
     sets = [(name, members) for name, members in sets if len(members) >= FEWEST]
-    summaries = [_summaries(scores, material, tests, [members], seed) for _, members in sets]
+    summaries = [_summaries(scores, data, tests, [members], seed) for _, members in sets]
     groups = [name for name, _ in sets]
     if len(sets) > 1:
         groups.append("mean")
-        summaries.append(_summaries(scores, material, tests, [members for _, members in sets], seed))
+        summaries.append(_summaries(scores, data, tests, [members for _, members in sets], seed))
     if not sets:
         return None
     columns = tuple(Column(metric, group) for group in groups for metric in ("SRCC", "PLCC"))
@@ -84,22 +82,22 @@ def dataset_table(outcome: Outcome, figures: Figures, seed: int) -> Table | None
     return Table("datasets", "After fine-tuning, by data set, with 95% intervals", first, columns, rows)
 
 
-def _model_scores(outcome: Outcome, role: NDArray[np.int64], side: str) -> dict[str, Floats]:
+def _model_scores(result: StudyResult, role: Ints, side: str) -> dict[str, Floats]:
     """Scores of the models to compare on a test set, each of shape (seeds, videos)."""
-    names = [BASE, *(f"round {turn}" for turn in range(1, len(outcome.scores)))]
-    own = {name: score[role][None, :] for name, score in zip(names, outcome.scores, strict=True)}
-    if not outcome.trials:
+    names = [BASE, *(f"round {turn}" for turn in range(1, len(result.scores)))]
+    own = {name: score[role][None, :] for name, score in zip(names, result.scores, strict=True)}
+    if not result.rule_runs:
         return own
-    rules = dict.fromkeys(trial.rule for trial in outcome.trials)
-    of_rule = {r: [getattr(t, f"{side}_scores") for t in outcome.trials if t.rule == r] for r in rules}
+    rules = dict.fromkeys(trial.rule for trial in result.rule_runs)
+    of_rule = {r: [getattr(t, f"{side}_scores") for t in result.rule_runs if t.rule == r] for r in rules}
     return {BASE: own[BASE], **{rule: np.stack(scores) for rule, scores in of_rule.items()}}
 
 
 def _summaries(
     scores: Mapping[str, Floats],
-    material: Material,
-    tests: NDArray[np.int64],
-    sets: Sequence[NDArray[np.int64]],
+    data: StudyData,
+    tests: Ints,
+    sets: Sequence[Ints],
     seed: int,
 ) -> dict[str, RuleSummary]:
     """Means over some sets of test videos, given by their places in `tests`."""
@@ -107,21 +105,21 @@ def _summaries(
     codes = np.repeat(np.arange(len(sets)), [len(members) for members in sets])
     draws = DRAWS if len(sets) > 1 else 1000
     picked = {name: models[:, places] for name, models in scores.items()}
-    return summarise_rules(picked, material.mos(tests[places]), codes, draws=draws, seed=seed)
+    return summarise_rules(picked, data.mos(tests[places]), codes, draws=draws, seed=seed)
 
 
-def dataset_names(material: Material, role: NDArray[np.int64]) -> NDArray[np.str_]:
+def dataset_names(data: StudyData, role: Ints) -> NDArray[np.str_]:
     """The data set of each video in a role, shape (n,)."""
-    return np.array([material.videos[int(index)].dataset for index in role], dtype=np.str_)
+    return np.array([data.videos[int(index)].dataset for index in role], dtype=np.str_)
 
 
-def labels_spent(outcome: Outcome) -> list[int]:
+def labels_spent(result: StudyResult) -> list[int]:
     """New labels before (0) and after each round so far."""
-    rounds = [row["round"] for row in outcome.selected]
-    return [sum(number <= turn for number in rounds) for turn in range(len(outcome.scores))]
+    rounds = [row["round"] for row in result.selected]
+    return [sum(number <= turn for number in rounds) for turn in range(len(result.scores))]
 
 
-def rounds_table(outcome: Outcome, summaries: Mapping[str, RuleSummary], name: str, caption: str) -> Table | None:
+def rounds_table(result: StudyResult, summaries: Mapping[str, RuleSummary], name: str, caption: str) -> Table | None:
     """The model before and after each round on one set of videos."""
     if not summaries:
         return None
@@ -135,32 +133,32 @@ def rounds_table(outcome: Outcome, summaries: Mapping[str, RuleSummary], name: s
             "Base model" if label == BASE else label.capitalize(),
             (spent, *(summary.metrics[metric] for metric in METRICS), summary.over_base),
         )
-        for (label, summary), spent in zip(summaries.items(), labels_spent(outcome), strict=True)
+        for (label, summary), spent in zip(summaries.items(), labels_spent(result), strict=True)
     )
     return Table(name, caption, "Model", columns, rows)
 
 
-def known_half_widths(material: Material, role: NDArray[np.int64] | None = None) -> Floats:
+def known_half_widths(data: StudyData, role: Ints | None = None) -> Floats:
     """Half-widths of the confidence intervals of MOS, of the videos whose ratings are known."""
-    videos = material.videos if role is None else [material.videos[int(index)] for index in role]
+    videos = data.videos if role is None else [data.videos[int(index)] for index in role]
     known = [(v.mos_std, v.ratings) for v in videos if v.mos is not None and v.mos_std is not None and v.ratings]
     std, ratings = np.array(known, np.float64).reshape(-1, 2).T
     return half_width(std, ratings)
 
 
-def reliability_table(material: Material, seed: int) -> Table | None:
+def reliability_table(data: StudyData, seed: int) -> Table | None:
     """How sure the MOS are, and what a perfect model would reach against them, by data set and role."""
     roles = {
-        "target test": material.target_test,
-        "source test": material.source_test,
-        "pool": material.pool,
-        "source": material.source,
+        "target test": data.target_test,
+        "source test": data.source_test,
+        "pool": data.pool,
+        "source": data.source,
     }
     rows = []
     for role, indices in roles.items():
-        names = dataset_names(material, indices)
+        names = dataset_names(data, indices)
         for name in dict.fromkeys(names.tolist()):
-            row = _reliability_row(material, indices[names == name], f"{name}, {role}", seed)
+            row = _reliability_row(data, indices[names == name], f"{name}, {role}", seed)
             rows += [] if row is None else [row]
     columns = (
         Column("Videos"),
@@ -174,8 +172,8 @@ def reliability_table(material: Material, seed: int) -> Table | None:
     return Table("reliability", caption, "Videos with ratings", columns, tuple(rows)) if rows else None
 
 
-def _reliability_row(material: Material, indices: NDArray[np.int64], label: str, seed: int) -> Row | None:
-    videos = [material.videos[int(index)] for index in indices]
+def _reliability_row(data: StudyData, indices: Ints, label: str, seed: int) -> Row | None:
+    videos = [data.videos[int(index)] for index in indices]
     known = [(v.mos, v.mos_std, v.ratings) for v in videos if v.mos is not None and v.mos_std is not None and v.ratings]
     if len(known) < FEWEST:
         return None

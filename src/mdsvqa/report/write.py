@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mdsvqa.evaluation.rule_summary import summarise_rules
 from mdsvqa.report.failure import failure_table, pool_mos
@@ -29,16 +28,13 @@ from mdsvqa.report.tables import (
 from mdsvqa.runtime.results import json_text, write_atomically
 from mdsvqa.selection.catalogue import BASE, EVERYTHING, label_of
 from mdsvqa.study.config import StudyConfig
-from mdsvqa.study.data import Material
-from mdsvqa.study.external import is_external
 from mdsvqa.study.rehearsal.run import load_rehearsal
-from mdsvqa.study.run import Outcome
+from mdsvqa.study.result import StudyResult
 
-Floats = NDArray[np.float64]
 TABLES = ("rules", "datasets", "rounds", "failure", "audit", "reliability", "rehearsal")
 
 
-def rule_results(outcome: Outcome, figures: Figures) -> list[RuleResult]:
+def rule_results(result: StudyResult, figures: Figures) -> list[RuleResult]:
     """The comparison as the page shows it."""
     results = []
     for rule, (target, source) in figures.rules.items():
@@ -51,88 +47,93 @@ def rule_results(outcome: Outcome, figures: Figures) -> list[RuleResult]:
                 target.over_random,
                 target.over_base,
                 target.seeds,
-                _labels(outcome, rule),
+                _labels(result, rule),
             )
         )
     return results
 
 
-def _labels(outcome: Outcome, rule: str) -> int:
+def _labels(result: StudyResult, rule: str) -> int:
     """Labels that a rule of the comparison spent, in the mean of its trials."""
-    spent = [len(trial.selected) for trial in outcome.trials if trial.rule == rule]
+    spent = [len(trial.selected) for trial in result.rule_runs if trial.rule == rule]
     return round(float(np.mean(spent))) if spent else 0
 
 
-def report_data(config: StudyConfig, outcome: Outcome, figures: Figures, commands: Sequence[str] = ()) -> ReportData:
+def report_data(config: StudyConfig, result: StudyResult, figures: Figures, commands: Sequence[str] = ()) -> ReportData:
     """Everything that the page of a study shows."""
-    material = outcome.material
-    test = material.target_test
-    before, after = outcome.scores[0], outcome.scores[-1]
+    data = result.data
+    test = data.target_test
+    before, after = result.scores[0], result.scores[-1]
     panels = list(figures.target.values())
     points = [
-        ScatterPoint(material.videos[int(i)].id, float(material.videos[int(i)].mos or 0), before[i], after[i])
+        ScatterPoint(data.videos[int(i)].id, float(data.videos[int(i)].mos or 0), before[i], after[i])
         for i in test
-        if len(outcome.scores) > 1
+        if len(result.scores) > 1
     ]
-    rules = rule_results(outcome, figures)
-    mos = pool_mos(config, material)
-    failure, failure_said = failure_table(config, outcome, mos)
-    base_sees_none, tuned_sees_none = video_pairs(outcome)
+    rules = rule_results(result, figures)
+    mos = pool_mos(config, data)
+    failure, failure_said = failure_table(config, result, mos)
+    base_sees_none, tuned_sees_none = video_pairs(result)
     rehearsal, by_rule = load_rehearsal(config), figures.on_target
     extra = [failure] if rehearsal is None else [failure, rehearsal_table(rehearsal, by_rule)]
     return ReportData(
         title=config.title,
         simulated=config.simulated,
-        headline=findings(config, outcome, figures),
-        facts=_facts(config, material),
+        headline=findings(config, result, figures),
+        facts=_facts(config, result),
         rules=rules,
-        pool=pool_points(config, outcome, mos),
+        pool=pool_points(config, result, mos),
         scatter=points,
         scatter_before=panels[0].metrics if points else {},
         scatter_after=panels[-1].metrics if points else {},
-        readings=readings_of(config, outcome),
-        failures=[Undecoded(video, reason) for video, reason in material.failures.items()],
+        readings=readings_of(config, result),
+        failures=[Undecoded(video, reason) for video, reason in data.failures.items()],
         settings=config.model_dump(mode="json", exclude={"videos", "out", "title", "workers", "labels"}),
-        notes=[*_notes(config), *outcome.notes],
+        notes=[*_notes(config), *result.notes],
         rounds=[
             RoundResult(turn, spent, panel.metrics["srcc"])
-            for (turn, panel), spent in zip(enumerate(panels), labels_spent(outcome), strict=False)
+            for (turn, panel), spent in zip(enumerate(panels), labels_spent(result), strict=False)
         ],
-        tables=_tables(config, outcome, figures, rules, extra),
+        tables=_tables(config, result, figures, rules, extra),
         failure=failure_said,
         rehearsal=[] if rehearsal is None else rehearsal_sentences(rehearsal, by_rule),
         budgets=[] if rehearsal is None else budget_points(rehearsal),
         base_sees_none=base_sees_none,
         tuned_sees_none=tuned_sees_none,
-        half_widths=known_half_widths(material).tolist(),
+        half_widths=known_half_widths(data).tolist(),
         commands=commands,
     )
 
 
 def _tables(
-    config: StudyConfig, outcome: Outcome, figures: Figures, rules: Sequence[RuleResult], more: Sequence[Table | None]
+    config: StudyConfig,
+    result: StudyResult,
+    figures: Figures,
+    rules: Sequence[RuleResult],
+    more: Sequence[Table | None],
 ) -> dict[str, Table]:
     on_test = "After each round, on the target test set, with 95% intervals"
-    on_audit = f"{len(outcome.audit)} pool videos drawn at random, with 95% intervals"
+    on_audit = f"{len(result.audit)} pool videos drawn at random, with 95% intervals"
     found = (
         rules_table(rules),
-        dataset_table(outcome, figures, config.seed),
-        rounds_table(outcome, figures.target, "rounds", on_test),
+        dataset_table(result, figures, config.seed),
+        rounds_table(result, figures.target, "rounds", on_test),
         *more,
-        rounds_table(outcome, figures.audit, "audit", on_audit),
-        reliability_table(outcome.material, config.seed),
+        rounds_table(result, figures.audit, "audit", on_audit),
+        reliability_table(result.data, config.seed),
     )
     return {table.name: table for table in found if table is not None}
 
 
-def _facts(config: StudyConfig, material: Material) -> dict[str, str]:
+def _facts(config: StudyConfig, result: StudyResult) -> dict[str, str]:
+    data = result.data
     facts = {
-        "Source videos with labels": f"{len(material.source)}",
-        "Pool": f"{len(material.pool)} videos",
+        "Source videos with labels": f"{len(data.source)}",
+        "Pool": f"{len(data.pool)} videos",
         "Budget": f"{config.selection.budget}",
-        "Quality model": config.quality.model if is_external(config.quality.model) else "statistical (embedded)",
-        "Target test videos": f"{len(material.target_test)}",
-        "Source test videos": f"{len(material.source_test)}",
+        "Quality model": result.model,
+        "Target test videos": f"{len(data.target_test)}",
+        "Source test videos": f"{len(data.source_test)}",
     }
     if config.comparison.rules:
         facts["Seeds of the comparison"] = f"{config.comparison.seeds}"
@@ -151,14 +152,14 @@ def _notes(config: StudyConfig) -> list[str]:
     return notes
 
 
-def readings_of(config: StudyConfig, outcome: Outcome) -> list[Reading]:
+def readings_of(config: StudyConfig, result: StudyResult) -> list[Reading]:
     """How the ways to read the base model's score agree with MOS, each on the test videos that it has a score of."""
-    material, found = outcome.material, []
-    for name, scores in outcome.readings.items():
-        given = [role[np.isfinite(scores[role])] for role in (material.target_test, material.source_test)]
+    data, found = result.data, []
+    for name, scores in result.readings.items():
+        given = [role[np.isfinite(scores[role])] for role in (data.target_test, data.source_test)]
         both = np.concatenate(given)
         sides = [
-            summarise_rules({BASE: scores[role][None]}, material.mos(role), material.dataset[role], seed=config.seed)
+            summarise_rules({BASE: scores[role][None]}, data.mos(role), data.dataset[role], seed=config.seed)
             if len(role) >= FEWEST
             else {}
             for role in given
@@ -169,16 +170,16 @@ def readings_of(config: StudyConfig, outcome: Outcome) -> list[Reading]:
 
 
 def write_results(
-    config: StudyConfig, outcome: Outcome, figures: Figures, commands: Sequence[str] = ()
+    config: StudyConfig, result: StudyResult, figures: Figures, commands: Sequence[str] = ()
 ) -> tuple[dict[str, Any], Path]:
     """Writes `summary.json`, `report.html` and the tables of the page as CSV and LaTeX into the study's folder.
 
     Returns:
         The summary and the path of the page.
     """
-    summary = summarise(config, outcome, figures)
+    summary = summarise(config, result, figures)
     write_atomically(config.out / "summary.json", (json_text(summary, indent=2) + "\n").encode())
-    data = report_data(config, outcome, figures, commands)
+    data = report_data(config, result, figures, commands)
     write_tables(config.out / "tables", data.tables)
     page = config.out / "report.html"
     write_atomically(page, render_page(data).encode())

@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 import mdsvqa
+from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.errors import InputError
 
 Maker = Mapping[str, Any]
@@ -386,7 +387,7 @@ def _remove_rows(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def column(table: pa.Table, ids: Sequence[str], name: str) -> NDArray[np.float64]:
+def column(table: pa.Table, ids: Sequence[str], name: str) -> Floats:
     """A column of numbers, for some videos in their order.
 
     Args:
@@ -401,7 +402,7 @@ def column(table: pa.Table, ids: Sequence[str], name: str) -> NDArray[np.float64
     return np.array([values.get(video) for video in ids], np.float64)
 
 
-def matrix(table: pa.Table, column: str) -> NDArray[np.float64]:
+def matrix(table: pa.Table, column: str) -> Floats:
     """A column of equally long lists as a float64 array, shape (rows, length)."""
     flat = table[column].combine_chunks().flatten()
     return np.asarray(flat.to_numpy(zero_copy_only=False), dtype=np.float64).reshape(table.num_rows, -1)

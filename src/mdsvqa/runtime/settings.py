@@ -10,11 +10,13 @@ from mdsvqa.runtime.errors import InputError
 T = TypeVar("T")
 # The largest that every library here takes, with room for the rounds that count up from it.
 MOST_SEED = 2**31 - 1
-_UNRECORDED = "unrecorded"
+_UNRECORDED, _ADDED = "unrecorded", "added"
 
 # Of a field: no part of what makes a result what it is: how fast and on what it is made, or named in the record of the
 # result by itself.
 Unrecorded = Annotated[T, _UNRECORDED]
+# Of a field that is younger than results on disk: recorded where it is not at its default, so that they stay valid.
+Added = Annotated[T, _ADDED]
 
 
 class ConfigError(InputError):
@@ -59,6 +61,8 @@ class Settings(BaseModel):
             if field.exclude or (_UNRECORDED in field.metadata and not whole):
                 continue
             value = getattr(self, name)
+            if _ADDED in field.metadata and value == field.default:
+                continue
             found[self.recorded_as.get(name, name)] = (
                 value.record(whole=whole) if isinstance(value, Settings) else dumped[name]
             )

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
+from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.results import read_table
 
@@ -62,7 +62,7 @@ class Columns:
             raise ColumnError(f"{self.path}: video {missing!r} is not in it, so its {name} is unknown.")
         return [None if said[video] in MISSING else str(said[video]) for video in videos]
 
-    def numbers(self, name: str) -> NDArray[np.float64]:
+    def numbers(self, name: str) -> Floats:
         """A column as numbers, NaN where the cell is empty.
 
         Raises:

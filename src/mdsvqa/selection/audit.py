@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mdsvqa.selection.base import Floats, Indices, Limits, Pick
+from mdsvqa.runtime.arrays import Floats, Ints
+from mdsvqa.selection.base import Limits, Pick
 from mdsvqa.selection.settings import SelectionSettings, budget_count
 
 AUDIT = "audit"
@@ -54,9 +55,7 @@ def mean_budget(budget: Budget) -> int:
     return max(1, min(budget.videos, round(limits.most_seconds / float(limits.seconds.mean()))))
 
 
-def audit_sample(
-    difficulty: Floats, candidates: Indices, amount: float, seconds: Floats | None, seed: int
-) -> list[Pick]:
+def audit_sample(difficulty: Floats, candidates: Ints, amount: float, seconds: Floats | None, seed: int) -> list[Pick]:
     """Draws videos uniformly, without regard to anything else.
 
     Every other rule prefers some videos to others, so what is measured on its choice says nothing of the whole pool.

@@ -5,13 +5,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mdsvqa.runtime.arrays import Floats, Ints
 from mdsvqa.selection.distances.chamfer import Content
 from mdsvqa.selection.settings import SelectionSettings
-
-Floats = NDArray[np.float64]
-Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -27,14 +24,14 @@ class Limits:
         most_seconds: over all videos that are chosen now; goes with `seconds`.
     """
 
-    group: Indices | None = None
+    group: Ints | None = None
     most: int | None = None
     least: int = 0
     apart: float = 0.0
     seconds: Floats | None = None
     most_seconds: float | None = None
 
-    def take(self, videos: Indices) -> "Limits":
+    def take(self, videos: Ints) -> "Limits":
         """The limits of some of the videos, in this order."""
         group = None if self.group is None else self.group[videos]
         return replace(self, group=group, seconds=None if self.seconds is None else self.seconds[videos])
@@ -66,7 +63,7 @@ class Pool:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def candidates(self) -> Indices:
+    def candidates(self) -> Ints:
         """The indices that may still be chosen, ascending."""
         return np.setdiff1d(np.arange(len(self)), np.asarray(self.chosen, np.int64))
 

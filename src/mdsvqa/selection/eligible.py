@@ -1,10 +1,10 @@
 """Which videos may be chosen next: the budget and the limits of a choice, kept for every rule alike."""
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mdsvqa.runtime.arrays import Flags, Floats, Ints
 from mdsvqa.runtime.errors import InputError
-from mdsvqa.selection.base import Floats, Indices, Pool
+from mdsvqa.selection.base import Pool
 
 # Of a sum of seconds, relative.
 ROUNDING = 1e-9
@@ -52,7 +52,7 @@ class Opening:
                 )
 
     @property
-    def mask(self) -> NDArray[np.bool_]:
+    def mask(self) -> Flags:
         """Whether each video may be chosen next, shape (n,); a copy."""
         if self._count_left < 1:
             return np.zeros_like(self._open)
@@ -92,7 +92,7 @@ class Opening:
         self._close_full()
         return True
 
-    def take_first(self, order: Indices) -> int | None:
+    def take_first(self, order: Ints) -> int | None:
         """Takes the first video of an order that is open and may be taken; None where there is none."""
         while len(open_ := order[self.mask[order]]):
             if self.take(int(open_[0])):
@@ -108,7 +108,7 @@ class Opening:
             full = self._of_group >= self._limits.most
             self._open &= ~((self._group >= 0) & full[self._group])
 
-    def _needs(self) -> tuple[Floats, Indices, Floats]:
+    def _needs(self) -> tuple[Floats, Ints, Floats]:
         """What each group is short of: its cheapest open videos, as many as are missing and there are.
 
         Returns:
@@ -127,7 +127,7 @@ class Opening:
         np.maximum.at(dearest, group, self._cost[videos])
         return cost, np.bincount(group, minlength=len(short)), dearest
 
-    def _payable_needs(self) -> tuple[Floats, Indices, Floats]:
+    def _payable_needs(self) -> tuple[Floats, Ints, Floats]:
         """`_needs` without those of groups that cannot be paid any more, which near-duplicates can bring about."""
         cost, number, dearest = self._needs()
         order = np.argsort(cost, kind="stable")
@@ -137,7 +137,7 @@ class Opening:
         return cost, number, dearest
 
 
-def in_order(opening: Opening, order: Indices) -> list[int]:
+def in_order(opening: Opening, order: Ints) -> list[int]:
     """Takes what is open in an order of preference, until nothing is."""
     taken = []
     while (video := opening.take_first(order)) is not None:

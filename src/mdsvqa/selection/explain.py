@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mdsvqa.runtime.arrays import Floats
 from mdsvqa.selection.audit import AUDIT
-from mdsvqa.selection.base import Floats, Limits, Pool
+from mdsvqa.selection.base import Limits, Pool
 from mdsvqa.selection.distances.chamfer import Content
 from mdsvqa.selection.rules.mds import evenly, scaled
 from mdsvqa.selection.settings import SelectionSettings

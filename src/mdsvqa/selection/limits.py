@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from mdsvqa.runtime.arrays import Floats, Ints
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.user_tables import MISSING, Columns, read_columns
-from mdsvqa.selection.base import Floats, Indices, Limits
+from mdsvqa.selection.base import Limits
 from mdsvqa.selection.settings import SelectionSettings, budget_seconds
 from mdsvqa.videos.probing import DECODING_ERRORS, Undecodable, probe
 
@@ -43,7 +44,7 @@ def read_limits(
     return Limits(group, settings.most_per_group, settings.least_per_group, settings.apart, seconds, total)
 
 
-def _groups(table: Columns, column: str, ids: Sequence[str]) -> Indices:
+def _groups(table: Columns, column: str, ids: Sequence[str]) -> Ints:
     codes = {name: code for code, name in enumerate(sorted({str(n) for n in table.column(column) if n not in MISSING}))}
     return np.array([-1 if name is None else codes[name] for name in table.said_of(ids, column)], np.int64)
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.selection.audit import audit_sample
-from mdsvqa.selection.base import Floats, Limits, Pick, Pool
+from mdsvqa.selection.base import Limits, Pick, Pool
 from mdsvqa.selection.catalogue import RULES, rule_named
 from mdsvqa.selection.distances.chamfer import Content
 from mdsvqa.selection.settings import SelectionSettings

@@ -1,7 +1,7 @@
 """What a study works on: its videos with their features, as arrays, each video in its role."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -12,27 +12,53 @@ from mdsvqa.models.predictions import read_features
 from mdsvqa.models.statistical.extraction import extract_features
 from mdsvqa.models.statistical.kernel_model import LabeledFeatures
 from mdsvqa.models.statistical.standardise import Standardiser
-from mdsvqa.runtime.progress import Show
+from mdsvqa.runtime.arrays import Flags, Floats, Ints
 from mdsvqa.runtime.results import fingerprint, frame_matrices, read_meta
+from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.settings import ConfigError
 from mdsvqa.runtime.user_tables import read_columns
-from mdsvqa.runtime.workers import cores
+from mdsvqa.selection.base import Limits
 from mdsvqa.selection.distances.chamfer import Content
 from mdsvqa.selection.limits import read_limits
 from mdsvqa.selection.settings import Space
 from mdsvqa.study.config import StudyConfig
-from mdsvqa.study.loop import Pool
 from mdsvqa.videos.labels import Labels, known_labels, read_labels
 from mdsvqa.videos.manifest import parse_scale, read_videos
 from mdsvqa.videos.roles import Role, roles_of, with_split
 from mdsvqa.videos.video import Video
 
-Floats = NDArray[np.float64]
-Indices = NDArray[np.int64]
+
+@dataclass(frozen=True)
+class PoolArrays:
+    """The unlabeled videos of a study that a choice is made from, k of them.
+
+    Attributes:
+        ids: unique.
+        index: of each among the study's videos, shape (k,).
+        content: frame features of each, in the space in which videos are compared.
+        limits: that the choice of each round must keep to.
+    """
+
+    ids: Sequence[str]
+    index: Ints
+    content: Content
+    limits: Limits = field(default_factory=Limits)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, chosen: Ints) -> "PoolArrays":
+        """Some of them, by their places here."""
+        ids = [self.ids[int(place)] for place in chosen]
+        return PoolArrays(ids, self.index[chosen], self.content.take(chosen), self.limits.take(chosen))
+
+    def within(self, limits: Limits) -> "PoolArrays":
+        """The same under other limits."""
+        return replace(self, limits=limits)
 
 
 @dataclass(frozen=True)
-class Material:
+class StudyData:
     """The usable videos of a study, as arrays of one length n.
 
     Attributes:
@@ -50,43 +76,79 @@ class Material:
     videos: Sequence[Video]
     features: Floats
     content: Content
-    dataset: Indices
-    source: Indices
-    pool: Indices
-    target_test: Indices
-    source_test: Indices
+    dataset: Ints
+    source: Ints
+    pool: Ints
+    target_test: Ints
+    source_test: Ints
     failures: Mapping[str, str]
     maker: Mapping[str, str]
     content_is_features: bool = False
 
-    def ids(self, role: Indices) -> list[str]:
+    @classmethod
+    def of_videos(
+        cls,
+        videos: Sequence[Video],
+        features: Floats,
+        content: Content,
+        failures: Mapping[str, str] | None = None,
+        maker: Mapping[str, str] | None = None,
+    ) -> "StudyData":
+        """Each video in the role that its split and its label give it."""
+        roles = roles_of(videos)
+
+        def role(wanted: Role) -> Ints:
+            return np.array([index for index, found in enumerate(roles) if found == wanted], np.int64)
+
+        targets = list(dict.fromkeys(video.dataset for video in videos if video.split == "pool"))
+        sources = list(dict.fromkeys(video.dataset for video in videos if video.split == "train"))
+        # A pool is rated in a study of its own even where its videos belong to the source's data set.
+        new, old = {name: 1 + i for i, name in enumerate(targets)}, {name: -i for i, name in enumerate(sources)}
+        dataset = [
+            old.get(video.dataset, -len(sources)) if video.split == "train" else new.get(video.dataset, -len(sources))
+            for video in videos
+        ]
+        return cls(
+            videos,
+            features,
+            content,
+            np.array(dataset, np.int64),
+            source=role("source"),
+            pool=role("pool"),
+            target_test=role("target test"),
+            source_test=role("source test"),
+            failures=failures or {},
+            maker=maker or {},
+        )
+
+    def ids(self, role: Ints) -> list[str]:
         """The ids of the videos in a role."""
         return [self.videos[int(index)].id for index in role]
 
-    def mos(self, role: Indices) -> Floats:
+    def mos(self, role: Ints) -> Floats:
         """Their MOS, NaN where there is none."""
         values = [self.videos[int(index)].mos for index in role]
         return np.array([np.nan if mos is None else mos for mos in values], np.float64)
 
     def labeled_source(self) -> LabeledFeatures:
         """The source with its labels."""
-        return LabeledFeatures(self.features[self.source], self.mos(self.source), self.dataset[self.source])
+        index = self.source
+        new = np.zeros(len(index), bool)
+        return LabeledFeatures(self.features[index], self.mos(index), self.dataset[index], new)
 
-    def pool_arrays(self, config: StudyConfig) -> Pool:
+    def labeled(self, index: Ints, mos: Floats) -> LabeledFeatures:
+        """Some videos with the MOS that they were newly given."""
+        new = np.ones(len(index), bool)
+        return LabeledFeatures(self.features[index], mos, self.dataset[index], new)
+
+    def pool_arrays(self, config: StudyConfig) -> PoolArrays:
         """The pool, with what the choice must keep to."""
         ids = self.ids(self.pool)
         paths = {self.videos[int(index)].id: self.videos[int(index)].path for index in self.pool}
         limits = read_limits(config.selection, ids, paths, config.videos)
-        return Pool(
-            ids,
-            self.features[self.pool],
-            self.space(config.selection.features, self.pool),
-            self.mos(self.pool),
-            self.dataset[self.pool],
-            limits,
-        )
+        return PoolArrays(ids, self.pool, self.space(config.selection.features, self.pool), limits)
 
-    def space(self, name: Space, role: Indices) -> Content:
+    def space(self, name: Space, role: Ints) -> Content:
         """The features in which the videos of a role are compared: those that show content, or those that f reads.
 
         The latter in units of these videos: in those of others a few features may outweigh all else.
@@ -96,13 +158,28 @@ class Material:
         features = self.features[role]
         return Content.stack(list(Standardiser.fit(features)(features)[:, None, :]))
 
-    def only(self, kept: NDArray[np.bool_], reason: str) -> "Material":
+    def of(self, index: Ints) -> "StudyData":
+        """Some of the videos, in this order and in no role."""
+        none = np.empty(0, np.int64)
+        return replace(
+            self,
+            videos=[self.videos[int(place)] for place in index],
+            features=self.features[index],
+            content=self.content.take(index),
+            dataset=self.dataset[index],
+            source=none,
+            pool=none,
+            target_test=none,
+            source_test=none,
+        )
+
+    def only(self, kept: Flags, reason: str) -> "StudyData":
         """Without some of the videos, which become failures for the stated reason."""
         if kept.all():
             return self
         place = np.cumsum(kept) - 1
 
-        def moved(role: Indices) -> Indices:
+        def moved(role: Ints) -> Ints:
             return place[role[kept[role]]]
 
         lost = {video.id: reason for video, keep in zip(self.videos, kept, strict=True) if not keep}
@@ -127,7 +204,7 @@ class Material:
         return fingerprint([list(row) for row in rows])
 
 
-def pool_labels(config: StudyConfig, material: Material) -> Labels:
+def pool_labels(config: StudyConfig, material: StudyData) -> Labels:
     """All MOS of pool videos that anyone knows: the manifest's, and the file of labels where there is one.
 
     Raises:
@@ -138,11 +215,12 @@ def pool_labels(config: StudyConfig, material: Material) -> Labels:
     return known_labels([material.videos[int(index)] for index in material.pool], found)
 
 
-def gather(config: StudyConfig, show: Show, *, overwrite: bool = False) -> Material:
+def gather(config: StudyConfig, run: Run) -> StudyData:
     """Reads the videos of a study and computes what is missing of their features and content.
 
     Args:
-        config: names the manifest; results go to the folders `features` and `content` of its `out`.
+        config: names the manifest.
+        run: results go to the folders `features` and `content` in it.
 
     Raises:
         ConfigError, ManifestError, ColumnError, TableError: something handed in cannot be used.
@@ -151,7 +229,6 @@ def gather(config: StudyConfig, show: Show, *, overwrite: bool = False) -> Mater
     excluded = set() if config.selection.exclude is None else set(read_columns(config.selection.exclude).ids())
     videos = [video for video in videos if video.split != "pool" or video.id not in excluded]
     failures: dict[str, str] = {}
-    workers = cores(config.workers)
     if config.quality.features is not None:
         values = read_features(config.quality.features, [video.id for video in videos])
         rows = dict(zip([video.id for video in videos], values, strict=True))
@@ -160,9 +237,7 @@ def gather(config: StudyConfig, show: Show, *, overwrite: bool = False) -> Mater
                 failures[video] = f"not in {config.quality.features.name}"
         made_features = fingerprint([config.quality.features.name, values.tobytes().hex()])
     else:
-        table = extract_features(
-            videos, config.out / "features", config.quality.frames, workers, show, overwrite=overwrite
-        )
+        table = extract_features(videos, config.quality.frames, run.within("features"))
         rows = _rows(table, videos, failures)
         made_features = fingerprint(read_meta(config.out / "features"))
     content_is_features = config.quality.features is not None and not any(video.path for video in videos)
@@ -172,21 +247,24 @@ def gather(config: StudyConfig, show: Show, *, overwrite: bool = False) -> Mater
         frames = dict(zip(rows, Standardiser.fit(known)(known)[:, None, :], strict=True))
         made_content = made_features
     else:
-        table = encode_content(videos, config.out / "content", config.content, workers, show, overwrite=overwrite)
+        table = encode_content(videos, config.content, run.within("content"))
         frames = _frames(table, videos, failures)
         made_content = fingerprint(read_meta(config.out / "content"))
     usable = [video for video in videos if video.id not in failures]
     if not usable:
         raise ConfigError(f"{config.videos}: not one of its {len(videos)} videos can be used: {_first(failures)}")
-    found = _in_roles(
+    data = StudyData.of_videos(
         usable,
         np.stack([rows[video.id] for video in usable]).astype(np.float64),
         Content.stack([frames[video.id] for video in usable]),
         failures,
         {"features": made_features, "content": made_content},
-        config,
     )
-    return replace(found, content_is_features=content_is_features)
+    for name, found in (("pool", data.pool), ("train", data.source)):
+        if len(found) == 0:
+            meaning = "videos to choose from" if name == "pool" else "labeled videos that f learns from"
+            raise ConfigError(f"{config.videos}: has no usable video of split {name!r} ({meaning}).")
+    return replace(data, content_is_features=content_is_features)
 
 
 def _rows(table: pa.Table, videos: Sequence[Video], failures: dict[str, str]) -> dict[str, Floats]:
@@ -212,43 +290,3 @@ def _frames(table: pa.Table, videos: Sequence[Video], failures: dict[str, str]) 
 def _first(failures: Mapping[str, str]) -> str:
     video, reason = next(iter(failures.items()))
     return f"{video}: {reason}."
-
-
-def _in_roles(
-    videos: Sequence[Video],
-    features: Floats,
-    content: Content,
-    failures: Mapping[str, str],
-    maker: Mapping[str, str],
-    config: StudyConfig,
-) -> Material:
-    roles = roles_of(videos)
-
-    def role(wanted: Role) -> Indices:
-        return np.array([index for index, found in enumerate(roles) if found == wanted], np.int64)
-
-    targets = list(dict.fromkeys(video.dataset for video in videos if video.split == "pool"))
-    sources = list(dict.fromkeys(video.dataset for video in videos if video.split == "train"))
-    # A pool is rated in a study of its own even where its videos belong to the source's data set.
-    new, old = {name: 1 + i for i, name in enumerate(targets)}, {name: -i for i, name in enumerate(sources)}
-    dataset = [
-        old.get(video.dataset, -len(sources)) if video.split == "train" else new.get(video.dataset, -len(sources))
-        for video in videos
-    ]
-    material = Material(
-        videos,
-        features,
-        content,
-        np.array(dataset, np.int64),
-        source=role("source"),
-        pool=role("pool"),
-        target_test=role("target test"),
-        source_test=role("source test"),
-        failures=failures,
-        maker=maker,
-    )
-    for name, found in (("pool", material.pool), ("train", material.source)):
-        if len(found) == 0:
-            meaning = "videos to choose from" if name == "pool" else "labeled videos that f learns from"
-            raise ConfigError(f"{config.videos}: has no usable video of split {name!r} ({meaning}).")
-    return material

@@ -1,82 +1,82 @@
 """Each step of the loop alone, on the files that the step before it wrote."""
 
-from collections.abc import Sequence
-from functools import partial
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from mdsvqa.difficulty.base import Videos
-from mdsvqa.difficulty.cross_fitting import Predict
-from mdsvqa.difficulty.held_out import Labeled, external_source
-from mdsvqa.difficulty.prediction import (
-    difficulty_rows,
-    predict_difficulty,
-    refitted_source,
-    usual_predictor,
-    write_choice,
-)
+from mdsvqa.difficulty.held_out import where_from
+from mdsvqa.difficulty.prediction import difficulty_rows, predict_difficulty, usual_predictor, write_choice
 from mdsvqa.difficulty.settings import DifficultySettings
+from mdsvqa.models.open import kind_of
 from mdsvqa.models.plugin import load_class, score_videos
-from mdsvqa.models.settings import FinetuningSettings
+from mdsvqa.models.settings import STATISTICAL, FinetuningSettings
 from mdsvqa.models.statistical.extraction import extract_features
-from mdsvqa.models.statistical.finetune import finetune, train
-from mdsvqa.models.statistical.kernel_model import KernelModel, LabeledFeatures, fit_statistical
+from mdsvqa.models.statistical.kernel_model import KernelModel, fit_statistical
+from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Show
-from mdsvqa.runtime.results import (
-    DIFFICULTY,
-    SCORES,
-    ResultTable,
-    computed,
-    fingerprint,
-    read_meta,
-    read_table,
-)
+from mdsvqa.runtime.results import DIFFICULTY, SCORES, SELECTION, Maker, ResultTable, fingerprint, read_meta, read_table
+from mdsvqa.runtime.run import Run
+from mdsvqa.runtime.user_tables import Columns, read_columns
+from mdsvqa.selection.audit import budget_of
+from mdsvqa.selection.base import Limits
+from mdsvqa.selection.catalogue import rule_named
+from mdsvqa.selection.distances.chamfer import Content
+from mdsvqa.selection.distances.stored import open_content
+from mdsvqa.selection.explain import Explanation, explain
+from mdsvqa.selection.limits import read_limits
+from mdsvqa.selection.select import select, selection_rows
+from mdsvqa.selection.settings import SelectionSettings, budget_seconds
+from mdsvqa.study.contracts import Scores
+from mdsvqa.study.data import StudyData
+from mdsvqa.study.participants.statistical import StatisticalModel
+from mdsvqa.study.participants.unrefitted import errors_of
+from mdsvqa.study.rule_comparison import all_known
 from mdsvqa.videos.labels import Labels
-from mdsvqa.videos.manifest import Video
-from mdsvqa.videos.roles import in_role
+from mdsvqa.videos.manifest import load_videos
+from mdsvqa.videos.roles import in_role, with_split
+from mdsvqa.videos.video import Video
 
-Floats = NDArray[np.float64]
 
-
-def score(
-    videos: Sequence[Video], out: Path, model: str, frames: int, workers: int, show: Show, *, seed: int, overwrite: bool
-) -> pa.Table:
+def score(videos: Sequence[Video], model: str, frames: int, run: Run, *, seed: int) -> pa.Table:
     """f: scores videos by the statistical model (trained on those with MOS and split train), a saved one, or a class.
 
     Returns:
-        The scores table, in `out`; the statistical model's features go to `out`/features, the model that was trained
-        to `out`/model.safetensors.
+        The scores table; the statistical model's features go to `features` in its folder, the model that was trained
+        to `model.safetensors` there.
     """
-    if ":" in model:
-        maker = {"step": "scores", "model": model, "frames": frames}
-        return score_videos(videos, out, load_class(model), maker, frames, workers, show, overwrite=overwrite)
-    saved = None if model == "statistical" else KernelModel.load(Path(model))
-    features = extract_features(videos, out / "features", frames, workers, show, overwrite=overwrite)
-    kernel_model = saved or _trained(videos, features, show, seed)
+    if kind_of(model) == "plugin":
+        return score_videos(
+            videos, load_class(model), {"step": "scores", "model": model, "frames": frames}, frames, run
+        )
+    saved = None if model == STATISTICAL else KernelModel.load(Path(model))
+    features = extract_features(videos, frames, run.within("features"))
+    kernel_model = saved or _trained(videos, features, run.show, seed)
     maker = {
         "step": "scores",
         "model": fingerprint({name: np.asarray(value).tolist() for name, value in vars(kernel_model).items()}),
-        "features": fingerprint(read_meta(out / "features")["maker"]),
+        "features": fingerprint(read_meta(run.out / "features")["maker"]),
     }
-    with ResultTable(out, SCORES, maker, overwrite=overwrite) as table:
+    with ResultTable(run.out, SCORES, maker, overwrite=run.overwrite) as table:
         if saved is None:
             # Not before the folder turned out to be this model's: scores of one model beside another would mislead.
-            kernel_model.save(out / "model.safetensors")
+            kernel_model.save(run.out / "model.safetensors")
         wanted = {video.id for video in videos} - table.ids
         failed = table.ids_with("undecodable")
         table.append([_score_row(kernel_model, row) for row in features.to_pylist() if row["id"] in wanted])
         mended = [row for row in features.to_pylist() if row["id"] in failed and row["status"] == "ok"]
         table.replace([_score_row(kernel_model, row) for row in mended])
-    return read_table(out)
+    return read_table(run.out)
 
 
 def _trained(videos: Sequence[Video], features: pa.Table, show: Show, seed: int) -> KernelModel:
-    data = labeled_features(in_role(videos, "source"), features)
+    rows = _by_id(features, "features")
+    data = _arrays([video for video in in_role(videos, "source") if video.id in rows], rows).labeled_source()
     if len(data) == 0:
         raise InputError(
             "the statistical model learns from labeled videos (split train, with MOS), and there are none. Add some, "
@@ -93,19 +93,6 @@ def _score_row(model: KernelModel, row: dict[str, Any]) -> dict[str, Any]:
     return {"id": row["id"], "score": float(np.clip(predicted, 1, 5)), "status": "ok"}
 
 
-def labeled_features(videos: Sequence[Video], features: pa.Table) -> LabeledFeatures:
-    """The videos that have MOS and features; their data sets are sources (codes 0 and below)."""
-    rows = _by_id(features, "features")
-    usable = [video for video in videos if video.mos is not None and video.id in rows]
-    codes = {name: -i for i, name in enumerate(dict.fromkeys(video.dataset for video in usable))}
-    dims = len(next(iter(rows.values()), ()))
-    return LabeledFeatures(
-        np.array([rows[video.id] for video in usable], np.float64).reshape(len(usable), dims),
-        np.array([video.mos for video in usable], np.float64),
-        np.array([codes[video.dataset] for video in usable], np.int64),
-    )
-
-
 def _by_id(table: pa.Table, column: str) -> dict[str, Any]:
     rows = zip(table["id"].to_pylist(), table[column].to_pylist(), table["status"].to_pylist(), strict=True)
     return {video: value for video, value, status in rows if status == "ok"}
@@ -115,14 +102,12 @@ def difficulty(
     videos: Sequence[Video],
     scores: Path,
     features: Path,
-    out: Path,
     settings: DifficultySettings,
     model: KernelModel | None,
-    show: Show,
+    run: Run,
     *,
     rule: str | None = None,
     seed: int,
-    overwrite: bool,
 ) -> pa.Table:
     """g: trained on f's errors on the labeled videos, applied to the others.
 
@@ -132,74 +117,204 @@ def difficulty(
             from.
         scores: table of f's scores of all of them.
         features: table of features of all of them.
-        out: folder for the difficulty table.
         settings: of g.
         model: f where it is a statistical model, so that its errors can be cross-fitted; None for any other f.
-        rule: one of `mdsvqa.difficulty.catalogue.RULES` in place of g.
+        run: folder for the difficulty table.
+        rule: one of `difficulty.catalogue.BASELINES` in place of g.
     """
-    found = read_table(scores)
-    table = read_table(features)
-    ready = _by_id(found, "score").keys() & _by_id(table, "features").keys()
-    source, test, pool = _roles([video for video in videos if video.id in ready], settings)
-    settings = usual_predictor(settings, refitted=model is not None)
-    maker = {"step": "difficulty", "scores": fingerprint(read_meta(scores)["maker"]), "cross_fitted": model is not None}
-    maker |= {
-        "features": fingerprint(read_meta(features)["maker"]),
-        "settings": settings.record(whole=True),
-        "seed": seed,
-    }
-    maker |= {"videos": fingerprint([[(v.id, v.mos) for v in [*source, *test]], [v.id for v in pool]]), "rule": rule}
-
-    def computed_rows() -> list[dict[str, Any]]:
-        labeled, unlabeled = labeled_features(source, table), _seen(pool, found, table)
-        if model is None:
-            train, rest = (
-                Labeled(_seen(some, found, table), data.mos, data.dataset)
-                for some, data in ((source, labeled), (test, labeled_features(test, table)))
-            )
-            learned, sentence, _ = external_source(train, rest, settings, seed)
-            show.note(sentence)
-        else:
-            refit = partial(_refit, model=model, seed=seed)
-            with show.working(f"Measuring the errors of f on {len(labeled)} labeled videos"):
-                learned, unlabeled = refitted_source(
-                    labeled, unlabeled.features, unlabeled.score, refit, settings, seed
-                )
-        with show.working("Training the failure predictor"):
-            prediction = predict_difficulty(learned, unlabeled, settings, seed, rule)
-        show.note(str(prediction))
-        write_choice(out, prediction)
-        return difficulty_rows([video.id for video in pool], prediction)
-
-    return computed(out, DIFFICULTY, maker, computed_rows, overwrite=overwrite)[0]
-
-
-def _roles(
-    known: Sequence[Video], settings: DifficultySettings
-) -> tuple[Sequence[Video], Sequence[Video], Sequence[Video]]:
-    """The source's videos of split train, those of split test, and the pool."""
-    source, test, pool = in_role(known, "source"), in_role(known, "source test"), in_role(known, "pool")
-    if len(source) < 2 * settings.folds or not pool:
+    table, rows = read_table(scores), _by_id(read_table(features), "features")
+    score, spread = _by_id(table, "score"), _by_id(table, "spread")
+    data = _arrays([video for video in videos if video.id in score and video.id in rows], rows)
+    if len(data.source) < 2 * settings.folds or len(data.pool) == 0:
         raise InputError(
             f"the failure predictor needs at least {2 * settings.folds} labeled videos (split train) with scores and "
-            f"features, and a pool; found {len(source)} and {len(pool)}."
+            f"features, and a pool; found {len(data.source)} and {len(data.pool)}."
         )
-    return source, test, pool
+    settings, show = usual_predictor(settings, refitted=model is not None), run.show
+    maker = {"step": "difficulty", "scores": fingerprint(read_meta(scores)["maker"]), "cross_fitted": model is not None}
+    maker |= {"features": fingerprint(read_meta(features)["maker"])}
+    maker |= {"settings": settings.record(whole=True), "seed": seed}
+    labeled = [(data.videos[int(i)].id, data.videos[int(i)].mos) for i in [*data.source, *data.source_test]]
+    maker |= {"videos": fingerprint([labeled, data.ids(data.pool)]), "rule": rule}
+
+    def computed_rows() -> list[dict[str, Any]]:
+        if model is None:
+            show.note(where_from(len(data.source_test), settings))
+            numbers = [np.array([values[v.id] for v in data.videos], np.float64) for values in (score, spread, spread)]
+            known = errors_of(data, Scores(*numbers), data.pool, settings, seed)
+        else:
+            f = StatisticalModel.start(model, data.labeled_source(), FinetuningSettings())
+            with show.working(f"Measuring the errors of f on {len(data.source)} labeled videos"):
+                known = f.errors(data, data.pool, settings, seed)
+        with show.working("Training the failure predictor"):
+            prediction = predict_difficulty(*known, settings, seed, rule)
+        show.note(str(prediction))
+        write_choice(run.out, prediction)
+        return difficulty_rows(data.ids(data.pool), prediction)
+
+    return run.table(DIFFICULTY, maker, computed_rows)
 
 
-def _seen(videos: Sequence[Video], scores: pa.Table, features: pa.Table) -> Videos:
-    """What a failure predictor sees of videos that have scores and features."""
-    score, spread, rows = _by_id(scores, "score"), _by_id(scores, "spread"), _by_id(features, "features")
-    dims = len(next(iter(rows.values())))
-    return Videos.of(
-        np.array([rows[video.id] for video in videos], np.float64).reshape(len(videos), dims),
-        np.array([score[video.id] for video in videos], np.float64),
-        readings=np.array([spread[video.id] for video in videos], np.float64),
+def _arrays(videos: Sequence[Video], features: Mapping[str, Sequence[float]]) -> StudyData:
+    """Videos that have features, as arrays; nothing here looks at content."""
+    dims = len(next(iter(features.values()), ()))
+    rows = np.array([features[video.id] for video in videos], np.float64).reshape(len(videos), dims)
+    return StudyData.of_videos(
+        [with_split(video) for video in videos], rows, Content.stack([np.zeros((1, 1))] * len(videos))
     )
 
 
-def _refit(data: LabeledFeatures, model: KernelModel, seed: int) -> Predict:
-    return train(data, model.cost, model.gamma, FinetuningSettings(), seed).predict
+@dataclass(frozen=True)
+class Candidates:
+    """The videos that a choice is made from.
+
+    Attributes:
+        ids: of n videos, those labeled already among them.
+        difficulty: shape (n,).
+        content: of the same videos, None where the rule needs none.
+        limits: of the choice.
+        labeled: ids among them that are labeled already: not chosen again, and what is chosen differs from them.
+        made_by: what made the content.
+    """
+
+    ids: list[str]
+    difficulty: Floats
+    content: Content | None
+    limits: Limits
+    labeled: Sequence[str]
+    made_by: Any = None
+
+
+def candidates(
+    table: Path,
+    column: str,
+    content: Path | None,
+    settings: SelectionSettings,
+    labeled: Sequence[str] = (),
+    limit: int | None = None,
+) -> Candidates:
+    """Reads what a choice needs.
+
+    Args:
+        table: result folder or any table with ids and a column of difficulties; rows without one are left out.
+        column: of the difficulties.
+        content: result folder of content features, None for rules that need none.
+        settings: of the choice; `exclude` and `about` are read.
+        labeled: ids that are labeled already.
+        limit: of the table's videos only the first so many.
+
+    Raises:
+        InputError: there is no video to choose from, or a table does not go with the others.
+    """
+    found = read_columns(table)
+    _check_committee(table, settings)
+    excluded = set() if settings.exclude is None else set(read_columns(settings.exclude).ids())
+    values = dict(list(zip(found.ids(), found.numbers(column), strict=True))[:limit])
+    ids = [video for video, value in values.items() if np.isfinite(value) and video not in excluded]
+    features = None
+    if content is not None:
+        stored, everything = open_content(content)
+        place = {video: index for index, video in enumerate(stored)}
+        ids = [video for video in ids if video in place]
+        features = everything.take(np.array([place[video] for video in ids], np.int64))
+    if not ids:
+        raise InputError(f"{table}: no video has both a difficulty and, where they are needed, frames.")
+    # Only a budget in time asks how long videos are.
+    paths = {} if budget_seconds(settings.budget) is None else _paths(settings, found)
+    limits = read_limits(settings, ids, paths, None if table.is_dir() else table)
+    here = set(ids)
+    made_by = None if content is None else fingerprint(read_meta(content)["maker"])
+    known = [video for video in labeled if video in here]
+    return Candidates(ids, np.array([values[video] for video in ids]), features, limits, known, made_by)
+
+
+def _check_committee(table: Path, settings: SelectionSettings) -> None:
+    record = table / "predictor.json"
+    if rule_named(settings.rule).difficulty == "committee" and record.is_file():
+        predictor = json.loads(record.read_text())["predictor"]
+        if predictor != settings.rule:
+            raise InputError(
+                f"{table}: holds the difficulties of {predictor!r}; rule committee needs the committee's spread: "
+                "`mdsvqa difficulty ... --rule committee`."
+            )
+
+
+def _paths(settings: SelectionSettings, table: Columns) -> dict[str, Path | None]:
+    """Files of the videos, for how long they are."""
+    if settings.about is not None and "path" in read_columns(settings.about).cells:
+        return {video.id: video.path for video in load_videos(settings.about)}
+    if "path" not in table.cells:
+        return {}
+    folder = table.path.parent
+    paths = zip(table.ids(), table.column("path"), strict=True)
+    return {video: folder / path if path else None for video, path in paths}
+
+
+def choose(given: Candidates, settings: SelectionSettings, run: Run | None, *, seed: int) -> list[dict[str, Any]]:
+    """D: rows of a selection table, best first.
+
+    Args:
+        given: to choose from.
+        settings: rule, budget and the rest.
+        run: folder for the selection table, None to write nothing.
+        seed: of everything random.
+    """
+    budget = budget_of(settings, len(given.ids) - len(given.labeled), given.limits)
+
+    def rows() -> list[dict[str, Any]]:
+        picks = select(
+            given.ids,
+            given.difficulty,
+            given.content,
+            budget.videos,
+            settings,
+            chosen=given.labeled,
+            limits=budget.limits,
+            audit=budget.audit,
+            seed=seed,
+        )
+        if not picks:
+            raise InputError("nothing can be chosen within these limits and this budget.")
+        return selection_rows(given.ids, picks, settings.rule)
+
+    if run is None:
+        return rows()
+    maker: Maker = {
+        "step": "selection",
+        "settings": settings.record(),
+        "seed": seed,
+        "difficulty": fingerprint([given.ids, given.difficulty.tolist()]),
+        "content": given.made_by,
+        "limits": fingerprint(given.limits.record()),
+        "labeled": fingerprint(list(given.labeled)),
+    }
+    found: list[dict[str, Any]] = run.table(SELECTION, maker, rows).to_pylist()
+    return found
+
+
+def explained(
+    given: Candidates, settings: SelectionSettings, rows: Sequence[dict[str, Any]], video: str
+) -> Explanation:
+    """Why a video was chosen or was not; see `selection.explain`.
+
+    Raises:
+        InputError: it was not among the candidates.
+    """
+    if video not in given.ids:
+        raise InputError(
+            f"--explain: {video!r} was not to choose from: it is excluded, or has no difficulty or frames."
+        )
+    place = {name: index for index, name in enumerate(given.ids)}
+    return explain(
+        given.ids,
+        given.difficulty,
+        given.content,
+        settings,
+        replace(given.limits, most_seconds=None),
+        [place[name] for name in given.labeled],
+        [(place[row["id"]], str(row["rule"])) for row in rows],
+        place[video],
+    )
 
 
 def fine_tune(
@@ -223,23 +338,19 @@ def fine_tune(
     Returns:
         How many source videos and how many new ones it learned from.
     """
-    base = KernelModel.load(model)
-    table = read_table(features)
-    source = labeled_features(in_role(videos, "source"), table)
-    rows = _by_id(table, "features")
+    f, rows = KernelModel.load(model), _by_id(read_table(features), "features")
     new = [video for video in videos if video.id in labels.mos and video.id in rows]
     unknown = sorted(labels.mos.keys() - {video.id for video in new})
     if unknown:
         raise InputError(
             f"labels: {unknown[0]!r} and {len(unknown) - 1} more are not in the manifest, or have no features."
         )
-    if not new or len(source) == 0:
+    source = [video for video in in_role(videos, "source") if video.id in rows]
+    if not new or not source:
         raise InputError(f"fine-tuning needs labeled source videos and new labels; found {len(source)} and {len(new)}.")
-    codes = {name: 1 + i for i, name in enumerate(dict.fromkeys(video.dataset for video in new))}
-    added = LabeledFeatures(
-        np.array([rows[video.id] for video in new], np.float64),
-        np.array([labels.mos[video.id] for video in new]),
-        np.array([codes[video.dataset] for video in new], np.int64),
-    )
-    finetune(base, source.join(added), settings, seed).save(out)
-    return len(source), len(new)
+    rated = [replace(video, split="pool", mos=labels.mos[video.id]) for video in new]
+    data = _arrays([*(video for video in source if video.id not in labels.mos), *rated], rows)
+    better = StatisticalModel.start(f, data.labeled_source(), settings)
+    better = better.finetuned(data, all_known(data, data.pool), 1, seed)
+    better.model.save(out)
+    return len(data.source), len(new)

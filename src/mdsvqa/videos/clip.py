@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mdsvqa.runtime.arrays import Floats
+
 
 @dataclass(frozen=True)
 class Clip:
@@ -20,6 +22,6 @@ class Clip:
 
     id: str
     frames: NDArray[np.uint8]
-    timestamps: NDArray[np.float64]
+    timestamps: Floats
     fps: float | None = None
     duration: float | None = None

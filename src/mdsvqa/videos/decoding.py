@@ -24,6 +24,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from mdsvqa.runtime.arrays import Floats, Ints
 from mdsvqa.runtime.workers import map_ahead
 from mdsvqa.videos.clip import Clip
 from mdsvqa.videos.frame_times import Sampling, decode_runs, pick_frames, reduced_size
@@ -186,7 +187,7 @@ def _frames(stream: VideoStream, packets: Iterable["Packet[VideoStream]"], tally
 
 def _decode_runs(
     path: Path,
-    pts: NDArray[np.int64],
+    pts: Ints,
     runs: Sequence[tuple[int, list[int]]],
     sampling: Sampling,
     threads: int,
@@ -228,7 +229,7 @@ def _without_unreferenced(
 
 
 def _packets_from(
-    container: InputContainer, stream: VideoStream, pts: NDArray[np.int64], start: int
+    container: InputContainer, stream: VideoStream, pts: Ints, start: int
 ) -> Iterator["Packet[VideoStream]"]:
     """Packets from a keyframe on, none when seeking lands behind it."""
     passed = {int(time) for time in pts[start + 1 :]}
@@ -278,7 +279,7 @@ def _decode_whole(
     return shown, printer.pictures
 
 
-def _times_shown(shown: Sequence[int | None], packets: Packets) -> tuple[NDArray[np.float64], float]:
+def _times_shown(shown: Sequence[int | None], packets: Packets) -> tuple[Floats, float]:
     """Start of each frame that came out in seconds from the first, and the end of the last."""
     frame = packets.duration / len(packets.times)
     known = np.array([time for time in shown if time is not None], dtype=np.int64)
@@ -289,5 +290,5 @@ def _times_shown(shown: Sequence[int | None], packets: Packets) -> tuple[NDArray
     return times, float(times[-1] + frame)
 
 
-def _clip(id: str, times: NDArray[np.float64], duration: float, picks: NDArray[np.intp], pictures: Pictures) -> Clip:
+def _clip(id: str, times: Floats, duration: float, picks: NDArray[np.intp], pictures: Pictures) -> Clip:
     return Clip(id, pictures, times[picks], fps=len(times) / duration, duration=duration)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mdsvqa.runtime.arrays import Flags, Floats, Ints
+
 # Containers such as WebM and FLV round timestamps to 1 ms: the frame of 66.67 ms says 67.
 _TIMESTAMP_ROUNDING = 1e-3
 # What a seek costs besides the packets it spares, in packets.
@@ -55,9 +57,7 @@ class Sampling:
                 raise ValueError(f"found {name} {value}; expected a number above 0.")
 
 
-def pick_frames(
-    times: NDArray[np.float64], duration: float, sampling: Sampling, mean_rate: float | None = None
-) -> NDArray[np.intp]:
+def pick_frames(times: Floats, duration: float, sampling: Sampling, mean_rate: float | None = None) -> NDArray[np.intp]:
     """Indices of the frames on screen at the wanted times: the last frame that starts at or before each.
 
     A frame that starts up to 1 ms late counts as on time. A frame on screen at several wanted times is taken once,
@@ -121,7 +121,7 @@ def spread_frames(count: int, mean_rate: float, sampling: Sampling) -> NDArray[n
     return np.linspace(0, count - 1, max(even, min(count, 2))).round().astype(np.intp)
 
 
-def _at_centres(times: NDArray[np.float64], duration: float, parts: int) -> NDArray[np.intp]:
+def _at_centres(times: Floats, duration: float, parts: int) -> NDArray[np.intp]:
     """Indices of the frames on screen at the centres of equal parts of the duration, each once."""
     wanted = (np.arange(parts) + 0.5) * (duration / parts)
     on_screen = np.searchsorted(times, wanted + _TIMESTAMP_ROUNDING, side="right") - 1
@@ -153,9 +153,7 @@ def reduced_size(width: int, height: int, sampling: Sampling) -> tuple[int, int]
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def decode_runs(
-    pts: NDArray[np.int64], keyframe: NDArray[np.bool_], wanted: Sequence[int]
-) -> list[tuple[int, list[int]]]:
+def decode_runs(pts: Ints, keyframe: Flags, wanted: Sequence[int]) -> list[tuple[int, list[int]]]:
     """Cuts the packets of a video into the runs that must be decoded, where seeking in between spares packets.
 
     Args:

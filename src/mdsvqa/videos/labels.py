@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,18 +41,28 @@ def write_label_request(path: Path, videos: Sequence[Video]) -> None:
     write_atomically(path, text.getvalue().encode())
 
 
-def write_training_set(path: Path, source: Sequence[Video], new: Sequence[Video], labels: Labels) -> None:
-    """Writes source and newly labeled videos as a manifest: id, path, dataset, mos on the 1-5 scale.
+def newly_labeled(videos: Sequence[Video]) -> list[Video]:
+    """Videos whose labels come from another study than any that the manifest holds: their data set says so."""
+    return [replace(video, dataset=f"{video.dataset} (new labels)") for video in videos]
 
-    The new labels' dataset is marked as new: they come from another study than any that the manifest holds.
+
+def write_training_set(
+    path: Path, videos: Sequence[Video], new: Collection[str], held_out: Collection[str] = ()
+) -> None:
+    """Writes labeled videos as a manifest: id, path, dataset, mos on the 1-5 scale, new, held_out (1 or 0).
+
+    Args:
+        path: of the file.
+        videos: in the order of the rows.
+        new: ids of those that were labeled for this training.
+        held_out: ids of those that only say when to stop.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["id", "path", "dataset", "mos"])
-    writer.writerows([video.id, video.path or "", video.dataset, video.mos] for video in source)
-    writer.writerows(
-        [video.id, video.path or "", f"{video.dataset} (new labels)", labels.mos[video.id]] for video in new
-    )
+    writer.writerow(["id", "path", "dataset", "mos", "new", "held_out"])
+    for video in videos:
+        flags = [int(video.id in new), int(video.id in held_out)]
+        writer.writerow([video.id, video.path or "", video.dataset, video.mos, *flags])
     write_atomically(path, text.getvalue().encode())
 
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
-from numpy.typing import NDArray
 
+from mdsvqa.runtime.arrays import Flags, Floats, Ints
 from mdsvqa.videos.probing import DECODING_ERRORS, Undecodable, stated_duration
 
 # Formats whose header states the duration. Others (transport streams, raw streams) let FFmpeg guess it from the
@@ -35,9 +35,9 @@ class Packets:
         rate: mean frames a second that the header states, in Hz; None where it states none, or nonsense.
     """
 
-    pts: NDArray[np.int64] | None
-    keyframe: NDArray[np.bool_]
-    times: NDArray[np.float64]
+    pts: Ints | None
+    keyframe: Flags
+    times: Floats
     duration: float
     tick: Fraction
     rate: float | None = None
@@ -132,7 +132,7 @@ def _index(stamps: list[_Stamp], tick: Fraction, frame: Fraction, trusted: bool)
     return Packets(None, keyframe, times, _end(times, 0.0, float(frame)), tick)
 
 
-def _end(times: NDArray[np.float64], last: float, frame: float) -> float:
+def _end(times: Floats, last: float, frame: float) -> float:
     """End of the last frame: by its own length, else the mean distance of frames, else the stated rate."""
     if last > 0:
         return float(times[-1] + last)

@@ -27,6 +27,7 @@ from mdsvqa.models.settings import ContentSettings
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Silent
 from mdsvqa.runtime.results import TableError, frame_matrices, read_meta, read_table
+from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.settings import ConfigError
 from mdsvqa.study.config import read_study
 from mdsvqa.study.data import gather
@@ -136,7 +137,7 @@ def plain(kind: str, folder: Path, frames: NDArray[np.uint8]) -> NDArray[np.floa
 
 def encode(videos: Sequence[Video], folder: Path, model: Path | str, workers: int = 0, **settings: Any) -> Any:
     options = ContentSettings(encoder=str(model), **{"frames": FRAMES, "device": "cpu", **settings})
-    return encode_content(videos, folder, options, workers, Silent())
+    return encode_content(videos, options, Run(folder, Silent(), workers))
 
 
 @pytest.mark.parametrize("kind", KINDS)

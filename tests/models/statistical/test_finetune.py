@@ -21,13 +21,13 @@ SETTINGS = FinetuningSettings()
 def source(size: int = 60, seed: int = 0) -> LabeledFeatures:
     """A domain where only the first feature makes quality."""
     features = np.random.default_rng(seed).normal(size=(size, 4))
-    return LabeledFeatures(features, 3 + np.tanh(features[:, 0]), np.zeros(size, np.int64))
+    return LabeledFeatures(features, 3 + np.tanh(features[:, 0]), np.zeros(size, np.int64), np.zeros(size, bool))
 
 
 def target(size: int = 30, seed: int = 1) -> LabeledFeatures:
     """Another domain, elsewhere in the space, where the second feature makes quality."""
     features = np.random.default_rng(seed).normal(size=(size, 4)) + np.array([0, 0, 2.5, 0])
-    return LabeledFeatures(features, 3 + np.tanh(features[:, 1]), np.ones(size, np.int64))
+    return LabeledFeatures(features, 3 + np.tanh(features[:, 1]), np.ones(size, np.int64), np.ones(size, bool))
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ def labeled(size: int = 60, seed: int = 0) -> LabeledFeatures:
     rng = np.random.default_rng(seed)
     features = rng.normal(size=(size, 5)) * [1, 10, 0.1, 1, 1] + [0, 50, 0, 0, 0]
     mos = 3 + np.tanh(features[:, 0]) + 0.3 * np.sin(features[:, 1] / 10) + 0.05 * rng.normal(size=size)
-    return LabeledFeatures(features, mos, np.zeros(size, np.int64))
+    return LabeledFeatures(features, mos, np.zeros(size, np.int64), np.zeros(size, bool))
 
 
 @pytest.fixture(scope="module")

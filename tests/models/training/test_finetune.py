@@ -27,7 +27,7 @@ from mdsvqa.models.training.fidelity_and_text import reply_tokens
 from mdsvqa.models.training.finetune import compare, read_comparison
 from mdsvqa.models.training.loop import Stop
 from mdsvqa.models.training.processes import Crew
-from mdsvqa.models.training.training_set import merge, write_training_set
+from mdsvqa.models.training.training_set import merge
 from mdsvqa.models.training.watch import Watch
 from mdsvqa.models.vlm.families.qwen2_5_vl import Prompt
 from mdsvqa.models.vlm.token_sampling import token_log_probabilities
@@ -54,7 +54,7 @@ def test_new_labels_are_a_data_set_of_their_own_and_the_merge_can_be_read(tmp_pa
     # 39 videos give a fifth away; 11 give none.
     assert found.held_out.sum() == 8
     assert not found.held_out[found.new].any()
-    write_training_set(found, tmp_path / "set.csv")
+    found.write(tmp_path / "set.csv")
     rows = list(csv.DictReader((tmp_path / "set.csv").open()))
     assert [row["id"] for row in rows] == sorted(
         (row["id"] for row in rows), key=lambda i: ([r["dataset"] for r in rows if r["id"] == i], i)

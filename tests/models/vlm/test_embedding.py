@@ -15,6 +15,7 @@ from mdsvqa.models.vlm.embedding import embed_with_vlm
 from mdsvqa.models.vlm.families.qwen2_5_vl import see_video
 from mdsvqa.models.vlm.load import load_vlm
 from mdsvqa.runtime.progress import Silent
+from mdsvqa.runtime.run import Run
 from mdsvqa.videos.manifest import load_videos
 
 SETTINGS = VlmSettings(frames=4, device="cpu")
@@ -24,7 +25,7 @@ def test_embeddings_are_the_last_hidden_state_behind_the_question(
     tiny_vlm: Path, small_corpus: Path, tmp_path: Path
 ) -> None:
     videos = load_videos(small_corpus)[:5]
-    found = embed_with_vlm(videos, tmp_path / "embeddings", str(tiny_vlm), SETTINGS, 0, Silent())
+    found = embed_with_vlm(videos, str(tiny_vlm), SETTINGS, Run(tmp_path / "embeddings", Silent(), 0))
     reader, _ = load_vlm(str(tiny_vlm), SETTINGS.model_copy(update={"reading": "expected"}))
     assert found.shape == (5, reader.model.config.text_config.hidden_size)
     for video, row in zip(videos, found, strict=True):
@@ -42,9 +43,9 @@ def test_a_second_run_reads_and_a_broken_video_has_none(
     broken.write_bytes(b"no video")
     good, bad = load_videos(small_corpus)[:2]
     videos = [good, replace(bad, path=broken)]
-    first = embed_with_vlm(videos, tmp_path / "embeddings", str(tiny_vlm), SETTINGS, 0, Silent())
+    first = embed_with_vlm(videos, str(tiny_vlm), SETTINGS, Run(tmp_path / "embeddings", Silent(), 0))
     assert np.isfinite(first[0]).all()
     assert np.isnan(first[1]).all()
     monkeypatch.setattr("mdsvqa.models.vlm.embedding._embedded", lambda *_: pytest.fail("read again"))
-    again = embed_with_vlm(videos, tmp_path / "embeddings", str(tiny_vlm), SETTINGS, 0, Silent())
+    again = embed_with_vlm(videos, str(tiny_vlm), SETTINGS, Run(tmp_path / "embeddings", Silent(), 0))
     np.testing.assert_array_equal(again, first)

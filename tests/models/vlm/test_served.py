@@ -37,6 +37,7 @@ from mdsvqa.models.vlm.served import ServedModel, score_served
 from mdsvqa.models.vlm.served_messages import digit_probabilities, frame_parts, request_fields, score_of_probabilities
 from mdsvqa.runtime.progress import Silent
 from mdsvqa.runtime.results import read_table
+from mdsvqa.runtime.run import Run
 from mdsvqa.videos.manifest import load_videos
 
 PIXELS = 8 * 28 * 28
@@ -115,7 +116,7 @@ def test_a_table_through_the_server_is_that_of_the_model_itself_and_a_rerun_asks
     server, served_vlm, local, small_corpus, tmp_path
 ) -> None:
     videos = load_videos(small_corpus)[:6]
-    table = score_served(videos, tmp_path / "scores", served(server, served_vlm), SETTINGS, 0, Silent())
+    table = score_served(videos, served(server, served_vlm), SETTINGS, Run(tmp_path / "scores", Silent(), 0))
     rows = table.to_pylist()
     # A single frame is to the model the same as a picture and as a video, which repeats it.
     own = local.read([see_video(video, local.sight) for video in videos])
@@ -127,7 +128,7 @@ def test_a_table_through_the_server_is_that_of_the_model_itself_and_a_rerun_asks
         for texts in ([row["text"] for row in rows], [str(score.text) for score in own])
     ]
     assert written[0] == written[1]
-    again = score_served(videos, tmp_path / "scores", served(server, served_vlm), SETTINGS, 0, Silent())
+    again = score_served(videos, served(server, served_vlm), SETTINGS, Run(tmp_path / "scores", Silent(), 0))
     assert again.to_pylist() == rows
 
 
@@ -200,10 +201,10 @@ def test_a_server_that_dies_on_the_way_leaves_what_was_scored_and_a_rerun_comple
     process = start(served_vlm, port, tmp_path)
     # The first window is four videos; the server is gone in the middle of the second.
     with pytest.raises(ModelError, match="cannot be reached"):
-        score_served(videos, out, settings, SETTINGS, 0, KillAfter(process, 6))
+        score_served(videos, settings, SETTINGS, Run(out, KillAfter(process, 6), 0))
     assert read_table(out)["id"].to_pylist() == [video.id for video in videos[:4]]
     process = start(served_vlm, port, tmp_path)
-    rows = score_served(videos, out, settings, SETTINGS, 0, Silent()).to_pylist()
+    rows = score_served(videos, settings, SETTINGS, Run(out, Silent(), 0)).to_pylist()
     process.kill()
     process.wait(30)
     own = local.read([see_video(video, local.sight) for video in videos])

@@ -18,6 +18,7 @@ from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip
 from mdsvqa.models.vlm.served import ServedModel, score_served
 from mdsvqa.runtime.progress import Silent
 from mdsvqa.runtime.results import read_meta
+from mdsvqa.runtime.run import Run
 from mdsvqa.videos.manifest import load_videos
 
 from .fake_vllm import FakeVllm, running
@@ -115,7 +116,7 @@ def test_a_server_that_ignores_times_is_found_out_before_the_first_video(rate: f
     settings = VlmSettings(fps=rate, **SMALL)
     videos = load_videos(small_corpus)[:3]
     with running(fake) as url, pytest.raises(ModelError, match=r"ignores the times .* 0\.19 on .*0\.18\.1"):
-        score_served(videos, tmp_path / "out", ServedSettings(url=url, model="m"), settings, 0, Silent())
+        score_served(videos, ServedSettings(url=url, model="m"), settings, Run(tmp_path / "out", Silent(), 0))
     assert not (tmp_path / "out").exists()
 
 
@@ -180,7 +181,7 @@ def test_the_record_names_the_server_and_what_the_score_was_read_from(small_corp
     fake, settings = FakeVllm(), VlmSettings(reading="expected", **SMALL)
     with running(fake) as url:
         served = ServedSettings(url=url, model="m")
-        score_served(load_videos(small_corpus)[:3], tmp_path / "out", served, settings, 0, Silent())
+        score_served(load_videos(small_corpus)[:3], served, settings, Run(tmp_path / "out", Silent(), 0))
     maker = read_meta(tmp_path / "out")["maker"]
     assert (maker["server"], maker["probabilities"]) == ("vllm 0.32.0", "of all answers")
 

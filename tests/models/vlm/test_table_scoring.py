@@ -6,6 +6,7 @@ from mdsvqa.models.base import Score
 from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip, Sight
 from mdsvqa.models.vlm.table_scoring import WINDOW, score_with_reader
 from mdsvqa.runtime.progress import Silent
+from mdsvqa.runtime.run import Run
 from mdsvqa.videos.manifest import load_videos
 
 
@@ -29,15 +30,15 @@ def test_videos_without_a_score_are_tried_again_in_their_places_and_by_windows(
     videos = load_videos(small_corpus)[:40]
     lost = replace(videos[1], path=None)
     first = Reader({video.id for video in videos[2:]})
-    table, clock = score_with_reader([videos[0], lost, *videos[2:]], tmp_path, first, {"step": "s"}, 0, Silent())
+    table, clock = score_with_reader([videos[0], lost, *videos[2:]], first, {"step": "s"}, Run(tmp_path, Silent(), 0))
     assert [row["status"] for row in table.to_pylist()] == ["ok", "undecodable", *["failed"] * 38]
     assert clock.videos == 40
     second = Reader(set())
-    table, _ = score_with_reader(videos, tmp_path, second, {"step": "s"}, 0, Silent())
+    table, _ = score_with_reader(videos, second, {"step": "s"}, Run(tmp_path, Silent(), 0))
     rows = table.to_pylist()
     assert [row["id"] for row in rows] == [video.id for video in videos]
     assert {row["status"] for row in rows} == {"ok"}
     assert second.sizes == [WINDOW, 39 - WINDOW]
     third = Reader(set())
-    assert score_with_reader(videos, tmp_path, third, {"step": "s"}, 0, Silent())[0].to_pylist() == rows
+    assert score_with_reader(videos, third, {"step": "s"}, Run(tmp_path, Silent(), 0))[0].to_pylist() == rows
     assert sum(third.sizes) == 0

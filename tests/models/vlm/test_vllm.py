@@ -32,6 +32,7 @@ from mdsvqa.models.vlm.tiny.making import make_tiny_vlm
 from mdsvqa.models.vlm.tiny.training import TinyTraining
 from mdsvqa.runtime.progress import Silent
 from mdsvqa.runtime.results import read_table
+from mdsvqa.runtime.run import Run
 from mdsvqa.videos.manifest import load_videos
 from mdsvqa.videos.simulated.corpus import make_corpus
 from places import VLLM
@@ -82,7 +83,7 @@ def checkpoint(videos, tmp_path_factory: pytest.TempPathFactory) -> Path:
             weight.mul_(0.05)
     adapted.save_pretrained(folder / "adapter")
     settings = VlmSettings(dtype="float32")
-    merged = merge_checkpoint(str(folder / "base"), str(folder / "adapter"), folder / "merged", settings, Silent())
+    merged = merge_checkpoint(str(folder / "base"), str(folder / "adapter"), settings, Run(folder / "merged", Silent()))
     assert merged.difference < 1e-3
     return folder / "merged"
 
@@ -185,7 +186,7 @@ def test_twenty_videos_have_the_scores_of_the_model_itself(
 ) -> None:
     settings = VlmSettings(**{**LIMITS, "reading": reading, "fps": rate, "max_new_tokens": 64})
     served = ServedSettings(url=server, model="tiny", concurrency=8)
-    rows = score_served(videos[:20], tmp_path / "scores", served, settings, 2, Silent()).to_pylist()
+    rows = score_served(videos[:20], served, settings, Run(tmp_path / "scores", Silent(), 2)).to_pylist()
     model = local(checkpoint, reading=reading, fps=rate, max_new_tokens=64)
     own = model.read([see_video(video, model.sight) for video in videos[:20]])
     if reading == "generate":
@@ -206,7 +207,9 @@ def test_a_server_as_it_is_documented_is_right_at_its_rate_and_refuses_others_in
 ) -> None:
     with vllm(checkpoint, tmp_path, DOCUMENTED) as url:
         settings = VlmSettings(**{**LIMITS, "reading": "expected"})
-        rows = score_served(videos[:4], tmp_path / "a", ServedSettings(url=url, model="tiny"), settings, 0, Silent())
+        rows = score_served(
+            videos[:4], ServedSettings(url=url, model="tiny"), settings, Run(tmp_path / "a", Silent(), 0)
+        )
         model = local(checkpoint, reading="expected")
         own = model.read([see_video(video, model.sight) for video in videos[:4]])
         assert rows["score"].to_pylist() == pytest.approx([score.score for score in own], abs=0.005)

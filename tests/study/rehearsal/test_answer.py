@@ -14,7 +14,7 @@ from mdsvqa.study.rehearsal.answer import LEVEL, answer, sign_flips
 from mdsvqa.study.rehearsal.contenders import RANDOM
 from mdsvqa.study.rehearsal.curve import CurvePoint, curve_points
 from mdsvqa.study.rehearsal.pseudo_targets import PseudoTarget
-from mdsvqa.study.rehearsal.repeats import Result
+from mdsvqa.study.rehearsal.repeats import RepeatResult
 
 BUDGET = 10
 
@@ -23,7 +23,7 @@ def targets(count: int) -> list[PseudoTarget]:
     return [PseudoTarget(f"t{i}", np.arange(3), np.arange(3), 1 / count) for i in range(count)]
 
 
-def results(gained: dict[str, list[list[float]]], random: float = 0.5) -> list[Result]:
+def results(gained: dict[str, list[list[float]]], random: float = 0.5) -> list[RepeatResult]:
     """From the gains of each contender, a list of repeats for each pseudo-target."""
     found = []
     count = len(next(iter(gained.values())))
@@ -32,12 +32,14 @@ def results(gained: dict[str, list[list[float]]], random: float = 0.5) -> list[R
         for repeat in range(most):
             # Random selection differs from repeat to repeat; only what is paired with it counts.
             level = random + 0.1 * repeat - 0.05 * target
-            found.append(Result(f"t{target}", repeat, RANDOM, BUDGET, level, 0.7))
-            found.append(Result(f"t{target}", repeat, BASE, 0, level - 0.2, 0.8))
-            found.append(Result(f"t{target}", repeat, EVERYTHING, 99, level + 0.1, 0.6))
+            found.append(RepeatResult(f"t{target}", repeat, RANDOM, BUDGET, level, 0.7))
+            found.append(RepeatResult(f"t{target}", repeat, BASE, 0, level - 0.2, 0.8))
+            found.append(RepeatResult(f"t{target}", repeat, EVERYTHING, 99, level + 0.1, 0.6))
             for name, by_target in gained.items():
                 if repeat < len(by_target[target]):
-                    found.append(Result(f"t{target}", repeat, name, BUDGET, level + by_target[target][repeat], 0.7))
+                    found.append(
+                        RepeatResult(f"t{target}", repeat, name, BUDGET, level + by_target[target][repeat], 0.7)
+                    )
     return found
 
 
@@ -128,11 +130,11 @@ def test_noise_is_called_noise() -> None:
 
 def test_the_curve_takes_repeats_in_which_all_budgets_were_tried() -> None:
     found = [
-        Result("t0", 0, RANDOM, 10, 0.9, 0),
-        Result("t0", 1, RANDOM, 5, 0.4, 0),
-        Result("t0", 1, RANDOM, 10, 0.5, 0),
-        Result("t0", 1, "mds", 5, 0.6, 0),
-        Result("t0", 1, "mds", 10, 0.7, 0),
+        RepeatResult("t0", 0, RANDOM, 10, 0.9, 0),
+        RepeatResult("t0", 1, RANDOM, 5, 0.4, 0),
+        RepeatResult("t0", 1, RANDOM, 10, 0.5, 0),
+        RepeatResult("t0", 1, "mds", 5, 0.6, 0),
+        RepeatResult("t0", 1, "mds", 10, 0.7, 0),
     ]
     assert curve_points(found, [RANDOM, "mds"], [5, 10], {"t0": 1.0}) == [
         CurvePoint(RANDOM, 5, 0.4),

@@ -13,7 +13,7 @@ import pytest
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.study.rehearsal.contenders import contenders
 from mdsvqa.study.rehearsal.engines import engine
-from mdsvqa.study.rehearsal.repeats import Job, Result, Stage, run_repeat
+from mdsvqa.study.rehearsal.repeats import Job, RepeatInputs, RepeatResult, run_repeat
 
 RULES = contenders(["k-means", "mds", "facility-location"], [3.0], ["standard"], ["content"])
 JOBS = [Job("part", np.arange(45), np.arange(45, 90), repeat, RULES, [5]) for repeat in range(6)]
@@ -29,19 +29,19 @@ def cluster() -> Iterator[object]:
     ray.shutdown()
 
 
-def plain(stage: Stage) -> list[list[Result]]:
-    return [run_repeat(stage, job) for job in JOBS]
+def plain(inputs: RepeatInputs) -> list[list[RepeatResult]]:
+    return [run_repeat(inputs, job) for job in JOBS]
 
 
-def test_processes_here_give_what_one_process_gives(stage: Stage) -> None:
-    assert list(engine("local", stage, 2)(JOBS)) == plain(stage)
+def test_processes_here_give_what_one_process_gives(inputs: RepeatInputs) -> None:
+    assert list(engine("local", inputs, 2)(JOBS)) == plain(inputs)
 
 
-def test_a_cluster_gives_the_same(stage: Stage, cluster: object) -> None:
-    assert list(engine("ray", stage, 0)(JOBS)) == plain(stage)
+def test_a_cluster_gives_the_same(inputs: RepeatInputs, cluster: object) -> None:
+    assert list(engine("ray", inputs, 0)(JOBS)) == plain(inputs)
 
 
-def test_jobs_are_read_as_there_is_room(stage: Stage, cluster: object) -> None:
+def test_jobs_are_read_as_there_is_room(inputs: RepeatInputs, cluster: object) -> None:
     read = 0
 
     def jobs() -> Iterator[Job]:
@@ -50,7 +50,7 @@ def test_jobs_are_read_as_there_is_room(stage: Stage, cluster: object) -> None:
             read += 1
             yield job
 
-    results = engine("ray", stage, 0)(jobs())
+    results = engine("ray", inputs, 0)(jobs())
     next(results)
     assert read <= 5
     results.close()  # type: ignore[attr-defined]
@@ -70,7 +70,7 @@ def workers_of(ray) -> list[int]:
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="finds workers by /proc")
-def test_a_worker_killed_in_the_middle_loses_nothing(stage: Stage, cluster: object) -> None:
+def test_a_worker_killed_in_the_middle_loses_nothing(inputs: RepeatInputs, cluster: object) -> None:
     killed = []
 
     def kill_one() -> None:
@@ -83,13 +83,13 @@ def test_a_worker_killed_in_the_middle_loses_nothing(stage: Stage, cluster: obje
 
     killer = Thread(target=kill_one)
     killer.start()
-    found = list(engine("ray", stage, 0)(JOBS))
+    found = list(engine("ray", inputs, 0)(JOBS))
     killer.join()
     assert killed
-    assert found == plain(stage)
+    assert found == plain(inputs)
 
 
-def test_an_address_where_no_cluster_is(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_where_no_cluster_is(inputs: RepeatInputs, monkeypatch: pytest.MonkeyPatch) -> None:
     ray = pytest.importorskip("ray", reason="needs Ray")
 
     def refuse(**_: object) -> None:
@@ -98,10 +98,10 @@ def test_an_address_where_no_cluster_is(stage: Stage, monkeypatch: pytest.Monkey
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", refuse)
     with pytest.raises(InputError, match=r"no cluster at 127.0.0.1:1"):
-        next(engine("ray", stage, 0, "127.0.0.1:1")(JOBS))
+        next(engine("ray", inputs, 0, "127.0.0.1:1")(JOBS))
 
 
-def test_without_ray_it_says_what_to_install(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_ray_it_says_what_to_install(inputs: RepeatInputs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(InputError, match=r"mdsvqa\[ray\]"):
-        next(engine("ray", stage, 0)(JOBS))
+        next(engine("ray", inputs, 0)(JOBS))

@@ -9,7 +9,7 @@ from mdsvqa.runtime.progress import Silent
 from mdsvqa.study.rehearsal.contenders import RANDOM, contenders
 from mdsvqa.study.rehearsal.pseudo_targets import PseudoTarget
 from mdsvqa.study.rehearsal.racing import Race, race, rungs
-from mdsvqa.study.rehearsal.repeats import Job, Result
+from mdsvqa.study.rehearsal.repeats import Job, RepeatResult
 
 RULES = contenders(["mds", "k-means", "core-set", "difficulty", "typiclust"], [3.0], ["standard"], ["content"])
 WORTH = {RANDOM: 0.5, "mds": 0.5, "k-means": 0.6, "core-set": 0.4, "difficulty": 0.45, "typiclust": 0.55}
@@ -18,11 +18,11 @@ TARGETS = [PseudoTarget("a", LOW, HIGH, 0.75), PseudoTarget("b", HIGH, LOW, 0.25
 asked: list[Job] = []
 
 
-def engine(jobs: Iterable[Job]) -> Iterator[list[Result]]:
+def engine(jobs: Iterable[Job]) -> Iterator[list[RepeatResult]]:
     for job in jobs:
         asked.append(job)
         yield [
-            Result(job.target, job.repeat, each.name, budget, WORTH[each.rule], 0.7)
+            RepeatResult(job.target, job.repeat, each.name, budget, WORTH[each.rule], 0.7)
             for each in job.contenders
             for budget in job.budgets
         ]
@@ -63,7 +63,7 @@ def test_every_budget_in_the_last_rung_and_the_bounds_in_the_first() -> None:
 
 
 def test_what_is_known_is_not_done_again() -> None:
-    kept: dict[str, list[Result]] = {}
+    kept: dict[str, list[RepeatResult]] = {}
     whole, _ = race(engine, plan(), Silent(), {}, lambda job, found: kept.update({job.id: found}))
     half = dict(list(kept.items())[:3])
     asked.clear()

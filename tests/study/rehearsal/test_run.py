@@ -22,10 +22,9 @@ from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Silent
 from mdsvqa.runtime.results import TableError, read_table
 from mdsvqa.runtime.settings import ConfigError
+from mdsvqa.selection.catalogue import RULES as EVERY_RULE
 from mdsvqa.study.config import read_study
-from mdsvqa.study.external import RULES as EXTERNAL_RULES
-from mdsvqa.study.rehearsal.of_study import rehearse_study
-from mdsvqa.study.rehearsal.run import _fallback, load_rehearsal, recommendation
+from mdsvqa.study.rehearsal.run import _fallback, load_rehearsal, recommendation, rehearse_study
 from mdsvqa.study.run import run_study
 
 RULES = ["mds", "k-means", "facility-location"]
@@ -218,7 +217,7 @@ def test_precomputed_scores_are_rehearsed_by_a_stand_in(study: Path) -> None:
     )
     found = rehearse_study(config, Silent())
     assert "stands in" in found.proxy
-    assert {each.contender for each in found.answer.standings} == {*EXTERNAL_RULES} - {"random"}
+    assert {each.contender for each in found.answer.standings} == {*EVERY_RULE} - {"random", "committee"}
 
 
 def test_rules_that_the_model_does_not_allow(study: Path) -> None:

@@ -21,7 +21,7 @@ from mdsvqa.selection.catalogue import BASE, label_of
 from mdsvqa.selection.explain import Explanation
 from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.rehearsal.run import load_rehearsal
-from mdsvqa.study.run import Outcome
+from mdsvqa.study.result import StudyResult
 
 __all__ = [
     "print_explanation",
@@ -36,14 +36,14 @@ __all__ = [
 MOST_LISTED = 20
 
 
-def print_study(config: StudyConfig, outcome: Outcome, figures: Figures, page: Path) -> None:
+def print_study(config: StudyConfig, result: StudyResult, figures: Figures, page: Path) -> None:
     """The figures of a study, what they mean, and where its page is."""
     console = Console()
-    material = outcome.material
+    data = result.data
     console.print(f"\n[bold]{escape(config.title)}[/bold]", highlight=False)
     console.print(
-        f"{len(material.source)} labeled source videos; a pool of {len(material.pool)}, {len(outcome.selected)} "
-        f"chosen; {len(material.target_test)} target and {len(material.source_test)} source test videos. "
+        f"{len(data.source)} labeled source videos; a pool of {len(data.pool)}, {len(result.selected)} "
+        f"chosen; {len(data.target_test)} target and {len(data.source_test)} source test videos. "
         + ("All videos and ratings are simulated." if config.simulated else ""),
         highlight=False,
     )
@@ -51,13 +51,13 @@ def print_study(config: StudyConfig, outcome: Outcome, figures: Figures, page: P
         console.print(_rules_table(config, figures))
     elif figures.target:
         console.print(_rounds_table(figures))
-    for sentence in findings(config, outcome, figures):
+    for sentence in findings(config, result, figures):
         console.print(f"• {sentence}", highlight=False, markup=False, soft_wrap=True)
     rehearsal = load_rehearsal(config)
     if rehearsal is not None:
         for sentence in rehearsal_sentences(rehearsal, figures.on_target):
             console.print(f"• Rehearsal: {sentence}", highlight=False, markup=False, soft_wrap=True)
-    for note in outcome.notes:
+    for note in result.notes:
         console.print(f"• Note: {note}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"\nReport: {page}", highlight=False, markup=False, soft_wrap=True)
 

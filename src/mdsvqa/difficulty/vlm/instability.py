@@ -7,15 +7,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from mdsvqa.difficulty.mc_dropout import has_dropout, mc_dropout
 from mdsvqa.models.base import Score
 from mdsvqa.models.vlm.expected import inner_model
 from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip
 from mdsvqa.models.vlm.reader import QwenModel
+from mdsvqa.runtime.arrays import Floats
 
-Floats = NDArray[np.float64]
 Disturb = Callable[[QwenModel, Sequence[SeenClip], int, int], Floats]
 # Of attention, where a model has no dropout of its own: that of its adapters' training.
 DROPOUT = 0.05

@@ -1,7 +1,6 @@
 """Difficulty of videos by a vision-language model: by its failure predictor, or by how unstable its score is."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -13,56 +12,35 @@ from mdsvqa.models.vlm import prompts
 from mdsvqa.models.vlm.checkpoint import Checkpoint, load_checkpoint, with_adapter
 from mdsvqa.models.vlm.reader import QwenModel
 from mdsvqa.models.vlm.table_scoring import ClipReader, score_with_reader
-from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import DIFFICULTY, Maker, ResultTable
+from mdsvqa.runtime.run import Run
 from mdsvqa.videos.video import Video
 
 
-def predict_with_vlm(
-    videos: Sequence[Video],
-    out: Path,
-    model: str,
-    adapter: str,
-    settings: VlmSettings,
-    workers: int,
-    show: Show,
-    *,
-    overwrite: bool = False,
-) -> pa.Table:
+def predict_with_vlm(videos: Sequence[Video], model: str, adapter: str, settings: VlmSettings, run: Run) -> pa.Table:
     """Difficulty by a failure predictor: the expected value of its answer, continuous and without ties.
 
     Args:
         videos: with paths.
-        out: folder of the difficulty table; a rerun goes on where an earlier one stopped.
         model: f's checkpoint: a folder or a Hub name.
         adapter: g's, a folder or a Hub name such as hollow404/MDS-VQA-Failure-Predictor.
         settings: what f sees; its own adapter, if it has one, is `base_adapter`, and g's comes on top.
-        workers: processes that decode.
 
     Returns:
         The difficulty table; status as in a scores table.
     """
     frozen = settings.model_copy(update={"merge": True, "reading": "expected", "samples": 1})
-    with show.working(f"Loading {model} and {adapter}"):
+    with run.show.working(f"Loading {model} and {adapter}"):
         checkpoint = load_checkpoint(frozen, model)
         predictor, applied = with_adapter(checkpoint.model, adapter, merge=True)
         reader = QwenModel(Checkpoint(predictor.eval(), checkpoint.processor, {}), frozen, prompts.DIFFICULTY)
     maker = {**checkpoint.maker, "predictor": adapter, **{f"predictor_{key}": found for key, found in applied.items()}}
     maker |= {"prompt": prompts.prompt_fingerprint(prompts.DIFFICULTY)}
-    return _difficulty_table(videos, out, reader, maker, frozen, workers, show, overwrite=overwrite)
+    return _difficulty_table(videos, reader, maker, frozen, run)
 
 
 def instability_of_vlm(
-    rule: str,
-    videos: Sequence[Video],
-    out: Path,
-    model: str,
-    settings: VlmSettings,
-    difficulty: DifficultySettings,
-    workers: int,
-    show: Show,
-    *,
-    overwrite: bool = False,
+    rule: str, videos: Sequence[Video], model: str, settings: VlmSettings, difficulty: DifficultySettings, run: Run
 ) -> pa.Table:
     """Difficulty as the standard deviation of f's expected score over passes that disturb it.
 
@@ -73,24 +51,16 @@ def instability_of_vlm(
         difficulty: says how many passes.
     """
     frozen = settings.model_copy(update={"reading": "expected", "samples": 1})
-    with show.working(f"Loading {model}"):
+    with run.show.working(f"Loading {model}"):
         checkpoint = load_checkpoint(frozen, model, settings.adapter)
         reader = QwenModel(checkpoint, frozen)
     disturbed = Unstable(reader, rule, difficulty.passes, settings.seed)
     maker = {**checkpoint.maker, "rule": rule, "passes": difficulty.passes}
-    return _difficulty_table(videos, out, disturbed, maker, frozen, workers, show, overwrite=overwrite)
+    return _difficulty_table(videos, disturbed, maker, frozen, run)
 
 
 def _difficulty_table(
-    videos: Sequence[Video],
-    out: Path,
-    reader: ClipReader,
-    maker: Mapping[str, Any],
-    settings: VlmSettings,
-    workers: int,
-    show: Show,
-    *,
-    overwrite: bool,
+    videos: Sequence[Video], reader: ClipReader, maker: Mapping[str, Any], settings: VlmSettings, run: Run
 ) -> pa.Table:
     whole: Maker = {
         "step": "difficulty",
@@ -98,11 +68,11 @@ def _difficulty_table(
         "frames": settings.seen(),
     }
     # The readings first, shard by shard: they take hours and survive a kill.
-    found, _ = score_with_reader(videos, out / "readings", reader, whole, workers, show, overwrite=overwrite)
+    found, _ = score_with_reader(videos, reader, whole, run.within("readings"))
     rows = {row["id"]: row for row in found.select(["id", "score", "status"]).to_pylist()}
     table = [{"id": v.id, "difficulty": rows[v.id]["score"], "status": rows[v.id]["status"]} for v in videos]
     # Made anew each time: videos may have been mended since.
-    with ResultTable(out, DIFFICULTY, whole, overwrite=overwrite) as result:
+    with ResultTable(run.out, DIFFICULTY, whole, overwrite=run.overwrite) as result:
         known = [row for row in table if row["id"] in result.ids]
         if known:
             result.replace(known)

@@ -4,9 +4,7 @@ import math
 import re
 from collections.abc import Sequence
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from mdsvqa.evaluation.thurstone import preference, thurstone_probability
@@ -16,9 +14,8 @@ from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip
 from mdsvqa.models.vlm.prompts import ANSWER_OPENING
 from mdsvqa.models.vlm.reader import QwenModel
 from mdsvqa.models.vlm.token_sampling import Drawn, draw_replies, log_probabilities
+from mdsvqa.runtime.arrays import Floats, Ints
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 # The whole reply that the question asks for.
 _FORM = re.compile(r"\s*<answer>.*</answer>\s*", re.DOTALL)
 

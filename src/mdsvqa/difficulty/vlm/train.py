@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mdsvqa.difficulty.cross_fitting import stratified_folds
 from mdsvqa.difficulty.errors import measured_errors
@@ -24,12 +23,13 @@ from mdsvqa.models.training.processes import Crew
 from mdsvqa.models.vlm import prompts
 from mdsvqa.models.vlm.checkpoint import Checkpoint, load_checkpoint
 from mdsvqa.models.vlm.reader import QwenModel
+from mdsvqa.runtime.arrays import Flags, Floats, Ints
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import Maker, claimed, fingerprint
+from mdsvqa.runtime.run import Run
 from mdsvqa.videos.video import Video
 
-Floats = NDArray[np.float64]
 # The card comes last: where it is, all is done.
 FILES = (CHECKPOINT, LOG, "adapter_config.json", "adapter_model.safetensors", CARD)
 # Fewer held-out videos do not say when to stop, fewer others nothing to learn from.
@@ -49,32 +49,26 @@ class FailureSet:
 
     videos: Sequence[Video]
     error: Floats
-    dataset: NDArray[np.int64]
-    held_out: NDArray[np.bool_]
+    dataset: Ints
+    held_out: Flags
 
 
 def train_failure_predictor(
     videos: Sequence[Video],
     scores: Mapping[str, float],
-    out: Path,
     model: str,
     settings: VlmSettings,
     training: FailureTraining,
-    workers: int,
-    show: Show,
-    *,
-    overwrite: bool = False,
+    run: Run,
 ) -> list[Figures]:
     """Trains g and writes it as a PEFT adapter with a card; goes on where an earlier run was killed.
 
     Args:
         videos: labeled, with paths; best ones that f did not learn from.
         scores: f's, of the videos by id; videos without one are left out.
-        out: folder of the adapter, its checkpoint and its log.
         model: f's checkpoint: a folder or a Hub name.
         settings: what f sees; its own adapter, if it has one, is `base_adapter`.
         training: objective, rates, lengths.
-        workers: processes that decode.
 
     Returns:
         How it went: figures of each evaluation, as in its log.
@@ -94,26 +88,26 @@ def train_failure_predictor(
         "training": training.record(),
     }
     crew = Crew()
-    with claimed(out, maker, FILES, overwrite=overwrite, where=crew.rank == 0):
-        if (out / FILES[-1]).is_file():
-            show.note(f"Failure predictor: reused from {out}")
-            return read_course(out).log
+    with claimed(run.out, maker, FILES, overwrite=run.overwrite, where=crew.rank == 0):
+        if (run.out / FILES[-1]).is_file():
+            run.show.note(f"Failure predictor: reused from {run.out}")
+            return read_course(run.out).log
         frozen = settings.model_copy(update={"merge": True, "max_pixels": training.max_pixels})
-        with show.working(f"Loading {model}"):
+        with run.show.working(f"Loading {model}"):
             checkpoint = load_checkpoint(frozen, model)
         adapted = add_lora(checkpoint.model, training.lora, training.seed)
         reading = Readers.of(Checkpoint(adapted, checkpoint.processor, checkpoint.maker), frozen)
-        cache = ClipCache(out / "clips", reading.expected.sight)
-        failed = cache.fill(known, workers, show) if crew.rank == 0 else {}
+        cache = ClipCache(run.out / "clips", reading.expected.sight)
+        failed = cache.fill(known, run.workers, run.show) if crew.rank == 0 else {}
         crew.wait()
         if failed:
-            show.note(f"{len(failed)} videos cannot be decoded and are left out")
+            run.show.note(f"{len(failed)} videos cannot be decoded and are left run.out")
         there = [video for video in known if cache.has(video)]
         failures = failure_set(there, scores, training)
-        course = _train(adapted, reading, failures, cache, training, out, show, crew)
+        course = _train(adapted, reading, failures, cache, training, run.out, run.show, crew)
         if crew.rank == 0:
-            save_adapter(adapted, out, model)
-            _write_card(out, model, settings, training, failures, course)
+            save_adapter(adapted, run.out, model)
+            _write_card(run.out, model, settings, training, failures, course)
         return course.log
 
 
@@ -212,7 +206,7 @@ def _write_card(
     best = next(line for line in course.log if line["step"] == course.best_step)
     start = course.log[0]["srcc"]
     held_out = int(failures.held_out.sum())
-    own = f" --base-adapter {settings.base_adapter}" if settings.base_adapter else ""
+    own = "".join(f" --base-adapter {name}" for name in settings.base_adapters)
     write_card(
         out,
         base=model,
@@ -225,7 +219,11 @@ def _write_card(
         prompt=prompts.DIFFICULTY,
         output="a difficulty from 1 to 5 inside `<answer>` tags; read it as the expected value of the answer",
         details={
-            **({"Adapter of the base model": f"`{settings.base_adapter}`, merged before this one"} if own else {}),
+            **(
+                {"Adapter of the base model": f"`{'`, `'.join(settings.base_adapters)}`, merged before this one"}
+                if own
+                else {}
+            ),
             "Training data": f"{len(failures.videos) - held_out} labeled videos of "
             + ", ".join(sorted({video.dataset for video in failures.videos})),
             "Objective": f"{training.objective}, on errors of kind {training.error}",

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mdsvqa.evaluation.gmad.pairs import Attack, PairToRate, common_scale, find_attacks, mos_preference, pairs_to_rate
 from mdsvqa.evaluation.gmad.ranking import Answers, Competition, Standing
 from mdsvqa.evaluation.paper_tables import csv_text, latex_text
+from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.results import json_text, write_atomically
 from mdsvqa.runtime.user_tables import MISSING, ColumnError, Columns, read_columns
@@ -20,7 +20,6 @@ PAIRS, TO_RATE, MADE_BY = "pairs.csv", "to_rate.csv", "gmad.json"
 SIDES = {"left": 1.0, "equal": 0.5, "right": 0.0}
 # Of the range of the MOS: the standard deviation of single ratings where none is known. 0.8 on a scale of 1 to 5.
 RATING_NOISE = 0.2
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -15,15 +15,13 @@ from dataclasses import dataclass
 from itertools import permutations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtr
 from scipy.stats import rankdata
 
 from mdsvqa.evaluation.logistic import map_to_mos
+from mdsvqa.runtime.arrays import Floats, Ints
 from mdsvqa.runtime.errors import InputError
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 # Of the common scale: what is lost when a float is mapped, compared and mapped back.
 ROUNDING = 1e-9
 
@@ -103,7 +101,7 @@ def common_scale(
     return CommonScale({m: 100 * rank / (len(rank) - 1) for m, rank in ranks.items()}, 100.0, "percentile")
 
 
-def quality_levels(defender: Floats, levels: int) -> Integers:
+def quality_levels(defender: Floats, levels: int) -> Ints:
     """The level of each video, 1 to `levels`: parts of equal width of the defender's range.
 
     So in the paper. On ranks the parts hold equally many videos, except for ties.
@@ -116,7 +114,7 @@ def quality_levels(defender: Floats, levels: int) -> Integers:
 
 
 def most_different_pairs(
-    attacker: Floats, defender: Floats, priority: Integers, tolerance: float, count: int, least: float | None = None
+    attacker: Floats, defender: Floats, priority: Ints, tolerance: float, count: int, least: float | None = None
 ) -> list[tuple[int, int]]:
     """The pairs that the attacker holds to be most different among those that are equal to the defender.
 
@@ -147,7 +145,7 @@ def most_different_pairs(
 
 
 def _most_different(
-    attacker: Floats, defender: Floats, priority: Integers, tolerance: float, least: float
+    attacker: Floats, defender: Floats, priority: Ints, tolerance: float, least: float
 ) -> list[int] | None:
     """Places of the best pair of videos that are sorted by the defender's score."""
     start = np.searchsorted(defender, defender - tolerance, "left")
@@ -163,7 +161,7 @@ def _most_different(
     return [int(first), int(min(partners, key=lambda place: priority[place]))]
 
 
-def _window_maximum(values: Floats, start: Integers, stop: Integers) -> Floats:
+def _window_maximum(values: Floats, start: Ints, stop: Ints) -> Floats:
     """The maximum of values[start[i]:stop[i]] for each i, by a table of maxima over powers of two."""
     table = [values]
     while 2 ** len(table) <= len(values):

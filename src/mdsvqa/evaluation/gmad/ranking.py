@@ -9,14 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import log_ndtr
 
 from mdsvqa.evaluation.gmad.pairs import Attack
 from mdsvqa.evaluation.intervals import Interval, percentile_interval
+from mdsvqa.runtime.arrays import Floats, Ints
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 # The paper's preferences lie between -100 and 100, ours between -1 and 1: with theirs, this is Tsukida and Gupta's
 # maximum a posteriori estimate under a standard normal prior. Without any prior, a model that was never beaten would
 # be infinitely strong.
@@ -37,9 +35,9 @@ class Answers:
         agreement: probability, or vote, for what the attacker says, in [0, 1], shape (n,).
     """
 
-    attack: Integers
-    pair: Integers
-    rater: Integers
+    attack: Ints
+    pair: Ints
+    rater: Ints
     agreement: Floats
 
 
@@ -81,7 +79,7 @@ class Competition:
 
 
 def aggressiveness_and_resistance(
-    agreement: Floats, weight: Floats, attacker: Integers, defender: Integers, models: int
+    agreement: Floats, weight: Floats, attacker: Ints, defender: Ints, models: int
 ) -> tuple[Floats, Floats]:
     """The paper's two matrices.
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -13,8 +12,8 @@ import pyarrow as pa
 from mdsvqa.models.encoders.handcrafted import DIMS, SIDE, encode_frames
 from mdsvqa.models.settings import HANDCRAFTED, ContentSettings
 from mdsvqa.runtime.errors import InputError
-from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import ResultTable, content_schema, read_table
+from mdsvqa.runtime.run import Run
 from mdsvqa.videos.decoding import Sampling, Undecodable, decode_video
 from mdsvqa.videos.manifest import Video
 from mdsvqa.videos.sweep import sweep
@@ -23,22 +22,12 @@ from mdsvqa.videos.sweep import sweep
 VERSION = 3
 
 
-def encode_content(
-    videos: Sequence[Video],
-    folder: Path,
-    settings: ContentSettings,
-    workers: int,
-    show: Show,
-    *,
-    overwrite: bool = False,
-) -> pa.Table:
+def encode_content(videos: Sequence[Video], settings: ContentSettings, run: Run) -> pa.Table:
     """Encodes each video that is not encoded yet; a killed run goes on where it was.
 
     Args:
         videos: with paths.
-        folder: of the content table.
         settings: encoder and frames a video.
-        workers: processes that decode and encode.
 
     Returns:
         The content table; a video that cannot be decoded has no frames, status "undecodable" and the reason, one that
@@ -51,11 +40,11 @@ def encode_content(
         _need_packages(settings.encoder)
         from mdsvqa.models.encoders.vision_encoding import encode_with_checkpoint  # noqa: PLC0415
 
-        return encode_with_checkpoint(videos, folder, settings, workers, show, overwrite=overwrite)
+        return encode_with_checkpoint(videos, settings, run)
     maker = {"step": "content", "version": VERSION, "encoder": settings.encoder, "frames": settings.frames}
-    with ResultTable(folder, content_schema(DIMS), maker, overwrite=overwrite) as table:
-        sweep(table, videos, partial(_row, frames=settings.frames), workers, "Content", show)
-    return read_table(folder)
+    with ResultTable(run.out, content_schema(DIMS), maker, overwrite=run.overwrite) as table:
+        sweep(table, videos, partial(_row, frames=settings.frames), run.workers, "Content", run.show)
+    return read_table(run.out)
 
 
 def _need_packages(encoder: str) -> None:

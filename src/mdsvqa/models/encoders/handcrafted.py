@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.feature import local_binary_pattern
 
+from mdsvqa.runtime.arrays import Floats
+
 SIDE = 64
 COLOR_CELLS = 4
 TEXTURE_CELLS = 2
@@ -37,7 +39,7 @@ def encode_frames(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.stack([_encode(frame) for frame in frames]).astype(np.float32)
 
 
-def _encode(frame: NDArray[np.uint8]) -> NDArray[np.float64]:
+def _encode(frame: NDArray[np.uint8]) -> Floats:
     picture = cv2.resize(frame.transpose(1, 2, 0), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     gray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     colors = _color_layout(picture)
@@ -45,18 +47,18 @@ def _encode(frame: NDArray[np.uint8]) -> NDArray[np.float64]:
     return _unit(np.concatenate([colors, _unit(_gradient_layout(gray)), _unit(_texture_layout(gray))]))
 
 
-def _color_layout(picture: NDArray[np.uint8]) -> NDArray[np.float64]:
+def _color_layout(picture: NDArray[np.uint8]) -> Floats:
     lab = cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     cells = cv2.resize(lab, (COLOR_CELLS, COLOR_CELLS), interpolation=cv2.INTER_AREA)
     # Around mid-grey, so that dark and bright point in opposite directions.
     return np.asarray((cells - np.array([50.0, 0.0, 0.0])) / 50.0, np.float64).ravel()
 
 
-def _gradient_layout(gray: NDArray[np.uint8]) -> NDArray[np.float64]:
+def _gradient_layout(gray: NDArray[np.uint8]) -> Floats:
     return np.asarray(_GRADIENTS.compute(gray), np.float64).ravel()
 
 
-def _texture_layout(gray: NDArray[np.uint8]) -> NDArray[np.float64]:
+def _texture_layout(gray: NDArray[np.uint8]) -> Floats:
     codes = local_binary_pattern(gray, P=8, R=1, method="uniform").astype(int)
     half = SIDE // TEXTURE_CELLS
     histograms = [
@@ -67,6 +69,6 @@ def _texture_layout(gray: NDArray[np.uint8]) -> NDArray[np.float64]:
     return np.sqrt(np.concatenate(histograms).astype(np.float64))
 
 
-def _unit(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _unit(values: Floats) -> Floats:
     norm = np.linalg.norm(values)
     return values / norm if norm > 0 else np.full_like(values, len(values) ** -0.5)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from functools import cache, partial
-from pathlib import Path
 from threading import Thread
 
 import numpy as np
@@ -14,6 +13,7 @@ from mdsvqa.models.encoders.pixels import Pixels, pixel_row
 from mdsvqa.models.settings import ContentSettings
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import ResultTable, content_schema, is_table, read_table
+from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.threads import torch_threads
 from mdsvqa.runtime.workers import warm_up
 from mdsvqa.videos.sweep import SHARD, Row, sweep
@@ -25,33 +25,25 @@ VERSION = 1
 _LARGE = 20_000_000
 
 
-def encode_with_checkpoint(
-    videos: Sequence[Video],
-    folder: Path,
-    settings: ContentSettings,
-    workers: int,
-    show: Show,
-    *,
-    overwrite: bool = False,
-) -> pa.Table:
+def encode_with_checkpoint(videos: Sequence[Video], settings: ContentSettings, run: Run) -> pa.Table:
     """Encodes each video that is not encoded yet by the checkpoint that the settings name; see `encode_content`.
 
     Raises:
         InputError: the checkpoint cannot be found or is none of those that are taken.
     """
     files = find_encoder(settings.encoder)
-    loaded = cache(lambda: _load(files, settings, workers, show))
-    if overwrite or not is_table(folder):
-        # Now, so that a checkpoint that cannot be loaded changes no folder. Else there are rows that it made before.
+    loaded = cache(lambda: _load(files, settings, run.workers, run.show))
+    if run.overwrite or not is_table(run.out):
+        # Now, so that a checkpoint that cannot be loaded changes no run.out. Else there are rows that it made before.
         loaded()
     maker = {"step": "content", "version": VERSION, **files.maker, "dtype": settings.dtype, "frames": settings.frames}
     prepare = partial(pixel_row, frames=settings.frames, preparation=files.preparation)
     # Enough to fill a batch, and cut at the same places on any device.
     shard = max(SHARD, -(-(settings.batch_size or GPU_BATCH) // settings.frames))
-    with ResultTable(folder, content_schema(files.dims), maker, overwrite=overwrite) as table:
-        finish = partial(_rows, loaded=loaded, workers=workers)
-        sweep(table, videos, prepare, workers, "Content", show, finish=finish, shard=shard)
-    return read_table(folder)
+    with ResultTable(run.out, content_schema(files.dims), maker, overwrite=run.overwrite) as table:
+        finish = partial(_rows, loaded=loaded, workers=run.workers)
+        sweep(table, videos, prepare, run.workers, "Content", run.show, finish=finish, shard=shard)
+    return read_table(run.out)
 
 
 def _load(files: EncoderFiles, settings: ContentSettings, workers: int, show: Show) -> VisionEncoder:

@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import cv2
 import pyarrow as pa
 
 from mdsvqa.models.statistical.features import FEATURE_NAMES, clip_features
-from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import FEATURES, ResultTable, fingerprint, read_table
+from mdsvqa.runtime.run import Run
 from mdsvqa.videos.decoding import Sampling, Undecodable, decode_video
 from mdsvqa.videos.manifest import Video
 from mdsvqa.videos.sweep import sweep
@@ -19,16 +18,12 @@ from mdsvqa.videos.sweep import sweep
 VERSION = 1
 
 
-def extract_features(
-    videos: Sequence[Video], folder: Path, frames: int, workers: int, show: Show, *, overwrite: bool = False
-) -> pa.Table:
+def extract_features(videos: Sequence[Video], frames: int, run: Run) -> pa.Table:
     """Computes the features of each video that has none yet.
 
     Args:
         videos: with paths.
-        folder: of the features table.
         frames: sampled from each video.
-        workers: processes that decode and compute.
 
     Returns:
         The features table; a video that cannot be decoded has status "undecodable", and the reason as its text.
@@ -39,9 +34,9 @@ def extract_features(
         "frames": frames,
         "names": fingerprint(FEATURE_NAMES),
     }
-    with ResultTable(folder, FEATURES, maker, overwrite=overwrite) as table:
-        sweep(table, videos, partial(_row, frames=frames), workers, "Features", show)
-    return read_table(folder)
+    with ResultTable(run.out, FEATURES, maker, overwrite=run.overwrite) as table:
+        sweep(table, videos, partial(_row, frames=frames), run.workers, "Features", run.show)
+    return read_table(run.out)
 
 
 def _row(video: Video, frames: int) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from siti_tools.siti import SiTiCalculator
 
+from mdsvqa.runtime.arrays import Floats
 from mdsvqa.videos.clip import Clip
 
 # What to sample for these features: enough frames that a stall of a tenth of the clip repeats at least one.
@@ -68,7 +69,7 @@ def clip_features(clip: Clip) -> NDArray[np.float32]:
     return np.concatenate([*pooled, _motion_features(lumas)]).astype(np.float32)
 
 
-def brisque_features(luma: NDArray[np.uint8]) -> NDArray[np.float64]:
+def brisque_features(luma: NDArray[np.uint8]) -> Floats:
     """Parameters of the distributions of locally normalised luma and of products of neighbours, at two scales.
 
     Args:
@@ -162,7 +163,7 @@ def _spread(count: int, wanted: int) -> list[int]:
     return sorted({round(k) for k in np.linspace(0, count - 1, wanted)})
 
 
-def _picture_features(picture: NDArray[np.uint8], luma: NDArray[np.uint8]) -> NDArray[np.float64]:
+def _picture_features(picture: NDArray[np.uint8], luma: NDArray[np.uint8]) -> Floats:
     """_PICTURE_NAMES of one frame."""
     histogram = cv2.calcHist([luma], [0], None, [256], [0, 256]).ravel() / luma.size
     cumulative = np.cumsum(histogram)
@@ -185,7 +186,7 @@ def _picture_features(picture: NDArray[np.uint8], luma: NDArray[np.uint8]) -> ND
     )
 
 
-def _motion_features(lumas: list[NDArray[np.uint8]]) -> NDArray[np.float64]:
+def _motion_features(lumas: list[NDArray[np.uint8]]) -> Floats:
     """_MOTION_NAMES of a clip, all 0 for a single frame."""
     if len(lumas) < 2:
         return np.zeros(len(_MOTION_NAMES))

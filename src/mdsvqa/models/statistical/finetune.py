@@ -7,13 +7,11 @@ possible (in the norm of its kernel space) so that it ranks the pairs of every d
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mdsvqa.models.ranking_loss import WeighedPairs, fidelity_of, minimise
 from mdsvqa.models.settings import FinetuningSettings
 from mdsvqa.models.statistical.kernel_model import KernelModel, LabeledFeatures, fit_statistical
-
-Floats = NDArray[np.float64]
+from mdsvqa.runtime.arrays import Floats
 
 
 def finetune(base: KernelModel, data: LabeledFeatures, settings: FinetuningSettings, seed: int = 0) -> KernelModel:
@@ -25,7 +23,7 @@ def finetune(base: KernelModel, data: LabeledFeatures, settings: FinetuningSetti
 
     Args:
         base: the model to start from.
-        data: source (dataset 0 and below) and new labels.
+        data: source and new labels.
         settings: of the objective.
         seed: which pairs are used where a data set has more than `settings.most_pairs`.
 
@@ -49,7 +47,7 @@ def finetune(base: KernelModel, data: LabeledFeatures, settings: FinetuningSetti
 
 
 def _on_source_scale(model: KernelModel, data: LabeledFeatures) -> KernelModel:
-    source = data.dataset <= 0
+    source = ~data.new
     slope, offset = np.polyfit(model.predict(data.features[source]), data.mos[source], 1)
     if slope <= 0:
         return model
@@ -60,11 +58,11 @@ def train(data: LabeledFeatures, cost: float, gamma: float, settings: Finetuning
     """The whole training of f with known hyper-parameters: the regression on the source, then the new labels.
 
     Args:
-        data: source (dataset 0 and below) and maybe new labels.
+        data: source and maybe new labels.
         cost, gamma: of the regression.
         settings, seed: of the fine-tuning.
     """
-    base = fit_statistical(data.take(np.flatnonzero(data.dataset <= 0)), cost=cost, gamma=gamma)
-    if (data.dataset <= 0).all():
+    base = fit_statistical(data.take(np.flatnonzero(~data.new)), cost=cost, gamma=gamma)
+    if not data.new.any():
         return base
     return finetune(base, data, settings, seed)

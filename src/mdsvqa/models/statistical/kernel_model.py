@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 from sklearn.model_selection import GridSearchCV, KFold
@@ -19,11 +18,11 @@ from sklearn.svm import SVR
 from mdsvqa.models.base import Score
 from mdsvqa.models.statistical.features import clip_features
 from mdsvqa.models.statistical.standardise import Standardiser
+from mdsvqa.runtime.arrays import Flags, Floats, Ints
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.results import write_atomically
 from mdsvqa.videos.clip import Clip
 
-Floats = NDArray[np.float64]
 COSTS = (1.0, 3.0, 10.0, 30.0, 100.0)
 # Multiples of 1 / number of features.
 WIDTHS = (0.03, 0.1, 0.3, 1.0)
@@ -37,25 +36,27 @@ class LabeledFeatures:
     Attributes:
         features: shape (n, dims); NaN where a feature could not be computed.
         mos: on the 1-5 scale, shape (n,).
-        dataset: integer code of the study that each label comes from, shape (n,): 0 and below for the source's, 1 and
-            above for new ones.
+        dataset: integer code of the study that each label comes from, shape (n,).
+        new: whether it is none of the source's, shape (n,).
     """
 
     features: Floats
     mos: Floats
-    dataset: NDArray[np.int64]
+    dataset: Ints
+    new: Flags
 
     def __len__(self) -> int:
         return len(self.mos)
 
-    def take(self, chosen: NDArray[np.int64]) -> "LabeledFeatures":
-        return LabeledFeatures(self.features[chosen], self.mos[chosen], self.dataset[chosen])
+    def take(self, chosen: Ints) -> "LabeledFeatures":
+        return LabeledFeatures(self.features[chosen], self.mos[chosen], self.dataset[chosen], self.new[chosen])
 
     def join(self, other: "LabeledFeatures") -> "LabeledFeatures":
         return LabeledFeatures(
             np.concatenate([self.features, other.features]),
             np.concatenate([self.mos, other.mos]),
             np.concatenate([self.dataset, other.dataset]),
+            np.concatenate([self.new, other.new]),
         )
 
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from mdsvqa.runtime.arrays import Floats
+
 # Beyond 4 standard deviations a feature of a new domain says nothing but "far away"; without the limit it alone
 # decides.
 LARGEST_Z = 4.0

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mdsvqa.models.settings import VlmFinetuning, VlmSettings
 from mdsvqa.models.training.batches import training_batches
@@ -21,11 +20,11 @@ from mdsvqa.models.training.watch import Watch
 from mdsvqa.models.vlm.checkpoint import Checkpoint, load_checkpoint
 from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip
 from mdsvqa.models.vlm.reader import QwenModel
+from mdsvqa.runtime.arrays import Floats, Ints
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import SCORES, ResultTable, read_table
 from mdsvqa.videos.video import Video
 
-Floats = NDArray[np.float64]
 # Replies that are written, and rows that are kept, at a time.
 WINDOW = 32
 
@@ -96,7 +95,7 @@ class Tuner:
             self.crew,
         )
 
-        def batches() -> Iterator[NDArray[np.int64]]:
+        def batches() -> Iterator[Ints]:
             drawn = training_batches(
                 known.dataset[learned],
                 known.new[learned],
@@ -143,7 +142,7 @@ class Tuner:
             self.crew,
         )
 
-    def _base_replies(self, known: TrainingSet, learned: NDArray[np.int64]) -> dict[int, str]:
+    def _base_replies(self, known: TrainingSet, learned: Ints) -> dict[int, str]:
         """What the base model writes about each video, where it is well-formed."""
         if not self.training.text_weight:
             return {}

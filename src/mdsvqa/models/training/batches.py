@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
+from mdsvqa.runtime.arrays import Flags, Ints
 
 
 def training_batches(
-    dataset: Ints, new: NDArray[np.bool_], batch: int, seed: int, *, new_share: float | None = None, least: int = 4
+    dataset: Ints, new: Flags, batch: int, seed: int, *, new_share: float | None = None, least: int = 4
 ) -> Iterator[Ints]:
     """Batches without end, the same for the same arguments.
 
@@ -53,7 +52,7 @@ def training_batches(
         yield np.array(sorted(drawn, key=lambda i: (dataset[i], i)), np.int64)
 
 
-def quotas(sizes: Ints, new: NDArray[np.bool_], batch: int, new_share: float | None, least: int) -> list[int]:
+def quotas(sizes: Ints, new: Flags, batch: int, new_share: float | None, least: int) -> list[int]:
     """How many videos of each stratum a batch holds.
 
     Args:

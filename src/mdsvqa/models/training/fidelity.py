@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from mdsvqa.evaluation.thurstone import preference, thurstone_probability
@@ -12,9 +11,7 @@ from mdsvqa.models.ranking_loss import fidelity_loss, pairs_within
 from mdsvqa.models.training.loop import Figures, Observed
 from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip
 from mdsvqa.models.vlm.reader import QwenModel
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from mdsvqa.runtime.arrays import Floats, Ints
 
 
 def ranking_loss(values: Tensor, truth: Tensor, dataset: Tensor, weight: Tensor | None = None) -> Tensor:

@@ -2,9 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from mdsvqa.models.training.fidelity import Fidelity
@@ -13,8 +11,7 @@ from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip
 from mdsvqa.models.vlm.reader import QwenModel
 from mdsvqa.models.vlm.replies import DIGITS, answer_place
 from mdsvqa.models.vlm.token_sampling import token_log_probabilities
-
-Ints = NDArray[np.int64]
+from mdsvqa.runtime.arrays import Ints
 
 
 class FidelityAndText:

@@ -10,24 +10,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mdsvqa.evaluation.bootstrap import resample_counts, srcc_draws
 from mdsvqa.evaluation.correlation import srcc
 from mdsvqa.evaluation.intervals import Interval, percentile_interval
 from mdsvqa.models.card import CARD, write_card
+from mdsvqa.models.checkpoints import weights_fingerprint
 from mdsvqa.models.settings import VlmFinetuning, VlmSettings
 from mdsvqa.models.training.adapter_trainer import Tuner
 from mdsvqa.models.training.loop import CHECKPOINT, LOG, Course, read_course
-from mdsvqa.models.training.lora import save_adapter
+from mdsvqa.models.training.lora import read_adapter, save_adapter
 from mdsvqa.models.training.processes import Crew
-from mdsvqa.models.training.training_set import TrainingSet, merge, write_training_set
+from mdsvqa.models.training.training_set import TrainingSet, merge
 from mdsvqa.models.vlm import prompts
-from mdsvqa.runtime.progress import Show
+from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.results import Maker, claimed, fingerprint, json_text, write_atomically
+from mdsvqa.runtime.run import Run
 from mdsvqa.videos.video import Video
 
-Floats = NDArray[np.float64]
 TRAINING_SET, COMPARISON = "training_set.csv", "comparison.json"
 # The card comes last: where it is, all is done.
 FILES = (CHECKPOINT, LOG, TRAINING_SET, COMPARISON, "adapter_config.json", "adapter_model.safetensors", CARD)
@@ -69,14 +69,12 @@ def finetune_vlm(
     source: Sequence[Video],
     new: Sequence[Video],
     audit: Sequence[Video],
-    out: Path,
     model: str,
     settings: VlmSettings,
     training: VlmFinetuning,
-    workers: int,
-    show: Show,
+    run: Run,
     *,
-    overwrite: bool = False,
+    start: str | None = None,
 ) -> tuple[Course, list[Compared]]:
     """f': an adapter that ranks source and newly labeled videos; goes on where an earlier run was killed.
 
@@ -84,11 +82,10 @@ def finetune_vlm(
         source: labeled videos that f learned from.
         new: labeled since, in other studies.
         audit: labeled videos that were drawn uniformly from the pool; never learned from, only compared on.
-        out: folder of the adapter, its card, its log and its checkpoint.
         model: f's checkpoint: a folder or a Hub name.
         settings: what f sees; its own adapter, if it has one, is `base_adapter`.
         training: objective, rates, lengths, limits.
-        workers: processes that decode.
+        start: folder of an adapter of the same shape that training goes on from; by default a fresh one.
 
     Returns:
         How it went, and the comparison on held-out and audit videos.
@@ -105,25 +102,28 @@ def finetune_vlm(
         "frames": settings.seen(),
         "prompt": prompts.prompt_fingerprint(prompts.quality_prompt("generate", settings.prompt)),
         "training": training.record(),
+        **({} if start is None else {"start": weights_fingerprint(Path(start))}),
     }
     crew = Crew()
-    with claimed(out, maker, FILES, overwrite=overwrite, where=crew.rank == 0):
-        if (out / CARD).is_file():
-            show.note(f"Fine-tuning: reused from {out}")
-            return read_course(out), read_comparison(out)
-        tuner = Tuner.load(model, settings, training, out, show, crew)
-        there = tuner.decode([*source, *new, *audit], workers)
+    with claimed(run.out, maker, FILES, overwrite=run.overwrite, where=crew.rank == 0):
+        if (run.out / CARD).is_file():
+            run.show.note(f"Fine-tuning: reused from {run.out}")
+            return read_course(run.out), read_comparison(run.out)
+        tuner = Tuner.load(model, settings, training, run.out, run.show, crew)
+        if start is not None:
+            read_adapter(tuner.model, Path(start))
+        there = tuner.decode([*source, *new, *audit], run.workers)
         old, fresh = ([video for video in part if video.id in there] for part in (source, new))
         known = merge(old, fresh, training.held_out, training.seed)
         if crew.rank == 0:
-            write_training_set(known, out / TRAINING_SET)
+            known.write(run.out / TRAINING_SET)
         course = tuner.train(known)
         compared = _compare(tuner, known, [video for video in audit if video.id in there])
         if crew.rank == 0:
-            save_adapter(tuner.model, out, model)
+            save_adapter(tuner.model, run.out, model)
             record = json_text([asdict(each) for each in compared], indent=2)
-            write_atomically(out / COMPARISON, (record + "\n").encode())
-            _write_card(out, model, settings, training, known, course, compared)
+            write_atomically(run.out / COMPARISON, (record + "\n").encode())
+            _write_card(run.out, model, settings, training, known, course, compared)
         crew.wait()
     return course, compared
 
@@ -181,9 +181,13 @@ def _write_card(
 ) -> None:
     learned = ~known.held_out
     counts = [f"{int((learned & (known.dataset == code)).sum())} of {name}" for code, name in enumerate(known.names)]
-    own = f" --base-adapter {settings.base_adapter}" if settings.base_adapter else ""
+    own = "".join(f" --base-adapter {name}" for name in settings.base_adapters)
     details = {
-        **({"Adapter of the base model": f"`{settings.base_adapter}`, merged before this one"} if own else {}),
+        **(
+            {"Adapter of the base model": f"`{'`, `'.join(settings.base_adapters)}`, merged before this one"}
+            if own
+            else {}
+        ),
         "Training data": f"labeled videos: {', '.join(counts)}; {int((learned & known.new).sum())} of them labeled for "
         "this training",
         "Objective": training.objective,

@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-# First of all: trl imports the classes of transformers that see.
 from mdsvqa.models import transformers_vision  # noqa: F401
+
+# First of all: trl imports the classes of transformers that see.
+from mdsvqa.runtime.arrays import Floats, Ints
 
 # isort: split
 from datasets import Dataset
@@ -44,7 +45,6 @@ from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import write_atomically
 
-Ints = NDArray[np.int64]
 PINNED = "1.16.0"
 # Completions that a device computes the gradients of at a time.
 CPU_SAMPLES, GPU_SAMPLES = 32, 4
@@ -236,7 +236,7 @@ def train_by_grpo(
     model: Any,
     writer: QwenModel,
     load: Callable[[int], SeenClip],
-    mos: NDArray[np.float64],
+    mos: Floats,
     dataset: Ints,
     batches: Iterator[Ints],
     watch: Callable[[], Figures],

@@ -21,7 +21,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -32,11 +31,11 @@ from mdsvqa.models.training.curves import draw_curves
 from mdsvqa.models.training.lora import adapter_weights, set_adapter_weights
 from mdsvqa.models.training.processes import Crew
 from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip
+from mdsvqa.runtime.arrays import Ints
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import write_atomically
 
-Ints = NDArray[np.int64]
 Figures = dict[str, float]
 CHECKPOINT, LOG, CURVES = "checkpoint.safetensors", "log.csv", "tensorboard"
 

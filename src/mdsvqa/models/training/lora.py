@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from mdsvqa.models.base import ModelError
@@ -68,6 +68,22 @@ def save_adapter(model: Any, folder: Path, base: str) -> None:
     config.inference_mode = False
     weights = {name: weight.detach().cpu().contiguous() for name, weight in get_peft_model_state_dict(model).items()}
     write_atomically(folder / "adapter_model.safetensors", save(weights, {"format": "pt"}))
+
+
+def read_adapter(model: Any, folder: Path) -> None:
+    """Puts the weights that `save_adapter` wrote into an adapter of the same shape.
+
+    Raises:
+        ModelError: it has another shape.
+    """
+    from peft import get_peft_model_state_dict, set_peft_model_state_dict  # noqa: PLC0415
+
+    path = folder / "adapter_model.safetensors"
+    there = load_file(path)
+    wanted = {name: weight.shape for name, weight in get_peft_model_state_dict(model).items()}
+    if wanted != {name: weight.shape for name, weight in there.items()}:
+        raise ModelError(f"{path}: is no adapter of the shape that is trained; rank and targets must be the same.")
+    set_peft_model_state_dict(model, there)
 
 
 def push_adapter(folder: Path, repository: str) -> None:

@@ -3,12 +3,10 @@
 import os
 from collections.abc import Sequence
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, distributed
 
-Ints = NDArray[np.int64]
+from mdsvqa.runtime.arrays import Floats, Ints
 
 
 class Crew:
@@ -42,7 +40,7 @@ class Crew:
             merged = torch.where(torch.isnan(merged), found, merged)
         return merged
 
-    def merge_array(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def merge_array(self, values: Floats) -> Floats:
         """`merge` for an array on the CPU."""
         device = "cuda" if torch.cuda.is_available() else "cpu"
         return self.merge(torch.from_numpy(values).to(device)).cpu().numpy()

@@ -1,19 +1,16 @@
 """What a vision-language model is fine-tuned on: any number of data sets, each compared within itself only."""
 
-import csv
-import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mdsvqa.runtime.arrays import Flags, Floats, Ints
 from mdsvqa.runtime.errors import InputError
-from mdsvqa.runtime.results import write_atomically
+from mdsvqa.videos.labels import write_training_set
 from mdsvqa.videos.video import Video
 
-Floats = NDArray[np.float64]
 # A data set of fewer videos gives none away: they are too few to be ranked, and it needs them.
 LEAST_TO_HOLD_OUT = 30
 FEWEST = 6
@@ -32,15 +29,22 @@ class TrainingSet:
     """
 
     videos: Sequence[Video]
-    dataset: NDArray[np.int64]
+    dataset: Ints
     names: Sequence[str]
-    new: NDArray[np.bool_]
-    held_out: NDArray[np.bool_]
+    new: Flags
+    held_out: Flags
 
     @property
     def mos(self) -> Floats:
         """Shape (n,)."""
         return np.array([video.mos for video in self.videos], np.float64)
+
+    def write(self, path: Path) -> None:
+        """Writes it as CSV, sorted by data set and id, so that two of them can be compared line by line."""
+        videos = [replace(v, dataset=self.names[code]) for v, code in zip(self.videos, self.dataset, strict=True)]
+        order = sorted(range(len(videos)), key=lambda place: (self.dataset[place], videos[place].id))
+        new, held_out = ({videos[place].id for place in np.flatnonzero(part)} for part in (self.new, self.held_out))
+        write_training_set(path, [videos[place] for place in order], new, held_out)
 
 
 def merge(source: Sequence[Video], new: Sequence[Video], held_out: float, seed: int) -> TrainingSet:
@@ -75,14 +79,3 @@ def merge(source: Sequence[Video], new: Sequence[Video], held_out: float, seed: 
             f"{FEWEST} of them; found {int(kept.sum())} of {len(videos)} labeled videos."
         )
     return TrainingSet(videos, dataset, names, is_new, kept)
-
-
-def write_training_set(found: TrainingSet, path: Path) -> None:
-    """Writes the merge as CSV, sorted by data set and id, so that two of them can be compared line by line."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["id", "path", "dataset", "mos", "new", "held_out"])
-    rows = zip(found.videos, found.dataset.tolist(), found.new.tolist(), found.held_out.tolist(), strict=True)
-    for video, code, is_new, kept in sorted(rows, key=lambda row: (row[1], row[0].id)):
-        writer.writerow([video.id, video.path, found.names[code], video.mos, int(is_new), int(kept)])
-    write_atomically(path, text.getvalue().encode())

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from mdsvqa.evaluation.correlation import srcc_within
 from mdsvqa.models.settings import VlmFinetuning
@@ -13,8 +12,7 @@ from mdsvqa.models.training.loop import Figures, Stop
 from mdsvqa.models.training.processes import Crew
 from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip
 from mdsvqa.models.vlm.reader import QwenModel
-
-Floats = NDArray[np.float64]
+from mdsvqa.runtime.arrays import Floats, Ints
 
 
 @dataclass
@@ -36,7 +34,7 @@ class Watch:
     writer: QwenModel
     load: Callable[[int], SeenClip]
     mos: Floats
-    dataset: NDArray[np.int64]
+    dataset: Ints
     watched: Sequence[int]
     settings: VlmFinetuning
     crew: Crew

@@ -75,8 +75,11 @@ def load_checkpoint(settings: VlmSettings, model: str, adapter: str | None = Non
     if not settings.load_in_4bit:
         loaded = loaded.to(device)
     maker: dict[str, Any] = {"model": model, "weights": weights_fingerprint(folder)}
-    for name, value, merge in (("base_adapter", settings.base_adapter, True), ("adapter", adapter, settings.merge)):
+    below = settings.base_adapters
+    for place, value in enumerate((*below, adapter)):
         if value is not None:
+            merge = place < len(below) or settings.merge
+            name = "adapter" if place == len(below) else f"base_adapter{f'_{place + 1}' if place else ''}"
             loaded, applied = with_adapter(loaded, value, merge=merge)
             maker |= {name: value, **{f"{name}_{key}": found for key, found in applied.items()}}
     return Checkpoint(loaded.eval(), processor, maker)

@@ -2,12 +2,10 @@
 
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from mdsvqa.models.batching import batches_by_tokens, run_halving
 from mdsvqa.models.settings import VlmSettings
@@ -15,33 +13,21 @@ from mdsvqa.models.vlm.expected import inner_model
 from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip, Sight, see_video
 from mdsvqa.models.vlm.load import load_vlm
 from mdsvqa.models.vlm.reader import NO_MEMORY, QwenModel
-from mdsvqa.runtime.progress import Show
+from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.results import FEATURES, ResultTable, read_table
+from mdsvqa.runtime.run import Run
 from mdsvqa.videos.decoding import Undecodable
 from mdsvqa.videos.sweep import Row, sweep
 from mdsvqa.videos.video import Video
 
-Floats = NDArray[np.float64]
 
-
-def embed_with_vlm(
-    videos: Sequence[Video],
-    folder: Path,
-    model: str,
-    settings: VlmSettings,
-    workers: int,
-    show: Show,
-    *,
-    overwrite: bool = False,
-) -> Floats:
+def embed_with_vlm(videos: Sequence[Video], model: str, settings: VlmSettings, run: Run) -> Floats:
     """The last hidden state behind the question, where the model is about to write its answer.
 
     Args:
         videos: with paths.
-        folder: of the table of embeddings; a second run reads what is there.
         model: a folder or a Hub name.
         settings: adapter, frames and the rest; the question is that of reading "expected".
-        workers: processes that decode.
 
     Returns:
         Shape (n, dims), NaN in the rows of videos that have none.
@@ -50,13 +36,13 @@ def embed_with_vlm(
         ModelError: the checkpoint cannot be loaded.
     """
     asked = settings.model_copy(update={"reading": "expected", "samples": 1})
-    with show.working(f"Loading {model}"):
+    with run.show.working(f"Loading {model}"):
         reader, maker = load_vlm(model, asked)
     maker = {**maker, "step": "embeddings"}
-    with ResultTable(folder, FEATURES, maker, overwrite=overwrite) as table:
+    with ResultTable(run.out, FEATURES, maker, overwrite=run.overwrite) as table:
         prepare = partial(_seen_row, sight=reader.sight)
-        sweep(table, videos, prepare, workers, "Embeddings", show, finish=partial(_rows, reader))
-    rows = {row["id"]: row["features"] for row in read_table(folder).to_pylist() if row["status"] == "ok"}
+        sweep(table, videos, prepare, run.workers, "Embeddings", run.show, finish=partial(_rows, reader))
+    rows = {row["id"]: row["features"] for row in read_table(run.out).to_pylist() if row["status"] == "ok"}
     dims = max((len(values) for values in rows.values()), default=1)
     return np.array([rows.get(video.id, [np.nan] * dims) for video in videos], np.float64)
 

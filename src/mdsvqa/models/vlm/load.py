@@ -12,6 +12,7 @@ from mdsvqa.models.base import ModelError
 from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.vlm.prompts import prompt_fingerprint, quality_prompt
 from mdsvqa.runtime.progress import Show
+from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.workers import warm_up
 from mdsvqa.videos.video import Video
 
@@ -82,38 +83,27 @@ def read_maker(settings: VlmSettings, penalty: float | str) -> dict[str, Any]:
     }
 
 
-def score_with_vlm(
-    videos: Sequence[Video],
-    folder: Path,
-    model: str,
-    settings: VlmSettings,
-    workers: int,
-    show: Show,
-    *,
-    overwrite: bool = False,
-) -> pa.Table:
+def score_with_vlm(videos: Sequence[Video], model: str, settings: VlmSettings, run: Run) -> pa.Table:
     """Scores each video that has no score yet by a vision-language model.
 
     Args:
         videos: with paths.
-        folder: of the scores table.
         model: a folder or a Hub name.
         settings: adapter, reading and the rest.
-        workers: processes that decode.
 
     Returns:
         The scores table.
     """
     need_vlm_packages(f"model {model!r}")
-    warn_of_prompt(settings, show)
+    warn_of_prompt(settings, run.show)
     # Workers take seconds to start, and so does the model.
-    starting = Thread(target=warm_up, args=(workers, "mdsvqa.models.vlm.families.qwen2_5_vl"), daemon=True)
+    starting = Thread(target=warm_up, args=(run.workers, "mdsvqa.models.vlm.families.qwen2_5_vl"), daemon=True)
     starting.start()
     try:
-        with show.working(f"Loading {model}"):
+        with run.show.working(f"Loading {model}"):
             reader, maker = load_vlm(model, settings)
     finally:
         starting.join()
     from mdsvqa.models.vlm.table_scoring import score_with_reader  # noqa: PLC0415
 
-    return score_with_reader(videos, folder, reader, maker, workers, show, overwrite=overwrite)[0]
+    return score_with_reader(videos, reader, maker, run)[0]

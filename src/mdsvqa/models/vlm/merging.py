@@ -28,7 +28,7 @@ from mdsvqa.models.vlm.checkpoint import load_checkpoint
 from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip, see
 from mdsvqa.models.vlm.reader import QwenModel
 from mdsvqa.runtime.errors import InputError
-from mdsvqa.runtime.progress import Show
+from mdsvqa.runtime.run import Run
 from mdsvqa.videos.clip import Clip
 
 # Says that a folder was written here, and of what.
@@ -56,41 +56,38 @@ class Merged:
     spread: float
 
 
-def merge_checkpoint(
-    model: str, adapter: str, out: Path, settings: VlmSettings, show: Show, *, overwrite: bool = False
-) -> Merged:
+def merge_checkpoint(model: str, adapter: str, settings: VlmSettings, run: Run) -> Merged:
     """Writes a whole checkpoint.
 
     Args:
         model, adapter: folders or Hub names.
-        out: folder of the checkpoint; it appears when it is whole.
         settings: `dtype` of the weights ("auto" is bfloat16), `device`, and an adapter that belongs below as
             `base_adapter`.
-        overwrite: replace a folder that was written here.
 
     Raises:
         ModelError: the adapter does not fit whole; see `adapters.apply_adapter`.
         InputError: the folder is in use.
     """
-    if out.exists() and not (overwrite and (out / RECORD).is_file()) and (not out.is_dir() or any(out.iterdir())):
+    out = run.out
+    if out.exists() and not (run.overwrite and (out / RECORD).is_file()) and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: is there already. Name another folder, or --overwrite one that `mdsvqa merge` wrote.")
     dtype = {"float32": torch.float32, "float16": torch.float16}.get(settings.dtype, torch.bfloat16)
     single = settings.model_copy(update={"dtype": "float32", "load_in_4bit": False, "merge": False})
-    with show.working(f"Loading {model} and {adapter}"):
+    with run.show.working(f"Loading {model} and {adapter}"):
         checkpoint = load_checkpoint(single, model, adapter)
     reader = QwenModel(checkpoint, single)
-    with show.working("Reading a made-up clip"):
+    with run.show.working("Reading a made-up clip"):
         wanted = _logits(reader)
     unfinished = out.with_name(out.name + ".tmp")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    with show.working(f"Writing {out}"):
+    with run.show.working(f"Writing {out}"):
         merged = checkpoint.model.merge_and_unload()
         parameters = _write(find_checkpoint(model), merged, unfinished, dtype)
     maker = {**checkpoint.maker, "dtype": str(dtype).removeprefix("torch.")}
     # Two of them do not fit.
     del checkpoint, reader, merged
-    with show.working("Loading what was written"):
+    with run.show.working("Loading what was written"):
         written = load_checkpoint(single.model_copy(update={"base_adapter": None}), str(unfinished))
         found = _logits(QwenModel(written, single))
     result = Merged(out, maker["adapter_tensors"], parameters, float((found - wanted).abs().max()), float(wanted.std()))

@@ -10,7 +10,6 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -38,7 +37,7 @@ from mdsvqa.models.vlm.served_messages import (
 )
 from mdsvqa.models.vlm.served_start import SERVER_TIMES, Abilities, Start
 from mdsvqa.models.vlm.table_scoring import score_with_reader
-from mdsvqa.runtime.progress import Show
+from mdsvqa.runtime.run import Run
 from mdsvqa.videos.video import Video
 
 # Seconds to reach a server that is there.
@@ -365,20 +364,11 @@ def _reply_of(choice: Any) -> Reply:
     return Reply(text, answer, expected, cut=choice.finish_reason == "length" and answer.status == "unparsable")
 
 
-def score_served(
-    videos: Sequence[Video],
-    folder: Path,
-    served: ServedSettings,
-    settings: VlmSettings,
-    workers: int,
-    show: Show,
-    *,
-    overwrite: bool = False,
-) -> pa.Table:
+def score_served(videos: Sequence[Video], served: ServedSettings, settings: VlmSettings, run: Run) -> pa.Table:
     """Scores each video that has no score yet by a model behind a server; as `vlm.score_with_vlm`."""
-    warn_of_prompt(settings, show)
-    with show.working(f"Asking {served.url} for {served.model}"):
-        model = ServedModel(served, settings, show.note)
+    warn_of_prompt(settings, run.show)
+    with run.show.working(f"Asking {served.url} for {served.model}"):
+        model = ServedModel(served, settings, run.show.note)
     maker: dict[str, Any] = {
         "step": "scores",
         "model": served.model,
@@ -389,4 +379,4 @@ def score_served(
     if settings.reading == "expected":
         maker["probabilities"] = "of all answers" if model.abilities.exact else "along the reply"
     maker |= {"served": True, **read_maker(settings, settings.repetition_penalty or "the server's")}
-    return score_with_reader(videos, folder, model, maker, workers, show, overwrite=overwrite)[0]
+    return score_with_reader(videos, model, maker, run)[0]

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Protocol
 
 import pyarrow as pa
@@ -14,6 +13,7 @@ from mdsvqa.models.base import Score
 from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip, Sight, crashed, see_video
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import SCORES, Maker, ResultTable, read_table
+from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.workers import map_ahead
 from mdsvqa.videos.decoding import Undecodable
 from mdsvqa.videos.video import Video
@@ -77,45 +77,34 @@ def windows_of(count: int) -> Iterator[range]:
         start = stop
 
 
-def score_with_reader(
-    videos: Sequence[Video],
-    folder: Path,
-    reader: ClipReader,
-    maker: Maker,
-    workers: int,
-    show: Show,
-    *,
-    overwrite: bool = False,
-) -> tuple[pa.Table, Clock]:
+def score_with_reader(videos: Sequence[Video], reader: ClipReader, maker: Maker, run: Run) -> tuple[pa.Table, Clock]:
     """Scores each video that has no score yet.
 
     Args:
         videos: with paths.
-        folder: of the scores table.
         reader: f.
         maker: what makes these scores.
-        workers: processes that decode.
 
     Returns:
         The scores table, in the order of the videos, and where the time went.
     """
     clock = Clock()
-    with ResultTable(folder, SCORES, maker, overwrite=overwrite) as table:
-        _retry(table, videos, reader, workers, show)
+    with ResultTable(run.out, SCORES, maker, overwrite=run.overwrite) as table:
+        _retry(table, videos, reader, run.workers, run.show)
         cut = ([videos[i] for i in window if videos[i].id not in table.ids] for window in windows_of(len(videos)))
         windows = [window for window in cut if window]
         missing = [video for window in windows for video in window]
         if len(missing) < len(videos):
-            show.note(f"Scores: {len(videos) - len(missing)} of {len(videos)} reused from {folder}")
+            run.show.note(f"Scores: {len(videos) - len(missing)} of {len(videos)} reused from {run.out}")
         see = partial(see_video, sight=reader.sight)
         # A whole window ahead: while the model reads one, the next is decoded.
-        clips = map_ahead(see, missing, workers, crashed=crashed, ahead=WINDOW)
+        clips = map_ahead(see, missing, run.workers, crashed=crashed, ahead=WINDOW)
         read = 0
 
         def progress(more: int) -> None:
             nonlocal read
             read += more
-            show.progress("Scores", read, len(missing))
+            run.show.progress("Scores", read, len(missing))
 
         for window in windows:
             began = time.perf_counter()
@@ -128,10 +117,10 @@ def score_with_reader(
             clock.model += time.perf_counter() - decoded
             clock.videos += len(window)
     if clock.videos:
-        show.note(clock.verdict())
+        run.show.note(clock.verdict())
     if clock.cut:
-        show.note(f"{clock.cut} of {clock.videos} replies were cut before their answer: more tokens give it room")
-    return read_table(folder), clock
+        run.show.note(f"{clock.cut} of {clock.videos} replies were cut before their answer: more tokens give it room")
+    return read_table(run.out), clock
 
 
 def _retry(table: ResultTable, videos: Sequence[Video], reader: ClipReader, workers: int, show: Show) -> None:

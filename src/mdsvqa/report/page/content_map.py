@@ -5,13 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mdsvqa.report.page.charts import RAMP_STEPS, ramp_step
 from mdsvqa.report.page.data import PoolPoint
 from mdsvqa.report.page.wording import number
-
-Floats = NDArray[np.float64]
+from mdsvqa.runtime.arrays import Flags, Floats
 
 DIRECTIONS = 24
 REACHES = (6, 14, 24, 38, 56, 78, 105, 140, 180, 230)
@@ -226,20 +224,20 @@ def _candidates(anchor: Floats, size: Floats) -> tuple[Floats, Floats]:
     return centres - size / 2, reach
 
 
-def _overlaps(rectangles: Floats, taken: Floats, gap: float) -> NDArray[np.bool_]:
+def _overlaps(rectangles: Floats, taken: Floats, gap: float) -> Flags:
     """Which of c rectangles (left, top, right, bottom) come closer than a gap to which of t; shape (c, t)."""
     a, b = rectangles[:, None], taken[None]
     apart = (a[..., :2] >= b[..., 2:] + gap) | (a[..., 2:] <= b[..., :2] - gap)
-    overlapping: NDArray[np.bool_] = np.logical_not(np.any(apart, axis=-1))
+    overlapping: Flags = np.logical_not(np.any(apart, axis=-1))
     return overlapping
 
 
-def _inside(points: Floats, rectangles: Floats, rim: float) -> NDArray[np.bool_]:
+def _inside(points: Floats, rectangles: Floats, rim: float) -> Flags:
     """Which of n points lie within a rim of which of c rectangles; shape (c, n)."""
     x, y = points[None, :, 0], points[None, :, 1]
     left, top, right, bottom = (side[:, None] for side in rectangles.T)
     across, down = (x > left - rim) & (x < right + rim), (y > top - rim) & (y < bottom + rim)
-    within: NDArray[np.bool_] = np.logical_and(across, down)
+    within: Flags = np.logical_and(across, down)
     return within
 
 
@@ -260,10 +258,10 @@ def _conflicts(anchor: Floats, ends: Floats, rectangles: Floats, lines: Floats, 
     return total
 
 
-def _side(start: Floats, stop: Floats, point: Floats) -> NDArray[np.bool_]:
+def _side(start: Floats, stop: Floats, point: Floats) -> Flags:
     """Whether a point lies to the left of the line from start to stop."""
     a, b = stop - start, point - start
-    left: NDArray[np.bool_] = a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0] > 0
+    left: Flags = a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0] > 0
     return left
 
 

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mdsvqa.evaluation.logistic import fit_logistic, logistic, map_to_mos
 from mdsvqa.report.page.charts import Axis, axis_around, rating_axis, ticks_between
 from mdsvqa.report.page.data import BudgetPoint, RoundResult, ScatterPoint
 from mdsvqa.report.page.wording import bounds, counted, number, tick_label
+from mdsvqa.runtime.arrays import Floats
 
-Floats = NDArray[np.float64]
 PANEL = 400
 LEFT, BOTTOM, TOP, RIGHT = 40, 44, 8, 8
 CURVE = (440, 250)

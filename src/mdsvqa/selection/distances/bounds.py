@@ -22,7 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mdsvqa.selection.distances.chamfer import Content, Floats, Indices
+from mdsvqa.runtime.arrays import Floats, Ints
+from mdsvqa.selection.distances.chamfer import Content
 
 # Half a unit in the last place, relative.
 HALF, SINGLE = 2.0**-11, 2.0**-24
@@ -89,7 +90,7 @@ def summarise(content: Content, device: torch.device, memory: int) -> Summaries:
 
 
 def _measured(
-    squares: Floats, mean_squares: Floats, counts: Indices, kind: torch.dtype, dims: int
+    squares: Floats, mean_squares: Floats, counts: Ints, kind: torch.dtype, dims: int
 ) -> tuple[Floats, Floats]:
     """Offsets and variances of `Summaries`.
 
@@ -164,13 +165,13 @@ class SumBounds:
         self._sums[self._length + 1] = self._sums[self._length] + step
         self._length += 1
 
-    def dot(self, videos: Indices) -> Floats:
+    def dot(self, videos: Ints) -> Floats:
         """Products of centers with the sum of the centers of the list, shape (k,)."""
         centers = self._summaries.centers[torch.from_numpy(videos).to(self._center.device)]
         found: Floats = (centers.double() @ self._center).cpu().numpy()
         return found
 
-    def since(self, videos: Indices, known: Indices) -> Floats:
+    def since(self, videos: Ints, known: Ints) -> Floats:
         """Bounds of the sums of distances to the list without its first `known` videos, shape (k,).
 
         Args:

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-Floats = NDArray[np.float64]
+from mdsvqa.runtime.arrays import Floats, Ints
+
 Frames = NDArray[np.floating]
-Indices = NDArray[np.int64]
 
 # Numbers that one block of a row of distances holds at a time: 128 MB in double precision.
 BLOCK = 1 << 24
@@ -45,8 +45,8 @@ class Content:
     """
 
     frames: Frames
-    starts: Indices
-    counts: Indices
+    starts: Ints
+    counts: Ints
 
     @classmethod
     def stack(cls, videos: Sequence[Frames]) -> Self:
@@ -65,11 +65,11 @@ class Content:
         """The frames of one video, shape (T, dims), as they are stored."""
         return self.frames[self.starts[video] : self.starts[video] + self.counts[video]]
 
-    def take(self, chosen: Indices) -> "Content":
+    def take(self, chosen: Ints) -> "Content":
         """Some of the videos, in this order; no frame is copied."""
         return Content(self.frames, self.starts[chosen], self.counts[chosen])
 
-    def gathered(self, videos: Indices) -> Frames:
+    def gathered(self, videos: Ints) -> Frames:
         """The frames of some videos one after the other, shape (sum of T, dims), as they are stored."""
         starts, counts = self.starts[videos], self.counts[videos]
         if len(videos) and (starts[1:] == starts[:-1] + counts[:-1]).all():

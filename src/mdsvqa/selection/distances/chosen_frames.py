@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mdsvqa.runtime.arrays import Floats, Ints
 from mdsvqa.selection.distances.bounds import SINGLE
-from mdsvqa.selection.distances.chamfer import Content, Floats, Frames, Indices
+from mdsvqa.selection.distances.chamfer import Content, Frames
 
 # Half a unit in the last place of double precision, relative.
 DOUBLE_UNIT = 2.0**-53
@@ -80,7 +81,7 @@ class ChosenFrames:
         rows[:, -1] = 1
         return torch.from_numpy(rows).to(self._device)
 
-    def distances(self, videos: Indices, known: int) -> tuple[Floats, Floats]:
+    def distances(self, videos: Ints, known: int) -> tuple[Floats, Floats]:
         """Distances to the list without its first `known` videos.
 
         Args:
@@ -106,7 +107,7 @@ class ChosenFrames:
             return parts[0]
         return np.concatenate([d for d, _ in parts], 1), np.concatenate([e for _, e in parts], 1)
 
-    def _reduced(self, squared: Tensor, counts: Indices, others: Indices) -> tuple[Floats, Floats]:
+    def _reduced(self, squared: Tensor, counts: Ints, others: Ints) -> tuple[Floats, Floats]:
         """Means of the roots of the least squared distances, and what they may be off by.
 
         The root of a + e is off by at most e / max(root of a, root of e).

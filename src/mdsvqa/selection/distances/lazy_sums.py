@@ -16,10 +16,10 @@ it, it is the first. Each of the bounds is proved where it is computed.
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from mdsvqa.runtime.arrays import Flags, Floats, Ints
 from mdsvqa.selection.distances.bounds import SumBounds, summarise
-from mdsvqa.selection.distances.chamfer import Content, Floats, Indices
+from mdsvqa.selection.distances.chamfer import Content
 from mdsvqa.selection.distances.chosen_frames import ChosenFrames
 
 # Utilities that are so near are equal but for rounding.
@@ -65,7 +65,7 @@ class LazySums:
         self._bounds.add(video)
         self._chosen.add(video)
 
-    def best(self, open_: NDArray[np.bool_], weight: float) -> tuple[int, float, float]:
+    def best(self, open_: Flags, weight: float) -> tuple[int, float, float]:
         """The video of the largest utility: its difficulty plus weight times its mean distance to the list.
 
         Args:
@@ -95,12 +95,12 @@ class LazySums:
         left = left[self._bounded(left, share) >= least]
         return self._decided(self._all_summed(left, share), share)
 
-    def _least(self, videos: Indices, share: float) -> float:
+    def _least(self, videos: Ints, share: float) -> float:
         """The largest utility that one of these summed videos has at least."""
         least = self._difficulty[videos] + share * (self._total[videos] - self._error[videos])
         return float(least.max())
 
-    def _bounded(self, videos: Indices, share: float) -> Floats:
+    def _bounded(self, videos: Ints, share: float) -> Floats:
         """Bounds of their utilities, the better ones."""
         stale = videos[self._seen[videos] < len(self._chosen)]
         for start in range(0, len(stale), PART):
@@ -111,7 +111,7 @@ class LazySums:
         bound: Floats = self._difficulty[videos] + share * self._upper[videos]
         return bound
 
-    def _all_summed(self, videos: Indices, share: float) -> Indices:
+    def _all_summed(self, videos: Ints, share: float) -> Ints:
         """Those of the videos whose utility may be the largest, all of them summed."""
         summed = self._known[videos] == len(self._chosen)
         done, left = videos[summed], videos[~summed]
@@ -128,7 +128,7 @@ class LazySums:
         most = self._difficulty[done] + share * (self._total[done] + self._error[done])
         return done[most >= self._least(done, share) - TIE]
 
-    def _sum(self, videos: Indices) -> None:
+    def _sum(self, videos: Ints) -> None:
         """Brings the sums of some videos up to the length of the list."""
         length = len(self._chosen)
         known = self._known[videos]
@@ -142,7 +142,7 @@ class LazySums:
             self._known[part] = self._seen[part] = length
             self._bounds.products[part] = self._bounds.dot(part)
 
-    def _runs(self, videos: Indices) -> list[tuple[Indices, int]]:
+    def _runs(self, videos: Ints) -> list[tuple[Ints, int]]:
         """Splits videos into parts to be summed at once, each with where its sums begin: a few distances too many cost
         less than another product."""
         order = videos[np.argsort(self._known[videos], kind="stable")]
@@ -159,7 +159,7 @@ class LazySums:
             place = end
         return [(order[place:end], int(known[place])) for place, end in runs]
 
-    def _decided(self, videos: Indices, share: float) -> tuple[int, float, float]:
+    def _decided(self, videos: Ints, share: float) -> tuple[int, float, float]:
         """The first of the videos whose utility is largest in double precision."""
         length = len(self._chosen)
         if len(videos) == 1:

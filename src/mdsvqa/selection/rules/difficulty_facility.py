@@ -3,7 +3,8 @@
 import numpy as np
 from scipy.stats import rankdata
 
-from mdsvqa.selection.base import Floats, Pick, Pool, Rule
+from mdsvqa.runtime.arrays import Floats
+from mdsvqa.selection.base import Pick, Pool, Rule
 from mdsvqa.selection.eligible import Opening
 from mdsvqa.selection.rules.facility_location import Coverage
 from mdsvqa.selection.settings import SelectionSettings

@@ -1,9 +1,9 @@
 """Facility location: every video of the pool near a chosen one, in the mean."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mdsvqa.selection.base import Floats, Pick, Pool, Rule
+from mdsvqa.runtime.arrays import Flags, Floats
+from mdsvqa.selection.base import Pick, Pool, Rule
 from mdsvqa.selection.distances.matrices import distance_table
 from mdsvqa.selection.eligible import Opening
 from mdsvqa.selection.settings import SelectionSettings
@@ -64,7 +64,7 @@ class Coverage:
         fall = (np.maximum(self._nearest, distances) - distances).sum()
         return self._unit * float(fall) / len(distances)
 
-    def best(self, mask: NDArray[np.bool_], prior: Floats | float = 0.0, weight: float = 1.0) -> tuple[int, float]:
+    def best(self, mask: Flags, prior: Floats | float = 0.0, weight: float = 1.0) -> tuple[int, float]:
         """The video of largest prior + weight * gain, the first among equals, and its gain.
 
         Args:

@@ -3,8 +3,9 @@
 import numpy as np
 from scipy.stats import rankdata
 
+from mdsvqa.runtime.arrays import Floats, Ints
 from mdsvqa.runtime.threads import torch_threads
-from mdsvqa.selection.base import Floats, Indices, Pick, Pool, Rule
+from mdsvqa.selection.base import Pick, Pool, Rule
 from mdsvqa.selection.distances.chamfer import Content
 from mdsvqa.selection.distances.lazy_sums import LazySums
 from mdsvqa.selection.eligible import Opening
@@ -66,7 +67,7 @@ def z_scores(values: Floats) -> Floats:
     return (values - values.mean()) / spread if spread > 0 else np.zeros_like(values)
 
 
-def evenly(n: int, most: int) -> Indices:
+def evenly(n: int, most: int) -> Ints:
     """At most `most` of n indices, at equal distances."""
     return np.unique(np.linspace(0, n - 1, min(n, most)).astype(np.int64))
 

@@ -4,7 +4,8 @@ import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.neighbors import NearestNeighbors
 
-from mdsvqa.selection.base import Floats, Indices, Pick, Pool, Rule
+from mdsvqa.runtime.arrays import Floats, Ints
+from mdsvqa.selection.base import Pick, Pool, Rule
 from mdsvqa.selection.distances.chamfer import Frames
 from mdsvqa.selection.distances.matrices import mean_frames
 from mdsvqa.selection.eligible import Opening
@@ -49,14 +50,14 @@ def typiclust(pool: Pool, budget: int, settings: SelectionSettings, seed: int) -
     return picks
 
 
-def clusters(means: Frames, number: int, seed: int) -> Indices:
+def clusters(means: Frames, number: int, seed: int) -> Ints:
     """The cluster of each video, from 0, by k-means; fewer clusters than asked for where videos coincide."""
     number = min(number, MOST_CLUSTERS, len(np.unique(means, axis=0)))
     fitted = KMeans(number, n_init=RESTARTS if number <= MANY else 1, random_state=seed).fit(means)
     return np.unique(fitted.labels_, return_inverse=True)[1]
 
 
-def neighbour_distance(means: Frames, cluster: Indices) -> Floats:
+def neighbour_distance(means: Frames, cluster: Ints) -> Floats:
     """Mean distance to the NEIGHBOURS nearest videos of the same cluster, one over the paper's typicality.
 
     Args:
@@ -75,7 +76,7 @@ def neighbour_distance(means: Frames, cluster: Indices) -> Floats:
     return distance
 
 
-def _members(cluster: Indices) -> list[Indices]:
+def _members(cluster: Ints) -> list[Ints]:
     return [np.flatnonzero(cluster == number) for number in range(cluster.max() + 1)]
 
 

@@ -5,18 +5,17 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import norm
 from scipy.stats import t as student
 
 from mdsvqa.evaluation.intervals import Interval
+from mdsvqa.runtime.arrays import Floats
 from mdsvqa.selection.catalogue import BASE, EVERYTHING
 from mdsvqa.study.rehearsal.contenders import RANDOM
 from mdsvqa.study.rehearsal.gains import by_contender, gains, weighted_mean
 from mdsvqa.study.rehearsal.pseudo_targets import PseudoTarget
-from mdsvqa.study.rehearsal.repeats import Result
+from mdsvqa.study.rehearsal.repeats import RepeatResult
 
-Floats = NDArray[np.float64]
 # Of the test that no rule is better than random selection.
 LEVEL = 0.05
 # Pseudo-targets whose signs are all tried.
@@ -80,7 +79,7 @@ class Answer:
         return next((each for each in self.standings if each.contender == self.leader), None)
 
 
-def answer(results: Sequence[Result], targets: Sequence[PseudoTarget], budget: int) -> Answer:
+def answer(results: Sequence[RepeatResult], targets: Sequence[PseudoTarget], budget: int) -> Answer:
     """Sums up repeats.
 
     The gain of a contender is the weighted mean over pseudo-targets of its mean gain in a repeat, its error is how much

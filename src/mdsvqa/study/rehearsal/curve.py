@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mdsvqa.study.rehearsal.gains import weighted_mean
-from mdsvqa.study.rehearsal.repeats import Result
+from mdsvqa.study.rehearsal.repeats import RepeatResult
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class CurvePoint:
 
 
 def curve_points(
-    results: Sequence[Result], names: Sequence[str], budgets: Sequence[int], weights: Mapping[str, float]
+    results: Sequence[RepeatResult], names: Sequence[str], budgets: Sequence[int], weights: Mapping[str, float]
 ) -> list[CurvePoint]:
     """The points of some contenders, each from the repeats in which every budget was tried for every one of them.
 

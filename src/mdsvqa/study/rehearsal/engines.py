@@ -14,7 +14,7 @@ from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.threads import torch_threads
 from mdsvqa.runtime.workers import map_ahead
 from mdsvqa.study.rehearsal.racing import Engine
-from mdsvqa.study.rehearsal.repeats import Job, Result, Stage, run_repeat
+from mdsvqa.study.rehearsal.repeats import Job, RepeatInputs, RepeatResult, run_repeat
 
 EngineName = Literal["local", "ray"]
 # Repeats under way for each core of a cluster: enough that none waits for the reader.
@@ -23,12 +23,12 @@ AHEAD = 2
 RETRIES = 3
 
 
-def engine(name: EngineName, stage: Stage, workers: int, address: str | None = None) -> Engine:
+def engine(name: EngineName, inputs: RepeatInputs, workers: int, address: str | None = None) -> Engine:
     """Something that does repeats.
 
     Args:
         name: "local" or "ray".
-        stage: what all repeats share.
+        inputs: what all repeats share.
         workers: processes of the local one.
         address: of the Ray cluster; None goes by RAY_ADDRESS and the cluster that this machine is part of.
 
@@ -36,19 +36,19 @@ def engine(name: EngineName, stage: Stage, workers: int, address: str | None = N
         InputError: Ray is not installed, or there is no cluster.
     """
     if name == "ray":
-        return partial(_on_ray, stage, address)
-    return partial(_here, stage, workers)
+        return partial(_on_ray, inputs, address)
+    return partial(_here, inputs, workers)
 
 
-def _here(stage: Stage, workers: int, jobs: Iterable[Job]) -> Iterator[list[Result]]:
-    return map_ahead(partial(run_repeat, stage), jobs, workers, crashed=_crashed)
+def _here(inputs: RepeatInputs, workers: int, jobs: Iterable[Job]) -> Iterator[list[RepeatResult]]:
+    return map_ahead(partial(run_repeat, inputs), jobs, workers, crashed=_crashed)
 
 
-def _crashed(job: Job) -> list[Result]:
+def _crashed(job: Job) -> list[RepeatResult]:
     raise RuntimeError(f"the worker that rehearsed on {job.target} was killed twice; run again to go on")
 
 
-def _on_ray(stage: Stage, address: str | None, jobs: Iterable[Job]) -> Iterator[list[Result]]:
+def _on_ray(inputs: RepeatInputs, address: str | None, jobs: Iterable[Job]) -> Iterator[list[RepeatResult]]:
     try:
         import ray  # noqa: PLC0415
     except ImportError:
@@ -60,7 +60,7 @@ def _on_ray(stage: Stage, address: str | None, jobs: Iterable[Job]) -> Iterator[
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError) as error:
             raise InputError(f"--engine ray: no cluster at {address or 'the default address'} ({error}).") from None
-    shared = ray.put(stage)
+    shared = ray.put(inputs)
     repeat = ray.remote(num_cpus=1, max_retries=RETRIES)(_repeat_on_one_thread)
     ahead = AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1)))
     under_way: deque[Any] = deque()
@@ -80,6 +80,6 @@ def _on_ray(stage: Stage, address: str | None, jobs: Iterable[Job]) -> Iterator[
             ray.shutdown()
 
 
-def _repeat_on_one_thread(stage: Stage, job: Job) -> list[Result]:
+def _repeat_on_one_thread(inputs: RepeatInputs, job: Job) -> list[RepeatResult]:
     with torch_threads(1), threadpool_limits(1):
-        return run_repeat(stage, job)
+        return run_repeat(inputs, job)

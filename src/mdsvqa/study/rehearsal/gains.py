@@ -4,18 +4,16 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mdsvqa.selection.catalogue import BASE, EVERYTHING
 from mdsvqa.study.rehearsal.contenders import RANDOM
-from mdsvqa.study.rehearsal.repeats import Result
+from mdsvqa.study.rehearsal.repeats import RepeatResult
 
-Floats = NDArray[np.float64]
 # Of one contender: gains, or other figures, by the number of the repeat, by pseudo-target.
 Gains = Mapping[str, Mapping[int, float]]
 
 
-def gains(results: Sequence[Result], budget: int) -> dict[str, Gains]:
+def gains(results: Sequence[RepeatResult], budget: int) -> dict[str, Gains]:
     """Target SRCC of every contender minus that of random selection in the same repeat.
 
     Args:
@@ -30,7 +28,9 @@ def gains(results: Sequence[Result], budget: int) -> dict[str, Gains]:
     return by_contender(paired, budget, lambda r: r.target_srcc - yardstick[r.target, r.repeat])
 
 
-def by_contender(results: Sequence[Result], budget: int, figure: Callable[[Result], float]) -> dict[str, Gains]:
+def by_contender(
+    results: Sequence[RepeatResult], budget: int, figure: Callable[[RepeatResult], float]
+) -> dict[str, Gains]:
     """A figure of every result at one budget, and of the bounds, which spend others.
 
     Args:

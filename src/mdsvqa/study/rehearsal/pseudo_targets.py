@@ -4,15 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial import KDTree
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 
+from mdsvqa.runtime.arrays import Floats, Ints
 from mdsvqa.runtime.errors import InputError
 
-Floats = NDArray[np.float64]
-Indices = NDArray[np.int64]
 # Videos that a pseudo-target needs, two thirds of them for its pool, and that must be left to train f.
 FEWEST = 24
 # Of the source, at each end of a direction.
@@ -32,13 +30,13 @@ class PseudoTarget:
     """
 
     name: str
-    members: Indices
-    others: Indices
+    members: Ints
+    others: Ints
     weight: float
 
 
 # The videos of a part, and those that f learns from.
-Part = tuple[Indices, Indices]
+Part = tuple[Ints, Ints]
 
 
 def ends_of_directions(content: Floats) -> dict[str, Part]:
@@ -89,7 +87,7 @@ def groups(values: Sequence[str | None], column: str) -> dict[str, Part]:
     return {f"{column} {name}": _and_the_rest(part, len(values)) for name, part in members.items()}
 
 
-def _and_the_rest(members: Indices, n: int) -> Part:
+def _and_the_rest(members: Ints, n: int) -> Part:
     return members, np.setdiff1d(np.arange(n), members)
 
 

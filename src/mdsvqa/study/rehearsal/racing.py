@@ -8,10 +8,10 @@ from mdsvqa.runtime.progress import Show
 from mdsvqa.study.rehearsal.contenders import RANDOM, Contender
 from mdsvqa.study.rehearsal.gains import gains, weighted_mean
 from mdsvqa.study.rehearsal.pseudo_targets import PseudoTarget
-from mdsvqa.study.rehearsal.repeats import Job, Result
+from mdsvqa.study.rehearsal.repeats import Job, RepeatResult
 
 # From jobs to their results, in order; reads a job only when there is room for it.
-Engine = Callable[[Iterable[Job]], Iterator[list[Result]]]
+Engine = Callable[[Iterable[Job]], Iterator[list[RepeatResult]]]
 LABEL = "Rehearsing"
 
 
@@ -73,9 +73,9 @@ def race(
     engine: Engine,
     plan: Race,
     show: Show,
-    known: Mapping[str, Sequence[Result]],
-    save: Callable[[Job, list[Result]], None],
-) -> tuple[list[Result], bool]:
+    known: Mapping[str, Sequence[RepeatResult]],
+    save: Callable[[Job, list[RepeatResult]], None],
+) -> tuple[list[RepeatResult], bool]:
     """Runs the rungs one after the other.
 
     Args:
@@ -90,7 +90,7 @@ def race(
     """
     ends = monotonic() + plan.seconds
     passes = len(plan.targets)
-    results: list[Result] = []
+    results: list[RepeatResult] = []
     before, racing = 0, list(plan.contenders)
     for rung in plan.rungs:
         if results:
@@ -125,7 +125,7 @@ def _in_time(jobs: Iterable[Job], ends: float, begun: list[Job], least: int) -> 
         yield job
 
 
-def best(results: Sequence[Result], racing: Sequence[Contender], plan: Race, keep: int) -> list[Contender]:
+def best(results: Sequence[RepeatResult], racing: Sequence[Contender], plan: Race, keep: int) -> list[Contender]:
     """Random selection and the contenders of largest mean gain over it so far, in the plan's order.
 
     Args:

@@ -2,31 +2,29 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from zlib import crc32
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mdsvqa.evaluation.correlation import srcc_within
 from mdsvqa.models.statistical.kernel_model import fit_statistical
+from mdsvqa.runtime.arrays import Floats, Ints
 from mdsvqa.runtime.results import fingerprint
+from mdsvqa.selection.audit import Budget
+from mdsvqa.selection.base import Limits
 from mdsvqa.selection.catalogue import BASE, EVERYTHING, rule_named
 from mdsvqa.selection.distances.chamfer import Content
 from mdsvqa.selection.settings import Space
 from mdsvqa.study.config import StudyConfig
-from mdsvqa.study.loop import (
-    COMMITTEE,
-    Pool,
-    State,
-    known_errors,
-    learn,
-    predicted,
-    simulate,
-)
+from mdsvqa.study.contracts import StudyModel
+from mdsvqa.study.data import PoolArrays, StudyData
+from mdsvqa.study.failure_predictors import FromFeatures
+from mdsvqa.study.loop import Round, rounds
+from mdsvqa.study.participants.statistical import StatisticalModel
 from mdsvqa.study.rehearsal.contenders import RANDOM, Contender
+from mdsvqa.study.rule_comparison import FirstKnown, all_known, know
 
-Floats = NDArray[np.float64]
-Indices = NDArray[np.int64]
 # Of a pseudo-target's videos, those to measure on; of the other source videos likewise.
 TARGET_TEST, SOURCE_TEST = 1 / 3, 0.15
 # The yardstick is the mean of several draws: its chance would be in every gain otherwise.
@@ -37,17 +35,17 @@ MOST, MOST_OTHERS, MOST_PAIRS = 600, 600, 5000
 
 
 @dataclass(frozen=True)
-class Stage:
+class RepeatInputs:
     """What all repeats share.
 
     Attributes:
-        source: the labeled videos, MOS everywhere; `content` is not read.
+        data: the labeled source and nothing else, MOS everywhere; its content is not read.
         spaces: features in which videos are compared, of the same videos, by name.
         config: of the study.
         cost, gamma: of f, for training it again.
     """
 
-    source: Pool
+    data: StudyData
     spaces: Mapping[Space, Content]
     config: StudyConfig
     cost: float
@@ -69,8 +67,8 @@ class Job:
     """
 
     target: str
-    members: Indices
-    others: Indices
+    members: Ints
+    others: Ints
     repeat: int
     contenders: Sequence[Contender]
     budgets: Sequence[int]
@@ -84,7 +82,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Result:
+class RepeatResult:
     """What one contender reached in one repeat at one budget.
 
     Attributes:
@@ -117,114 +115,126 @@ class Choice:
 
     target: str
     contender: str
-    train: Indices
-    chosen: Indices
-    test: Indices
+    train: Ints
+    chosen: Ints
+    test: Ints
 
 
 @dataclass(frozen=True)
-class _Played:
-    """A pseudo-target with its roles: indices of the source, f without it, and its pool."""
+class _SetUp:
+    """A pseudo-target with its roles, and f without it.
 
-    train: Indices
-    pool: Indices
-    target_test: Indices
-    source_test: Indices
-    start: State
-    videos: Pool
+    Attributes:
+        data: of all source videos, each in the role that it plays.
+        f: trained without the pseudo-target.
+        config: of the study, with fewer pairs.
+        seed: of the repeat.
+    """
+
+    data: StudyData
+    f: StatisticalModel
+    config: StudyConfig
     seed: int
 
+    def pool(self, content: Content) -> PoolArrays:
+        """The part of the pseudo-target that plays the pool."""
+        index = self.data.pool
+        return PoolArrays(self.data.ids(index), index, content.take(index))
 
-def run_repeat(stage: Stage, job: Job) -> list[Result]:
+    def difficulties(self, contenders: Sequence[Contender]) -> dict[str | None, Floats]:
+        """Those that the contenders go by, in the first round."""
+        rules = [rule_named(each.rule) for each in contenders]
+        g = FromFeatures(self.config.difficulty)
+        return g.every(rules, self.f, self.data, self.data.pool, self.seed)
+
+
+def run_repeat(inputs: RepeatInputs, job: Job) -> list[RepeatResult]:
     """Trains f without the pseudo-target, rates the difficulty of its pool, and tries every contender on it.
 
     Args:
-        stage: shared by all repeats.
+        inputs: shared by all repeats.
         job: one repeat. The draws depend on the study's seed, the pseudo-target's name and the number of the repeat,
             and on nothing else: every engine gives the same result.
 
     Returns:
         One result a contender and budget.
     """
-    config, source = _quick(stage.config), stage.source
-    played = _played(stage, job)
-    first = _difficulties(played.start, played.videos, config, played.seed, job.contenders)
+    there = set_up_repeat(inputs, job)
+    data, first = there.data, there.difficulties(job.contenders)
+    tests = data.of(np.concatenate([data.target_test, data.source_test]))
+    sides = np.split(np.arange(len(tests.videos)), [len(data.target_test)])
     found = []
 
-    def measured(state: State) -> tuple[float, float]:
-        return _srcc(state, source, played.target_test), _srcc(state, source, played.source_test)
+    def measured(f: StudyModel) -> list[float]:
+        scores = f.scores(tests).score
+        return [_srcc(scores, tests, side) for side in sides]
 
     if job.bounds:
-        everyone = np.arange(len(played.videos))
-        found.append(Result(job.target, job.repeat, BASE, 0, *measured(played.start)))
-        whole = learn(played.start, played.videos, everyone, played.videos.mos, config, played.seed)
-        found.append(Result(job.target, job.repeat, EVERYTHING, len(played.videos), *measured(whole)))
+        whole = there.f.finetuned(data, all_known(data, data.pool), 1, there.seed)
+        found.append(RepeatResult(job.target, job.repeat, BASE, 0, *measured(there.f)))
+        found.append(RepeatResult(job.target, job.repeat, EVERYTHING, len(data.pool), *measured(whole)))
     for contender in job.contenders:
         draws = RANDOM_DRAWS if contender.rule == RANDOM else 1
         for budget in job.budgets:
-            reached = [measured(_spent(stage, played, contender, budget, first, draw)) for draw in range(draws)]
-            found.append(Result(job.target, job.repeat, contender.name, budget, *np.mean(reached, axis=0).tolist()))
+            turns = [run_contender(inputs, there, contender, budget, first, draw) for draw in range(draws)]
+            reached = np.mean([measured(rounds_[-1].model) for rounds_ in turns], axis=0)
+            found.append(RepeatResult(job.target, job.repeat, contender.name, budget, *reached.tolist()))
     return found
 
 
-def choices_of(stage: Stage, job: Job) -> list[Choice]:
+def choices_of(inputs: RepeatInputs, job: Job) -> list[Choice]:
     """What each contender of a repeat chose at its first budget; of random selection the first draw.
 
     Args:
-        stage, job: as in `run_repeat`.
+        inputs, job: as in `run_repeat`.
     """
-    played = _played(stage, job)
-    first = _difficulties(played.start, played.videos, _quick(stage.config), played.seed, job.contenders)
-    place = {video: int(index) for video, index in zip(played.videos.ids, played.pool, strict=True)}
-    found = []
+    there = set_up_repeat(inputs, job)
+    data, first, found = there.data, there.difficulties(job.contenders), []
     for contender in job.contenders:
-        state = _spent(stage, played, contender, job.budgets[0], first, 0)
-        chosen = np.array([place[video] for video in state.chosen], np.int64)
-        found.append(Choice(job.target, contender.name, played.train, chosen, played.target_test))
+        turns = run_contender(inputs, there, contender, job.budgets[0], first, 0)
+        places = np.array([pick.index for turn in turns for pick in turn.picks], np.int64)
+        chosen = data.pool[places]
+        found.append(Choice(job.target, contender.name, data.source, chosen, data.target_test))
     return found
 
 
-def _played(stage: Stage, job: Job) -> _Played:
-    source = stage.source
-    seed = crc32(f"{stage.config.seed} {job.target} {job.repeat}".encode()) >> 2
+def set_up_repeat(inputs: RepeatInputs, job: Job) -> _SetUp:
+    """Draws who plays what, and trains f without the pseudo-target."""
+    seed = crc32(f"{inputs.config.seed} {job.target} {job.repeat}".encode()) >> 2
     rng = np.random.default_rng(seed)
     members = rng.permutation(job.members)[:MOST]
     others = rng.permutation(job.others)[:MOST_OTHERS]
     target_test, pool = _cut(members, TARGET_TEST)
     source_test, train = _cut(others, SOURCE_TEST)
-    labeled = source.labeled(train, source.mos[train])
-    base = fit_statistical(labeled, cost=stage.cost, gamma=stage.gamma)
     # The pool's labels come from other studies than the source's, as those of a real pool do.
-    videos = replace(source.take(pool), dataset=1 - source.dataset[pool])
-    return _Played(train, pool, target_test, source_test, State(base, base, labeled), videos, seed)
+    dataset = inputs.data.dataset.copy()
+    dataset[pool] = 1 - dataset[pool]
+    data = replace(
+        inputs.data, dataset=dataset, source=train, pool=pool, target_test=target_test, source_test=source_test
+    )
+    base = fit_statistical(data.labeled_source(), cost=inputs.cost, gamma=inputs.gamma)
+    config = _quick(inputs.config)
+    return _SetUp(data, StatisticalModel.start(base, data.labeled_source(), config.finetuning), config, seed)
 
 
-def _spent(
-    stage: Stage, played: _Played, contender: Contender, budget: int, first: Mapping[bool, Floats], draw: int
-) -> State:
+def run_contender(
+    inputs: RepeatInputs,
+    there: _SetUp,
+    contender: Contender,
+    budget: int,
+    first: Mapping[str | None, Floats],
+    draw: int,
+) -> list[Round]:
     """The loop by one contender, from f without the pseudo-target."""
-    content = stage.spaces[contender.features or "content"].take(played.pool)
-    offered = replace(played.videos, content=content)
-    difficulty = first.get(contender.rule == COMMITTEE, np.zeros(len(offered)))
-    config = contender.applied(_quick(stage.config))
-    return simulate(played.start, offered, config, budget, played.seed + draw, difficulty)
+    pool, config = there.pool(inputs.spaces[contender.features or "content"]), contender.applied(there.config)
+    keep, raters = FirstKnown(first, len(pool)), partial(know, there.data, pool)
+    g, seed = FromFeatures(config.difficulty), there.seed + draw
+    return list(rounds(there.f, g, there.data, pool, Budget(budget, Limits()), config, raters, keep, seed))
 
 
-def _difficulties(
-    start: State, videos: Pool, config: StudyConfig, seed: int, contenders: Sequence[Contender]
-) -> dict[bool, Floats]:
-    """Of g, and of the committee, as far as a contender goes by them."""
-    goes_by = [rule_named(each.rule).difficulty for each in contenders]
-    kinds = {name == COMMITTEE for name in goes_by if name is not None}
-    if not kinds:
-        return {}
-    known = known_errors(start, videos, config, seed)
-    return {kind: predicted(*known, config, seed, committee=kind).difficulty for kind in sorted(kinds)}
-
-
-def _srcc(state: State, videos: Pool, test: Indices) -> float:
+def _srcc(scores: Floats, data: StudyData, test: Ints) -> float:
     """Within data sets; 0 where all scores are equal."""
-    found = srcc_within(state.model.predict(videos.features[test]), videos.mos[test], videos.dataset[test])
+    found = srcc_within(scores[test], data.mos(test), data.dataset[test])
     return 0.0 if np.isnan(found) else found
 
 
@@ -233,6 +243,6 @@ def _quick(config: StudyConfig) -> StudyConfig:
     return config.model_copy(update={"finetuning": config.finetuning.model_copy(update={"most_pairs": pairs})})
 
 
-def _cut(videos: Indices, share: float) -> tuple[Indices, Indices]:
+def _cut(videos: Ints, share: float) -> tuple[Ints, Ints]:
     cut = round(share * len(videos))
     return videos[:cut], videos[cut:]

@@ -1,7 +1,6 @@
 """The rehearsal of a study: which rule would have served best on parts of its own labeled source.
 
-Above the rooms, like study.py: it reads a study's material, hands repeats to an engine, keeps them in a table, and says
-what came of it.
+It hands repeats to an engine, keeps them in a table, and says what came of them.
 """
 
 import json
@@ -12,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mdsvqa.evaluation.intervals import Interval
-from mdsvqa.models.statistical.kernel_model import KernelModel
+from mdsvqa.models.open import kind_of
 from mdsvqa.models.statistical.standardise import Standardiser
-from mdsvqa.models.vlm.load import is_vlm
+from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import (
     REPEATS,
@@ -29,21 +27,22 @@ from mdsvqa.runtime.results import (
     read_table,
     write_atomically,
 )
+from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.settings import ConfigError
 from mdsvqa.runtime.user_tables import read_columns
 from mdsvqa.runtime.workers import cores
 from mdsvqa.selection.audit import budget_of, mean_budget
-from mdsvqa.selection.catalogue import RULES
 from mdsvqa.selection.distances.chamfer import Content
-from mdsvqa.selection.settings import SelectionSettings, Space, budget_count
+from mdsvqa.selection.settings import AUTO, SelectionSettings, Space, budget_count
 from mdsvqa.study.config import StudyConfig
-from mdsvqa.study.data import Material
-from mdsvqa.study.loop import Pool
+from mdsvqa.study.contracts import StudyModel
+from mdsvqa.study.data import StudyData, gather
+from mdsvqa.study.participants.open import open_before_data, participant
 from mdsvqa.study.rehearsal.answer import Answer, Standing, answer
 from mdsvqa.study.rehearsal.contenders import RANDOM, contenders
 from mdsvqa.study.rehearsal.curve import CurvePoint, curve_points
 from mdsvqa.study.rehearsal.engines import EngineName, engine
-from mdsvqa.study.rehearsal.finetuned import RealResult, rehearse_really
+from mdsvqa.study.rehearsal.finetuned import FinetunedResult, finetune_on_choices
 from mdsvqa.study.rehearsal.pseudo_targets import (
     Part,
     PseudoTarget,
@@ -52,10 +51,10 @@ from mdsvqa.study.rehearsal.pseudo_targets import (
     groups,
     pseudo_targets,
 )
-from mdsvqa.study.rehearsal.racing import Race, race, rungs
-from mdsvqa.study.rehearsal.repeats import TARGET_TEST, Choice, Job, Result, Stage, choices_of
+from mdsvqa.study.rehearsal.racing import Engine, Race, race, rungs
+from mdsvqa.study.rehearsal.repeats import TARGET_TEST, Choice, Job, RepeatInputs, RepeatResult, choices_of
+from mdsvqa.study.rehearsal.stand_in import StandIn, stand_in
 
-Floats = NDArray[np.float64]
 FOLDER, ANSWER = "rehearsal", "answer.json"
 # Of the smallest pseudo-target's pool: beyond it all rules choose much the same videos.
 LARGEST_SHARE = 0.25
@@ -86,7 +85,7 @@ class Rehearsal:
     chosen: Mapping[str, Any]
     complete: bool
     proxy: str = ""
-    real: Sequence[RealResult] = ()
+    real: Sequence[FinetunedResult] = ()
 
     def sentence(self) -> str:
         """The recommendation."""
@@ -140,49 +139,64 @@ def recommendation(found: Answer, recommended: str) -> str:
     )
 
 
-def rehearse(
+def rehearse_study(
     config: StudyConfig,
-    material: Material,
-    base: KernelModel,
     show: Show,
     *,
-    rules: Sequence[str] | None = None,
-    proxy: str = "",
     engine_name: EngineName = "local",
     address: str | None = None,
     overwrite: bool = False,
 ) -> Rehearsal:
-    """Runs the repeats of a study's rehearsal that are not in its table yet, and says what came of all.
+    """Runs the rehearsal of a study, or goes on with it.
 
     Args:
         config: of the study; `rehearsal` says what is tried.
-        material: its videos; their features are those that f reads.
-        base: f, or what stands in for it; only its hyper-parameters are used, it is trained anew without each
-            pseudo-target.
         show: how it speaks.
-        rules: that the model allows; all by default.
-        proxy: says what stands in for f.
         engine_name, address: where repeats are done; see `engines.engine`.
         overwrite: make anew what other settings made.
 
     Raises:
         InputError: the source is too small, or a setting does not go with the study.
     """
-    plan, asked = _plan(config, material, rules)
-    stage = _stage(config, material, base, plan)
+    run = Run(config.out, show, cores(config.workers), overwrite)
+    early = open_before_data(config, run)
+    data = gather(config, run)
+    f = participant(config, early, data, run)
+    return rehearse(config, stand_in(config, data, f, run), run, engine_name=engine_name, address=address)
+
+
+def rehearse(
+    config: StudyConfig,
+    there: StandIn,
+    run: Run,
+    *,
+    engine_name: EngineName = "local",
+    address: str | None = None,
+) -> Rehearsal:
+    """Runs the repeats of a study's rehearsal that are not in its table yet, and says what came of all.
+
+    Args:
+        config: of the study.
+        there: what is trained without each pseudo-target in turn.
+        run: the study's folder.
+        engine_name, address: where repeats are done; see `engines.engine`.
+    """
+    plan, asked = _plan(config, there)
+    inputs = _inputs(config, there, plan)
     maker: Maker = {
         "step": "rehearsal",
-        "config": stage.config.record(whole=True),
-        "material": dict(material.maker),
-        "labels": material.labels_fingerprint(),
-        "model": fingerprint([base.cost, base.gamma]),
+        "config": inputs.config.record(whole=True),
+        "material": dict(there.data.maker),
+        "labels": there.data.labels_fingerprint(),
+        "model": fingerprint([there.base.cost, there.base.gamma]),
     }
-    results, cut = _run(config, plan, stage, maker, show, engine_name, address, overwrite=overwrite)
-    found = _summed_up(plan, results, asked, config.rehearsal.fallback, complete=not cut, proxy=proxy)
-    if config.rehearsal.real and is_vlm(config.quality.model):
-        choices = _real_choices(stage, plan, found, config.rehearsal.real)
-        found = replace(found, real=tuple(rehearse_really(config, material, choices, show, overwrite=overwrite)))
-    write_atomically(config.out / FOLDER / ANSWER, (json_text(asdict(found), indent=2) + "\n").encode())
+    with ResultTable(run.out / FOLDER / "repeats", REPEATS, maker, overwrite=run.overwrite) as table:
+        results, cut = _run(table, plan, engine(engine_name, inputs, run.workers, address), run)
+    found = _summed_up(plan, results, asked, config.rehearsal.fallback, complete=not cut, proxy=there.said)
+    if config.rehearsal.real and kind_of(config.quality.model) == "checkpoint" and config.quality.server is None:
+        choices = _real_choices(inputs, plan, found, config.rehearsal.real)
+        found = replace(found, real=tuple(finetune_on_choices(config, there.data, choices, run)))
+    write_atomically(run.out / FOLDER / ANSWER, (json_text(asdict(found), indent=2) + "\n").encode())
     return found
 
 
@@ -199,59 +213,49 @@ def load_rehearsal(config: StudyConfig) -> Rehearsal | None:
             "answer": Answer(standings, **kept["answer"]),
             "curve": [CurvePoint(**point) for point in kept["curve"]],
             "targets": [tuple(target) for target in kept["targets"]],
-            "real": tuple(RealResult(**result) for result in kept["real"]),
+            "real": tuple(FinetunedResult(**result) for result in kept["real"]),
         }
     )
 
 
-def with_rehearsed_rule(
-    config: StudyConfig,
-    material: Material,
-    base: KernelModel,
-    show: Show,
-    *,
-    rules: Sequence[str] | None = None,
-    proxy: str = "",
-    overwrite: bool = False,
-) -> StudyConfig:
+def with_rehearsed_rule(config: StudyConfig, data: StudyData, f: StudyModel, run: Run) -> StudyConfig:
     """A study whose rule is "auto" with the rule that its rehearsal recommends.
 
-    The rehearsal is run, or gone on with, where it is not done. Any other study is returned as it is. Arguments are
-    those of `rehearse`.
+    The rehearsal is run, or gone on with, where it is not done. Any other study is returned as it is.
     """
-    if config.selection.rule != "auto":
+    if config.selection.rule != AUTO:
         return config
-    found = rehearse(config, material, base, show, rules=rules, proxy=proxy, overwrite=overwrite)
-    show.note(f"rehearsal: {found.sentence()}")
+    found = rehearse(config, stand_in(config, data, f, run), run)
+    run.show.note(f"rehearsal: {found.sentence()}")
     return config.model_copy(update={"selection": config.selection.model_copy(update=dict(found.chosen))})
 
 
-def _plan(config: StudyConfig, material: Material, rules: Sequence[str] | None) -> tuple[Race, int]:
+def _plan(config: StudyConfig, there: StandIn) -> tuple[Race, int]:
     """What is tried, and the labels that the study spends."""
-    settings, n = config.rehearsal, len(material.source)
-    content = material.content.take(np.concatenate([material.source, material.pool])).means()
+    settings, data = config.rehearsal, there.data
+    n = len(data.source)
+    content = data.content.take(np.concatenate([data.source, data.pool])).means()
     # In units of the source: with the pool's spread in them, the directions were those in which the pool differs, and
     # rules ranked otherwise than on the real pool (YouTube-UGC and KoNViD-1k).
     content = Standardiser.fit(content[:n])(content)
-    targets = pseudo_targets(_parts(config, material, content[:n]), content[:n], content[n:])
-    allowed = [rule for rule in RULES if rules is None or rule in rules]
-    strange = [rule for rule in settings.rules or () if rule not in allowed]
+    targets = pseudo_targets(_parts(config, data, content[:n]), content[:n], content[n:])
+    strange = [rule for rule in settings.rules or () if rule not in there.rules]
     if strange:
         raise ConfigError(
             f"rehearsal.rules: {', '.join(strange)} need a model that can be refitted; `model: statistical` is one."
         )
     racing = contenders(
-        settings.rules or allowed,
+        settings.rules or there.rules,
         settings.lambdas or [config.selection.lambda_],
         settings.scales or [config.selection.scale],
         settings.features or [config.selection.features],
     )
-    asked, budget, curve = _budgets(config, material, targets)
+    asked, budget, curve = _budgets(config, data, targets)
     limit = float("inf") if settings.minutes is None else 60 * settings.minutes
     return Race(targets, racing, budget, curve, rungs(settings.repeats), limit), asked
 
 
-def _stage(config: StudyConfig, material: Material, base: KernelModel, plan: Race) -> Stage:
+def _inputs(config: StudyConfig, there: StandIn, plan: Race) -> RepeatInputs:
     """What every repeat looks at and nothing else, so that no path, title or budget makes two of them differ."""
     bare = StudyConfig(
         videos=Path(),
@@ -261,72 +265,53 @@ def _stage(config: StudyConfig, material: Material, base: KernelModel, plan: Rac
         selection=SelectionSettings(rule=RANDOM, ties=config.selection.ties),
         finetuning=config.finetuning,
     )
-    videos = material.source
-    source = Pool(
-        material.ids(videos),
-        material.features[videos],
-        material.content.take(videos),
-        material.mos(videos),
-        material.dataset[videos],
-    )
     names = {each.features or "content" for each in plan.contenders}
-    spaces: dict[Space, Content] = {name: material.space(name, videos) for name in names}
-    return Stage(source, spaces, bare, base.cost, base.gamma)
+    spaces: dict[Space, Content] = {name: there.data.space(name, there.data.source) for name in names}
+    return RepeatInputs(there.data.of(there.data.source), spaces, bare, there.base.cost, there.base.gamma)
 
 
-def _parts(config: StudyConfig, material: Material, content: Floats) -> dict[str, Part]:
+def _parts(config: StudyConfig, data: StudyData, content: Floats) -> dict[str, Part]:
     settings = config.rehearsal
     if settings.targets == "directions":
         return ends_of_directions(content)
     if settings.targets == "clusters":
         return clusters(content, settings.clusters, config.seed)
     table = read_columns(config.selection.about or config.videos)
-    return groups(table.said_of(material.ids(material.source), settings.targets), settings.targets)
+    return groups(table.said_of(data.ids(data.source), settings.targets), settings.targets)
 
 
-def _budgets(config: StudyConfig, material: Material, targets: Sequence[PseudoTarget]) -> tuple[int, int, list[int]]:
+def _budgets(config: StudyConfig, data: StudyData, targets: Sequence[PseudoTarget]) -> tuple[int, int, list[int]]:
     """Labels of the study, of each repeat, and of the curve."""
     smallest = round((1 - TARGET_TEST) * min(len(target.members) for target in targets))
     most = max(2, round(LARGEST_SHARE * smallest))
-    pool = len(material.pool)
+    pool = len(data.pool)
     # Without the audit, from which nothing is learned; a time as the videos that it pays in the mean.
-    asked = mean_budget(budget_of(config.selection, pool, material.pool_arrays(config).limits))
+    asked = mean_budget(budget_of(config.selection, pool, data.pool_arrays(config).limits))
     curve = {max(2, min(smallest, budget_count(budget, pool))) for budget in config.rehearsal.budgets}
     return asked, max(2, min(most, asked)), sorted(curve)
 
 
-def _run(
-    config: StudyConfig,
-    plan: Race,
-    stage: Stage,
-    maker: Maker,
-    show: Show,
-    engine_name: EngineName,
-    address: str | None,
-    *,
-    overwrite: bool,
-) -> tuple[list[Result], bool]:
-    folder = config.out / FOLDER / "repeats"
-    with ResultTable(folder, REPEATS, maker, overwrite=overwrite) as table:
-        known: dict[str, list[Result]] = defaultdict(list)
-        for row in read_table(folder).to_pylist() if is_table(folder) else ():
-            known[row["job"]].append(Result(**{name: row[name] for name in Result.__dataclass_fields__}))
-        if known:
-            show.note(f"rehearsal: {len(known)} repeats reused from {folder}")
+def _run(table: ResultTable, plan: Race, engine: Engine, run: Run) -> tuple[list[RepeatResult], bool]:
+    folder = run.out / FOLDER / "repeats"
+    known: dict[str, list[RepeatResult]] = defaultdict(list)
+    for row in read_table(folder).to_pylist() if is_table(folder) else ():
+        known[row["job"]].append(RepeatResult(**{name: row[name] for name in RepeatResult.__dataclass_fields__}))
+    if known:
+        run.show.note(f"rehearsal: {len(known)} repeats reused from {folder}")
 
-        def save(job: Job, found: Sequence[Result]) -> None:
-            table.append([{"id": f"{job.id} {r.contender} {r.budget}", "job": job.id, **vars(r)} for r in found])
+    def save(job: Job, found: Sequence[RepeatResult]) -> None:
+        table.append([{"id": f"{job.id} {r.contender} {r.budget}", "job": job.id, **vars(r)} for r in found])
 
-        return race(engine(engine_name, stage, cores(config.workers), address), plan, show, known, save)
+    return race(engine, plan, run.show, known, save)
 
 
-def _real_choices(stage: Stage, plan: Race, found: Rehearsal, count: int) -> list[Choice]:
+def _real_choices(inputs: RepeatInputs, plan: Race, found: Rehearsal, count: int) -> list[Choice]:
     """What random selection and the leader chose in the first repeat on the heaviest pseudo-targets."""
     wanted = {RANDOM, found.answer.leader}
     tried = [each for each in plan.contenders if each.name in wanted]
     heaviest = sorted(plan.targets, key=lambda target: -target.weight)[:count]
     jobs = [Job(target.name, target.members, target.others, 0, tried, [plan.budget]) for target in heaviest]
-    return [choice for job in jobs for choice in choices_of(stage, job)]
+    return [choice for job in jobs for choice in choices_of(inputs, job)]
 
 
 def _fallback(found: Answer, rule: str) -> str:
@@ -336,7 +321,7 @@ def _fallback(found: Answer, rule: str) -> str:
 
 
 def _summed_up(
-    plan: Race, results: Sequence[Result], asked: int, fallback: str, *, complete: bool, proxy: str
+    plan: Race, results: Sequence[RepeatResult], asked: int, fallback: str, *, complete: bool, proxy: str
 ) -> Rehearsal:
     found = answer(results, plan.targets, plan.budget)
     weights = {target.name: target.weight for target in plan.targets}

@@ -22,8 +22,8 @@ from typing import Literal, TypeVar
 import av
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.results import write_atomically
 from mdsvqa.runtime.workers import map_ahead
@@ -235,9 +235,7 @@ def plan_video(video_id: str, domain: Domain, split: Split, seed: int, seconds: 
     )
 
 
-def read_ratings(
-    quality: float, panel: Panel, biases: NDArray[np.float64], rng: np.random.Generator
-) -> NDArray[np.float64]:
+def read_ratings(quality: float, panel: Panel, biases: Floats, rng: np.random.Generator) -> Floats:
     """What a panel says about one video.
 
     Args:

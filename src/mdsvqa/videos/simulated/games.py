@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from mdsvqa.runtime.arrays import Floats
 from mdsvqa.videos.simulated.painting import (
     Colour,
     Frame,
@@ -226,6 +226,6 @@ def _paste(frame: Frame, picture: Frame, x: int, y: int) -> None:
         frame[top:bottom, left:right] = picture[top - y : bottom - y, left - x : right - x]
 
 
-def _ellipse(x: float, y: float, across: float, down: float) -> NDArray[np.float64]:
+def _ellipse(x: float, y: float, across: float, down: float) -> Floats:
     angle = np.linspace(0, 2 * np.pi, 20, endpoint=False)
     return np.column_stack([x + across * np.cos(angle), y + down * np.sin(angle)])

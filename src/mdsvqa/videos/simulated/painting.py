@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mdsvqa.runtime.arrays import Floats
+
 Frame = NDArray[np.uint8]
 Colour = tuple[int, int, int]
 # A scene is a function of time in seconds, so that any frame can be drawn alone.
@@ -55,7 +57,7 @@ def window(world: Frame, left: float, top: float, width: int, height: int) -> Fr
     return np.asarray(seen, dtype=np.uint8)
 
 
-def polygon(frame: Frame, points: Sequence[tuple[float, float]] | NDArray[np.float64], fill: Colour) -> None:
+def polygon(frame: Frame, points: Sequence[tuple[float, float]] | Floats, fill: Colour) -> None:
     """Fills a polygon in place; points are (x, y) in pixels, shape (N, 2)."""
     fixed = np.rint(np.asarray(points) * 2**_SUBPIXEL_BITS).astype(np.int32)
     cv2.fillPoly(frame, [fixed], fill, cv2.LINE_AA, _SUBPIXEL_BITS)
@@ -83,7 +85,7 @@ def sentence(rng: np.random.Generator, words: int) -> str:
     return " ".join(str(word) for word in rng.choice(_WORDS, size=words))
 
 
-def hills(width: int, left: float, base: float, waves: NDArray[np.float64], floor: int) -> NDArray[np.float64]:
+def hills(width: int, left: float, base: float, waves: Floats, floor: int) -> Floats:
     """Outline of a hilly horizon, closed along the floor.
 
     Args:
@@ -102,7 +104,7 @@ def hills(width: int, left: float, base: float, waves: NDArray[np.float64], floo
     return np.vstack([np.column_stack([x, y]), [[x[-1], floor], [x[0], floor]]])
 
 
-def random_waves(rng: np.random.Generator, amplitude: float, length: float) -> NDArray[np.float64]:
+def random_waves(rng: np.random.Generator, amplitude: float, length: float) -> Floats:
     """Three waves for `hills`, each smaller and shorter than the one before, shape (3, 3)."""
     shrink = np.array([1.0, 0.5, 0.25])
     lengths = length * shrink * rng.uniform(0.8, 1.2, 3)

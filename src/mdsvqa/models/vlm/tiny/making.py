@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.vlm.checkpoint import Checkpoint
@@ -14,12 +13,11 @@ from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip, Sight, crashed, see_
 from mdsvqa.models.vlm.reader import QwenModel, sight_of
 from mdsvqa.models.vlm.tiny.model import FRAMES, PIXELS, WIDTH, make_model, make_processor, save_checkpoint
 from mdsvqa.models.vlm.tiny.training import TinyTraining, train_tiny
+from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.workers import map_ahead
 from mdsvqa.videos.video import Video
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

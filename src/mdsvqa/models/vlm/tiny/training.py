@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from mdsvqa.models.vlm import prompts
@@ -21,9 +20,9 @@ from mdsvqa.models.vlm.families.qwen2_5_vl import Normalisation, Prompt, SeenCli
 from mdsvqa.models.vlm.families.qwen2_5_vl_positions import keep_trained_positions
 from mdsvqa.models.vlm.families.qwen2_5_vl_tower import speed_up
 from mdsvqa.models.vlm.tiny.model import PATCH, SPAN, frequency_filters, reply_to
+from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.progress import Show
 
-Floats = NDArray[np.float64]
 _IGNORED = -100
 # A thought is easy to learn; from the first digit on every token matters.
 THOUGHT_WEIGHT = 0.3

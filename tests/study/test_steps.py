@@ -12,7 +12,7 @@ from mdsvqa.runtime.results import ResultTable, content_schema, read_table
 from mdsvqa.selection.distances.chamfer import chamfer_distance
 from mdsvqa.selection.distances.stored import open_content
 from mdsvqa.selection.settings import SelectionSettings
-from mdsvqa.study.choosing import candidates, choose
+from mdsvqa.study.steps import candidates, choose
 
 VIDEOS = 60
 
@@ -126,7 +126,7 @@ def test_the_audit_is_uniform_and_marked(table: Path, rule: str) -> None:
     given = candidates(table, "difficulty", table.parent / "content", settings)
     times = np.zeros(len(given.ids))
     for seed in range(300):
-        rows = choose(given, settings, None, seed=seed, overwrite=False)
+        rows = choose(given, settings, None, seed=seed)
         assert [row["rule"] for row in rows] == ["audit"] * 6 + [rule] * 14
         assert len({row["id"] for row in rows}) == 20
         times[[given.ids.index(row["id"]) for row in rows[:6]]] += 1

@@ -1,0 +1,129 @@
+"""The embedded model: trained on the source, refitted for honest errors, fine-tuned by ranking in seconds."""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mdsvqa.difficulty.base import KnownErrors, Unlabeled
+from mdsvqa.difficulty.cross_fitting import Predict
+from mdsvqa.difficulty.prediction import refitted_source
+from mdsvqa.difficulty.settings import DifficultySettings
+from mdsvqa.models.settings import STATISTICAL, FinetuningSettings
+from mdsvqa.models.statistical.finetune import finetune, train
+from mdsvqa.models.statistical.kernel_model import KernelModel, LabeledFeatures, fit_statistical
+from mdsvqa.runtime.arrays import Ints
+from mdsvqa.runtime.progress import Silent
+from mdsvqa.runtime.results import SCORES, Maker, column, fingerprint
+from mdsvqa.runtime.run import Run
+from mdsvqa.study.config import StudyConfig
+from mdsvqa.study.contracts import NewLabels, Scores
+from mdsvqa.study.data import StudyData
+
+
+@dataclass(frozen=True)
+class StatisticalModel:
+    """A `StudyModel` and `Refittable`, as values: on files where it has a folder, else on arrays.
+
+    Attributes:
+        base: f before any new label.
+        model: f now.
+        labeled: what it has learned from: the source, then the new labels.
+        settings: of the fine-tuning.
+        run: the study's folder; None where nothing is to be written.
+        maker: what made it.
+        turn: rounds that it has learned from.
+    """
+
+    base: KernelModel
+    model: KernelModel
+    labeled: LabeledFeatures
+    settings: FinetuningSettings
+    run: Run | None = None
+    maker: Maker | None = None
+    turn: int = 0
+
+    name = "statistical (embedded)"
+    trains_here = True
+
+    @classmethod
+    def start(cls, base: KernelModel, labeled: LabeledFeatures, settings: FinetuningSettings) -> "StatisticalModel":
+        """On arrays, before any new label."""
+        return cls(base, base, labeled, settings)
+
+    @classmethod
+    def of_study(cls, config: StudyConfig, data: StudyData, run: Run) -> "StatisticalModel":
+        """Trained on the study's source, or loaded from a file that an earlier study saved."""
+        labeled = data.labeled_source()
+        maker: dict[str, Any] = {"step": "scores"}
+        if config.quality.model != STATISTICAL:
+            path = Path(config.quality.model)
+            maker |= {"model": fingerprint(path.read_bytes().hex())}
+            base = KernelModel.load(path)
+            return cls(base, base, labeled, config.finetuning, run, maker)
+        maker |= {"model": STATISTICAL, "training": data.labels_fingerprint(), "seed": config.seed}
+        maker |= {"features": data.maker["features"]}
+        saved = run.out / "scores" / f"base-{fingerprint(maker)}.safetensors"
+        if not saved.exists():
+            with run.show.working(f"Training the base model on {len(labeled)} source videos"):
+                fit_statistical(labeled, seed=config.seed).save(saved)
+        base = KernelModel.load(saved)
+        return cls(base, base, labeled, config.finetuning, run, maker)
+
+    def within(self, run: Run) -> "StatisticalModel":
+        """See `StudyModel`."""
+        return replace(self, run=run)
+
+    def made_by(self, data: StudyData) -> Maker:
+        """See `StudyModel`."""
+        return self.maker or {}
+
+    def scores(self, data: StudyData) -> Scores:
+        """See `StudyModel`; in a folder limited to the 1-5 scale."""
+        unknown = np.full(len(data.videos), np.nan)
+        if self.run is None:
+            return Scores(self.model.predict(data.features), unknown, unknown)
+
+        def rows() -> list[dict[str, Any]]:
+            scores = np.clip(self.model.predict(data.features), 1, 5).tolist()
+            return [
+                *({"id": v.id, "score": s, "status": "ok"} for v, s in zip(data.videos, scores, strict=True)),
+                *({"id": i, "status": "undecodable", "text": why} for i, why in data.failures.items()),
+            ]
+
+        name = f"round-{self.turn}/scores" if self.turn else "scores"
+        ids = [video.id for video in data.videos]
+        table = self.run.within(name).table(SCORES, {**self.made_by(data), "videos": fingerprint(ids)}, rows, name=name)
+        if self.turn:
+            self.model.save(self.run.out / f"round-{self.turn}" / "model.safetensors")
+        return Scores(column(table, ids, "score"), unknown, unknown)
+
+    def refit(self, labeled: LabeledFeatures, seed: int) -> Predict:
+        """See `Refittable`."""
+        return train(labeled, self.base.cost, self.base.gamma, self.settings, seed).predict
+
+    def errors(
+        self, data: StudyData, asked: Ints, settings: DifficultySettings, seed: int
+    ) -> tuple[KnownErrors, Unlabeled]:
+        """See `StudyModel`: each labeled video is scored by a model that did not know its label."""
+        features = data.features[asked]
+        refit = partial(self.refit, seed=seed)
+        return refitted_source(self.labeled, features, self.model.predict(features), refit, settings, seed)
+
+    def finetuned(self, data: StudyData, labels: NewLabels, turn: int, seed: int) -> "StatisticalModel":
+        """See `StudyModel`."""
+        new = data.labeled(labels.index, labels.mos)
+        learned = self.labeled.join(new)
+        show = Silent() if self.run is None else self.run.show
+        said = list(zip(data.ids(labels.index), labels.mos.tolist(), strict=True))
+        maker: dict[str, Any] = {"step": "finetune", "selection": fingerprint(labels.maker)}
+        maker |= {"settings": self.settings.record(whole=True), "labels": fingerprint(said)}
+        with show.working(f"Fine-tuning on {len(self.labeled)} labels and {len(new)} new ones"):
+            model = finetune(self.base, learned, self.settings, seed)
+        return replace(self, model=model, labeled=learned, maker=maker, turn=turn)
+
+    def notes(self, data: StudyData) -> list[str]:
+        """See `StudyModel`."""
+        return []

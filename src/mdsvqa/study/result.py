@@ -1,0 +1,59 @@
+"""Where a run of a study ended."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mdsvqa.runtime.arrays import Floats
+from mdsvqa.study.config import StudyConfig
+from mdsvqa.study.data import StudyData
+
+
+@dataclass(frozen=True)
+class RuleRun:
+    """What one rule reached with one seed, from f before any new label.
+
+    Attributes:
+        rule: also "everything", the whole part of the pool labeled.
+        seed: of the run.
+        selected: ids in the order of their choice.
+        target_scores, source_scores: of the fine-tuned model on the two test sets.
+    """
+
+    rule: str
+    seed: int
+    selected: Sequence[str]
+    target_scores: Floats
+    source_scores: Floats
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """Where a run ended.
+
+    Attributes:
+        config: of the study, with the rule that was used where it said "auto".
+        data: videos and arrays.
+        model: f, as readers know it.
+        selected: rows of the selection tables, in the order of their choice.
+        scores: f before (first) and after each round so far: of all of the data's videos, each of shape (n,).
+        difficulty: of the pool's videos in the first round.
+        waiting_for: what people have to do before the loop can go on; empty when it is done.
+        notes: limits of this run that its reader must know.
+        rule_runs: of the comparison of rules; empty without one.
+        readings: other ways to read the base model's score, of all of the data's videos, by name; NaN where there is
+            none.
+        audit: MOS of the videos that were drawn at random to be measured on, by id.
+    """
+
+    config: StudyConfig
+    data: StudyData
+    model: str
+    selected: Sequence[dict[str, Any]]
+    scores: Sequence[Floats]
+    difficulty: Floats
+    waiting_for: str = ""
+    notes: Sequence[str] = ()
+    rule_runs: Sequence[RuleRun] = ()
+    readings: Mapping[str, Floats] = field(default_factory=dict)
+    audit: Mapping[str, float] = field(default_factory=dict)
