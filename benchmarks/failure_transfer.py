@@ -30,7 +30,7 @@ from mdsvqa.evaluation.correlation import srcc
 from mdsvqa.models.settings import FinetuningSettings
 from mdsvqa.models.statistical.finetune import train
 from mdsvqa.models.statistical.kernel_model import LabeledFeatures
-from real_domains import NAMES, load, divided
+from real_domains import NAMES, divided, load
 
 KINDS: tuple[ErrorName, ...] = ("raw", "calibrated")
 COST, WIDTH = 10.0, 0.1

@@ -41,6 +41,8 @@ def load_class(dotted: str) -> QualityModel:
         found = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError) as error:
         raise ModelError(f"model {dotted!r}: {error}. Is the folder of {module_name!r} on PYTHONPATH?") from None
+    except Exception as error:  # someone else's code
+        raise ModelError(f"model {dotted!r}: importing it failed with {type(error).__name__}: {error}.") from error
     try:
         model = found()
     except Exception as error:  # someone else's code

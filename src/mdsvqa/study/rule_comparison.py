@@ -109,13 +109,13 @@ def _fill(table: ResultTable, plan: ComparisonPlan, rules: Sequence[str], run: R
             _append(table, [each for each in of_seed if each.rule in missing[each.seed]])
             show.progress("Comparing rules over seeds", done, len(missing))
         return
-    left, turns = sum(map(len, missing.values())), min(plan.config.rounds, plan.budget.videos)
-    every = len(rules) * seeds
+    every, left = len(rules) * seeds, sum(map(len, missing.values()))
     if left:
+        spent = {rule: _finetunings(plan, rule) for rule in rules}
+        due = sum(spent[rule] for some in missing.values() for rule in some)
         show.note(
-            f"comparison: {len(rules)} rules with {seeds} seeds in {turns} round{'s' * (turns > 1)} are "
-            f"{every * turns} fine-tunings; {left * turns} are to be done, each in its folder of "
-            f"{run.out / 'comparison-runs'}"
+            f"comparison: {len(rules)} rules with {seeds} seeds are {seeds * sum(spent.values())} fine-tunings; {due} "
+            f"are to be done, each in its folder of {run.out / 'comparison-runs'}"
         )
     for seed, some in missing.items():
         for rule in some:
@@ -123,6 +123,12 @@ def _fill(table: ResultTable, plan: ComparisonPlan, rules: Sequence[str], run: R
             _append(table, runs_of_seed(plan, [rule], seed, run.within(f"comparison-runs/{rule}-{seed}")))
             left -= 1
             show.progress("Comparing rules over seeds", every - left, every)
+
+
+def _finetunings(plan: ComparisonPlan, rule: str) -> int:
+    """How often f is trained in a run: a model that nobody asks for a score, or trains on, is not made."""
+    every = rule_named(rule).difficulty is not None or plan.config.finetuning.vlm.start == "round"
+    return min(plan.config.rounds, plan.budget.videos) if every else 1
 
 
 def _append(table: ResultTable, runs: Sequence[RuleRun]) -> None:

@@ -35,9 +35,14 @@ from mdsvqa.models.vlm.reader import QwenModel
 from mdsvqa.models.vlm.replies import expected_in_reply
 from mdsvqa.models.vlm.served import ServedModel, score_served
 from mdsvqa.models.vlm.served_messages import digit_probabilities, frame_parts, request_fields, score_of_probabilities
+from mdsvqa.report.figures import measure
+from mdsvqa.report.write import write_results
 from mdsvqa.runtime.progress import Silent
-from mdsvqa.runtime.results import read_table
+from mdsvqa.runtime.results import read_meta, read_table
 from mdsvqa.runtime.run import Run
+from mdsvqa.runtime.settings import ConfigError
+from mdsvqa.study.config import read_study
+from mdsvqa.study.run import run_study
 from mdsvqa.videos.manifest import load_videos
 
 PIXELS = 8 * 28 * 28
@@ -379,3 +384,32 @@ def test_a_servers_probabilities_that_mean_no_score_give_none() -> None:
     split = score_of_probabilities("a", "<answer>good", [opening, a_step("good", good=0.3, _3=0.35, _4=0.35)])
     assert (split.status, split.score) == ("unparsable", None)
     assert score_of_probabilities("a", "no tag", [a_step("3", _3=1.0)]).status == "unparsable"
+
+
+def test_a_study_over_a_server_goes_to_its_page_before_and_behind_fine_tuning(
+    server, served_vlm, write_study, tmp_path
+) -> None:
+    limits = {"max_new_tokens": 48, "frames": 1, "max_pixels": PIXELS, "min_pixels": PIXELS}
+    there = {"url": server, "concurrency": 4, "retries": 1}
+    quality = {"model": str(served_vlm), "server": there, "vlm": limits}
+    study = write_study(quality=quality)
+    config = read_study(study)
+    first = run_study(config, Silent())
+    assert "serve it, name the server as `quality: {server_after:" in first.waiting_for
+    assert read_meta(config.out / "scores")["maker"]["served"]
+    assert len(first.selected) == 4
+    summary, page = write_results(config, first, measure(config, first))
+    assert summary["waiting_for"]
+    assert "server_after" in page.read_text()
+    # Behind fine-tuning it is served somewhere: here the same one.
+    study = write_study(quality={**quality, "server_after": {**there, "model": str(served_vlm)}})
+    config = read_study(study)
+    done = run_study(config, Silent())
+    assert not done.waiting_for
+    assert len(done.scores) == 2
+    assert read_meta(config.out / "round-1" / "scores")["maker"]["served"]
+    assert [row["id"] for row in done.selected] == [row["id"] for row in first.selected]
+    page = write_results(config, done, measure(config, done))[1]
+    assert "against the base model" in page.read_text()
+    with pytest.raises(ConfigError, match="rounds and comparison need a model that can be fine-tuned here"):
+        run_study(read_study(write_study(quality=quality, rounds=2, out="other")), Silent())

@@ -1,6 +1,8 @@
 """A vision-language checkpoint, read here and fine-tuned here: each round is an adapter on it."""
 
 from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -15,6 +17,10 @@ from mdsvqa.study.participants.predictions import handed_back
 from mdsvqa.study.participants.unrefitted import Unrefitted
 from mdsvqa.videos.video import Video
 
+if TYPE_CHECKING:
+    from mdsvqa.models.training.finetune import Compared
+    from mdsvqa.models.training.loop import Course
+
 
 class CheckpointModel(Unrefitted):
     """A `StudyModel` that is a checkpoint.
@@ -22,7 +28,7 @@ class CheckpointModel(Unrefitted):
     Args:
         config, run, turn, learned, before: as `Unrefitted`.
         settings: what it sees, and its adapters; those of the study where it has learned nothing yet.
-        said: how its training went, in sentences.
+        train: makes its adapter; None where it has learned nothing yet.
 
     Attributes:
         checkpoint: a folder or a Hub name.
@@ -36,12 +42,12 @@ class CheckpointModel(Unrefitted):
         learned: NewLabels | None = None,
         before: StudyModel | None = None,
         settings: VlmSettings | None = None,
-        said: Sequence[str] = (),
+        train: "partial[tuple[Course, list[Compared]]] | None" = None,
     ) -> None:
         super().__init__(config, run, turn, learned, before)
         self.checkpoint = config.quality.model
         self.settings = config.quality.vlm if settings is None else settings
-        self._said = said
+        self._train, self._said = train, list[str]()
 
     @property
     def trains_here(self) -> bool:
@@ -50,11 +56,12 @@ class CheckpointModel(Unrefitted):
 
     def score_table(self, videos: Sequence[Video]) -> tuple[pa.Table, Maker]:
         """See `Unrefitted`; shard by shard."""
+        self._trained()
         place = self.folder.within("scores")
         return score_with_vlm(videos, self.checkpoint, self.settings, place), read_meta(place.out)["maker"]
 
     def finetuned(self, data: StudyData, labels: NewLabels, turn: int, seed: int) -> StudyModel | Waiting:
-        """See `StudyModel`; a training that was killed goes on."""
+        """See `StudyModel`. It is trained when it is asked for a score; a training that was killed goes on."""
         if not self.trains_here:
             return handed_back(self, data, labels, turn)
         from mdsvqa.models.training.finetune import finetune_vlm  # noqa: PLC0415
@@ -63,24 +70,35 @@ class CheckpointModel(Unrefitted):
         # f's own adapter becomes a part of the base.
         base = self.config.quality.vlm.below()
         training = self.config.finetuning.vlm.model_copy(update={"seed": seed})
+        start = None
+        if self.turn and training.start == "round":
+            self._trained()
+            start = self.settings.adapter
         place = self._adapter_of(turn)
-        start = self.settings.adapter if self.turn and training.start == "round" else None
-        course, compared = finetune_vlm(source, new, [], self.checkpoint, base, training, place, start=start)
+        train = partial(finetune_vlm, source, new, [], self.checkpoint, base, training, place, start=start)
+        tuned = base.model_copy(update={"adapter": str(place.out)})
+        first = self if self.before is None else self.before
+        return type(self)(self.config, self.run, turn, self.learned.join(labels), first, tuned, train)
+
+    def notes(self, data: StudyData) -> list[str]:
+        """See `StudyModel`."""
+        self._trained()
+        return [*self._said, *super().notes(data)]
+
+    def _trained(self) -> None:
+        if self._train is None:
+            return
+        course, compared = self._train()
         said = [f"Fine-tuned model on {each}." for each in compared]
         if course.stopped:
             said.append(f"Fine-tuning stopped early: {course.stopped}.")
         if course.best_step == 0:
-            before = "the base model" if start is None else "the round before"
+            before = "the base model" if self._train.keywords["start"] is None else "the round before"
             said.append(f"No step of fine-tuning was better than {before} on the held-out videos.")
-        for sentence in said:
+        self._said = [f"Round {self.turn}: {sentence}" if self.config.rounds > 1 else sentence for sentence in said]
+        self._train = None
+        for sentence in self._said:
             self.run.show.note(sentence)
-        tuned = base.model_copy(update={"adapter": str(place.out)})
-        first = self if self.before is None else self.before
-        return type(self)(self.config, self.run, turn, self.learned.join(labels), first, tuned, said)
-
-    def notes(self, data: StudyData) -> list[str]:
-        """See `StudyModel`."""
-        return [*self._said, *super().notes(data)]
 
     def _adapter_of(self, turn: int) -> Run:
         """The folder of a round's adapter."""
