@@ -25,8 +25,8 @@ from mdsvqa.models.training.lora import add_lora
 from mdsvqa.models.training.processes import Crew
 from mdsvqa.models.training.training_set import TrainingSet
 from mdsvqa.models.vlm.checkpoint import Checkpoint
-from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip, Sight
-from mdsvqa.models.vlm.reader import QwenModel
+from mdsvqa.models.vlm.clips import ModelClip, VisualLimits
+from mdsvqa.models.vlm.reader import VlmReader
 from mdsvqa.models.vlm.tiny.model import make_model, make_processor
 from mdsvqa.runtime.progress import terminal
 from mdsvqa.videos.video import Video
@@ -38,16 +38,16 @@ THOUGHT = "I look at sharpness, noise, blocks, exposure and motion, one after th
 class Noise(ClipCache):
     """Clips of noise in place of decoded ones."""
 
-    def __init__(self, sight: Sight, frames: int, side: int) -> None:
+    def __init__(self, sight: VisualLimits, frames: int, side: int) -> None:
         super().__init__(Path(), sight)
         self._shape = (frames, 3, side, side)
 
-    def load(self, video: Video) -> SeenClip:
+    def load(self, video: Video) -> ModelClip:
         """The same clip for the same video."""
         frames, _, height, width = self._shape
         pixels = np.random.default_rng(int(video.id)).integers(0, 256, self._shape, np.uint8)
         tokens = frames // self.sight.span * height * width // self.sight.patch**2
-        return SeenClip(video.id, pixels, 1.0, tokens)
+        return ModelClip(video.id, pixels, 1.0, tokens)
 
 
 class Timed(Tuner):
@@ -80,8 +80,8 @@ def measure(objective: str, size: str, steps: int, batch: int, layers: int | Non
     ).model_copy(update={"least_spread": 0.0, "least_formed": 0.0})
     adapted = add_lora(model, training.lora, 0)
     checkpoint = Checkpoint(adapted, processor, {})
-    reader = QwenModel(checkpoint, VlmSettings(reading="expected"))
-    writer = QwenModel(checkpoint, VlmSettings(max_new_tokens=training.max_new_tokens))
+    reader = VlmReader(checkpoint, VlmSettings(reading="expected"))
+    writer = VlmReader(checkpoint, VlmSettings(max_new_tokens=training.max_new_tokens))
     count = max(4 * batch, 40)
     videos = [Video(str(k), Path(str(k)), "noise", "train", 1 + 4 * k / count) for k in range(count)]
     held_out = np.arange(count) < 6

@@ -16,9 +16,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from mdsvqa.models.settings import VlmSettings
-from mdsvqa.models.transformers_vision import Qwen2_5_VLForConditionalGeneration, quiet
+from mdsvqa.models.transformers_vision import quiet, transformers
 from mdsvqa.models.vlm.checkpoint import load_checkpoint
-from mdsvqa.models.vlm.reader import QwenModel
+from mdsvqa.models.vlm.reader import VlmReader
 
 STACK = Path(__file__).parents[1] / "tests" / "reference_stack"
 BASE, ADAPTER = str(STACK / "base"), str(STACK / "adapter")
@@ -35,7 +35,7 @@ def difference(model: Any, name: str) -> float:
 
 def ours(adapter: str | None, **settings: Any) -> Any:
     asked = VlmSettings(**settings)
-    return QwenModel(load_checkpoint(asked, BASE, adapter), asked).model
+    return VlmReader(load_checkpoint(asked, BASE, adapter), asked).model
 
 
 def by_themselves(adapter: str | None) -> Any:
@@ -43,7 +43,7 @@ def by_themselves(adapter: str | None) -> Any:
 
     with quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model: Any = Qwen2_5_VLForConditionalGeneration.from_pretrained(BASE, dtype=torch.float32)
+        model: Any = transformers.Qwen2_5_VLForConditionalGeneration.from_pretrained(BASE, dtype=torch.float32)
         return (model if adapter is None else PeftModel.from_pretrained(model, adapter)).eval()
 
 

@@ -21,11 +21,11 @@ import numpy as np
 import torch
 
 from mdsvqa.models.settings import VlmSettings
-from mdsvqa.models.transformers_vision import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+from mdsvqa.models.transformers_vision import transformers
 from mdsvqa.models.vlm import prompts
 from mdsvqa.models.vlm.answers import parse_answer
 from mdsvqa.models.vlm.checkpoint import Checkpoint, load_checkpoint
-from mdsvqa.models.vlm.reader import QwenModel
+from mdsvqa.models.vlm.reader import VlmReader
 from mdsvqa.models.vlm.table_scoring import score_with_reader
 from mdsvqa.models.vlm.tiny.model import make_processor
 from mdsvqa.runtime.progress import terminal
@@ -94,7 +94,7 @@ def tiny(count: int, repeats: int, workers: int) -> dict[str, Any]:
         settings = VlmSettings()
         checkpoint = load_checkpoint(settings, str(folder))
         generate, expected = (
-            QwenModel(checkpoint, settings.model_copy(update={"reading": reading}))
+            VlmReader(checkpoint, settings.model_copy(update={"reading": reading}))
             for reading in ("generate", "expected")
         )
         frames = Sampling(frames=generate.sight.frames)
@@ -143,10 +143,10 @@ def seven_billion(count: int, repeats: int, layers: int | None) -> dict[str, Any
         for k in range(count)
     ]
     settings = VlmSettings(max_new_tokens=tokens)
-    generate = QwenModel(checkpoint, settings)
+    generate = VlmReader(checkpoint, settings)
     # Random weights never end an answer: exactly as many tokens as asked for, as in the plain loop.
     model.generation_config.eos_token_id = None
-    expected = QwenModel(checkpoint, settings.model_copy(update={"reading": "expected"}))
+    expected = VlmReader(checkpoint, settings.model_copy(update={"reading": "expected"}))
     seconds = median_times(
         {
             "plain": lambda: plain_loop(checkpoint, clips, tokens, exactly=True),
@@ -170,7 +170,7 @@ def seven_billion(count: int, repeats: int, layers: int | None) -> dict[str, Any
 def build_7b(processor: Any, layers: int | None, device: torch.device, dtype: torch.dtype) -> Any:
     """Qwen2.5-VL-7B with random weights; fewer layers to try the script."""
     ids = {name: processor.tokenizer.convert_tokens_to_ids(f"<|{name}|>") for name in ("image_pad", "video_pad")}
-    config = Qwen2_5_VLConfig(
+    config = transformers.Qwen2_5_VLConfig(
         text_config={
             "vocab_size": 152_064,
             "hidden_size": 3584,
@@ -200,7 +200,7 @@ def build_7b(processor: Any, layers: int | None, device: torch.device, dtype: to
     torch.set_default_dtype(dtype)
     try:
         with device:
-            model = Qwen2_5_VLForConditionalGeneration(config)
+            model = transformers.Qwen2_5_VLForConditionalGeneration(config)
     finally:
         torch.set_default_dtype(before)
     model.eval()

@@ -114,3 +114,12 @@ def test_no_file_imports_itself_by_way_of_others() -> None:
 @pytest.mark.parametrize("room", sorted(BELOW))
 def test_every_room_says_what_it_is(room: str) -> None:
     assert ast.get_docstring(ast.parse((PACKAGE / room / "__init__.py").read_text(encoding="utf-8")))
+
+
+def test_nothing_but_its_own_files_and_the_tiny_model_names_a_family() -> None:
+    elsewhere = [
+        path
+        for path in PACKAGE.rglob("*")
+        if path.suffix in (".py", ".yaml", ".j2") and not {"families", "tiny"} & set(path.relative_to(PACKAGE).parts)
+    ]
+    assert [str(path) for path in elsewhere if "qwen" in path.read_text(encoding="utf-8").lower()] == []

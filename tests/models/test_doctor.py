@@ -7,13 +7,13 @@ pytest.importorskip("transformers")
 
 from mdsvqa.models.base import ModelError
 from mdsvqa.models.doctor import count_parameters, examine, fits
-from mdsvqa.models.transformers_vision import Qwen2_5_VLForConditionalGeneration
+from mdsvqa.models.transformers_vision import transformers
 from mdsvqa.models.vlm import load as vlm
 from places import STACK
 
 
 def test_parameters_are_counted_from_the_headers_of_the_files(tiny_vlm: Path) -> None:
-    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(tiny_vlm)
+    model = transformers.Qwen2_5_VLForConditionalGeneration.from_pretrained(tiny_vlm)
     assert count_parameters(tiny_vlm) == sum(parameter.numel() for parameter in model.parameters())
 
 
@@ -32,9 +32,7 @@ def test_a_model_that_is_not_here_is_said_to_be_so(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_checkpoint_and_its_adapter_are_looked_at_without_their_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mdsvqa.models.vlm import checkpoint
-
-    monkeypatch.setattr(checkpoint.Qwen2_5_VLForConditionalGeneration, "from_pretrained", None)
+    monkeypatch.setattr(transformers.Qwen2_5_VLForConditionalGeneration, "from_pretrained", None)
     found = examine(str(STACK / "base"), str(STACK / "adapter")).checkpoint
     assert found["family"].startswith("Qwen2.5-VL")
     assert found["weights"] == "69 of 69 tensors; layout: before transformers 4.52"

@@ -176,7 +176,9 @@ def _by_vlm(
 def train(
     videos: Videos,
     scores: Annotated[Path, typer.Option(help="f's scores of these videos, as `mdsvqa score` wrote them.")],
-    model: Annotated[str, typer.Option("--model", "-m", help="f: a Qwen2.5-VL checkpoint, a folder or a Hub name.")],
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="f: a vision-language checkpoint, a folder or a Hub name.")
+    ],
     out: Out,
     training: FailureTraining,
     vlm: VlmSettings,

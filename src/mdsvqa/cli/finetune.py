@@ -43,7 +43,9 @@ def finetune(
     model: Annotated[
         str,
         typer.Option(
-            "--model", "-m", help="f: a saved statistical model, or a Qwen2.5-VL checkpoint (a folder or a Hub name)."
+            "--model",
+            "-m",
+            help="f: a saved statistical model, or a vision-language checkpoint (a folder or a Hub name).",
         ),
     ],
     labels: Annotated[Path, typer.Option(help="New labels: a table with id and mos.")],

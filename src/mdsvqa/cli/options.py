@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from rich.console import Console
 
 from mdsvqa.cli.printing import study as terminal
+from mdsvqa.models.vlm.families.catalogue import FAMILIES
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import first_process
 from mdsvqa.runtime.results import json_text
@@ -35,6 +36,7 @@ Seed = Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Of everything ran
 Scale = Annotated[str, typer.Option(help='What MOS in the manifest mean: "1-5", "0-100", "DMOS 0-100".')]
 Videos = Annotated[Path, typer.Argument(help="Manifest (CSV, JSONL, Parquet, name-MOS text) or folder of videos.")]
 VLM, TRAINING = "Vision-language models", "Training"
+VLM_FAMILIES = ", ".join(FAMILIES.values())
 BaseAdapter = Annotated[
     str | None,
     typer.Option(

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from mdsvqa.cli.options import (
     VLM,
+    VLM_FAMILIES,
     AsJson,
     BaseAdapter,
     Limit,
@@ -55,8 +56,8 @@ def score(
         typer.Option(
             "--model",
             "-m",
-            help="statistical, a saved .safetensors file, package.module:Class, or a Qwen2.5-VL checkpoint: a folder "
-            "or a Hub name such as hollow404/VQR1-7B-YouTubeUGC.",
+            help="statistical, a saved .safetensors file, package.module:Class, or a vision-language checkpoint "
+            f"({VLM_FAMILIES}): a folder or a Hub name such as hollow404/VQR1-7B-YouTubeUGC.",
         ),
     ] = "statistical",
     mos_scale: Scale = "1-5",
@@ -119,7 +120,7 @@ def tiny_vlm(
     workers: Workers = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Make a tiny Qwen2.5-VL of the real classes and teach it to rate simulated videos, in about two minutes.
+    """Make a tiny vision-language model of real classes and teach it to rate simulated videos, in about two minutes.
 
     For tests, demonstrations and experiments where no real checkpoint is at hand. Whatever takes a checkpoint takes it.
     """

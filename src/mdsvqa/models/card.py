@@ -23,6 +23,7 @@ def write_card(
     folder: Path,
     *,
     base: str,
+    family: str,
     lora: LoraSettings,
     title: str,
     purpose: str,
@@ -37,6 +38,7 @@ def write_card(
     Args:
         folder: of the adapter.
         base: name of the model that it belongs on.
+        family: of that model.
         lora: its shape.
         title, purpose: what it is, and what it is for and not for.
         prompt: that it answers.
@@ -54,7 +56,7 @@ def write_card(
     listed = {
         "Model type": "no-reference video quality assessment vision-language model",
         "Checkpoint type": "PEFT / LoRA adapter",
-        "Backbone family": "Qwen2.5-VL",
+        "Backbone family": family,
         "Base model": f"`{base}`",
         "LoRA rank": str(lora.rank),
         "LoRA alpha": str(lora.alpha),

@@ -38,7 +38,7 @@ class VlmSettings(Settings):
     prompt: str | None = Field(None, min_length=1, description="Asked in place of the one that it was trained on.")
     samples: int = Field(1, ge=1, description="Replies a video, drawn when above 1: their mean and spread.")
     retries: int = Field(0, ge=0, description="Drawn replies in place of an unparsable one.")
-    # None: 1.05 for Qwen2.5-VL, which the reference decodes with.
+    # None: 1.05 for the paper's checkpoints, which their own inference decodes with.
     repetition_penalty: float | None = Field(
         None, gt=0, description="On tokens of question and reply; by default the checkpoint's own."
     )
@@ -48,12 +48,12 @@ class VlmSettings(Settings):
         "rate: those on screen at 0, 1/fps, 2/fps, ... seconds. count: as many as `frames` says. By default count "
         "where `frames` or the checkpoint says how many, else reference.",
     )
-    # None: what the checkpoint's processor says, else 2 as qwen-vl-utils.
+    # None: what the checkpoint's processor says, else 2 as in the paper's inference.
     fps: float | None = Field(
         None, gt=0, description="Frames a second of video; by default what the checkpoint says, else 2."
     )
     frames: int | None = Field(None, ge=1, description="Of each video, at equal distances, in place of a rate.")
-    # Limits of qwen-vl-utils: 768 and 128 tokens of 28 x 28 pixels a frame. A checkpoint that allows less gets less.
+    # Limits of the paper's inference: 768 and 128 tokens of 28 x 28 pixels a frame. A checkpoint may allow less.
     max_pixels: int = Field(768 * 28 * 28, ge=28 * 28, description="Of a frame; larger ones are reduced.")
     min_pixels: int = Field(128 * 28 * 28, ge=1, description="Of a frame; smaller ones are enlarged.")
     # The reference's. Half of a reply says nothing: the answer stands at its end.
@@ -181,10 +181,14 @@ class LoraSettings(Settings):
     rank: int = Field(64, ge=1, description="Of the adapter.")
     alpha: int = Field(128, ge=1, description="Of the adapter.")
     dropout: float = Field(0.05, ge=0, lt=1, description="Of the adapter.")
-    # All linear layers of the language model. A plain list of their names would also hit the vision tower's.
-    targets: str = Field(
-        r".*\.language_model\..*_proj", description="Regular expression of the full names of the layers."
+    # None: all linear layers of the language model; a plain list of their names would also hit the vision tower's.
+    targets: str | None = Field(
+        None, description="Regular expression of the full names of the layers; by default the model family's."
     )
+
+    def record(self, *, whole: bool = False) -> dict[str, Any]:
+        found = super().record(whole=whole)
+        return {**found, "targets": self.targets or r".*\.language_model\..*_proj"}
 
 
 class AdapterTraining(Settings):

@@ -1,4 +1,4 @@
-"""The classes of transformers that see, importable beside a CPU build of PyTorch. Import them from here only.
+"""transformers with its classes that see, importable beside a CPU build of PyTorch. Import it from here only.
 
 torchvision's wheels are built for CUDA. Beside a CPU torch their operators do not load, and the import fails because
 `nms` and `qnms` are then unknown. Declaring the two is enough for the transforms that the processors here use; calling
@@ -28,6 +28,7 @@ def _declare() -> "torch.library.Library | None":
 # The declarations last as long as this object.
 _LIBRARY = _declare()
 
+import transformers  # noqa: E402
 from transformers import (  # noqa: E402
     AutoConfig,
     AutoImageProcessor,
@@ -37,17 +38,10 @@ from transformers import (  # noqa: E402
     CLIPVisionModelWithProjection,
     Dinov2Model,
     Dinov2WithRegistersModel,
-    Qwen2_5_VLConfig,
-    Qwen2_5_VLForConditionalGeneration,
-    Qwen2_5_VLProcessor,
-    Qwen2Tokenizer,
-    Qwen2VLImageProcessor,
-    Qwen2VLVideoProcessor,
     Siglip2VisionModel,
     SiglipVisionModel,
 )
 from transformers.image_processing_backends import TorchvisionBackend  # noqa: E402
-from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX  # noqa: E402
 from transformers.utils import logging  # noqa: E402
 
 # By these names since 5.20 and before; peft still asks by the old ones.
@@ -68,7 +62,6 @@ def quiet() -> Iterator[None]:
 
 
 __all__ = [
-    "PRETOKENIZE_REGEX",
     "AutoConfig",
     "AutoImageProcessor",
     "AutoProcessor",
@@ -77,14 +70,9 @@ __all__ = [
     "CLIPVisionModelWithProjection",
     "Dinov2Model",
     "Dinov2WithRegistersModel",
-    "Qwen2Tokenizer",
-    "Qwen2VLImageProcessor",
-    "Qwen2VLVideoProcessor",
-    "Qwen2_5_VLConfig",
-    "Qwen2_5_VLForConditionalGeneration",
-    "Qwen2_5_VLProcessor",
     "Siglip2VisionModel",
     "SiglipVisionModel",
     "TorchvisionBackend",
     "quiet",
+    "transformers",
 ]

@@ -107,7 +107,7 @@ def spread_frames(count: int, mean_rate: float, sampling: Sampling) -> NDArray[n
         mean_rate: of them, in Hz.
         sampling: its rate and limits say how many of them; the result is even, but for a video of one frame.
 
-    Source: smart_nframes and what follows it in qwen-vl-utils 0.0.10, the inference of Zou et al. (2026).
+    Source: the inference of Zou et al. (2026): `smart_nframes` of its package of utilities, and what follows it.
 
     >>> spread_frames(30, 30.0, Sampling(rate=2, spread=True, at_least=4)).tolist()
     [0, 10, 19, 29]

@@ -369,7 +369,7 @@ def test_a_study_names_its_encoder(checkpoint, videos, tmp_path: Path) -> None:
     study.write_text(f"{lines}content: {{encoder: ./clip, frames: {FRAMES}, device: cpu}}\n")
     config = read_study(study)
     assert config.content.encoder == str(tmp_path / "clip")
-    material = gather(config, Silent())
+    material = gather(config, Run(config.out))
     assert material.content.frames.shape == (6 * FRAMES, PROJECTED)
     study.write_text("videos: videos.csv\ncontent: {encoder: owner/name}\n")
     assert read_study(study).content.encoder == "owner/name"

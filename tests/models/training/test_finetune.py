@@ -29,7 +29,7 @@ from mdsvqa.models.training.loop import Stop
 from mdsvqa.models.training.processes import Crew
 from mdsvqa.models.training.training_set import merge
 from mdsvqa.models.training.watch import Watch
-from mdsvqa.models.vlm.families.qwen2_5_vl import Prompt
+from mdsvqa.models.vlm.clips import Prompt
 from mdsvqa.models.vlm.token_sampling import token_log_probabilities
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Silent

@@ -19,9 +19,10 @@ from mdsvqa.models.training.lora import adapter_weights, add_lora, save_adapter
 from mdsvqa.models.training.processes import Crew
 from mdsvqa.models.vlm import prompts
 from mdsvqa.models.vlm.checkpoint import Checkpoint, load_checkpoint
+from mdsvqa.models.vlm.clips import ModelClip, Prompt, resize_clip
 from mdsvqa.models.vlm.expected import AnswerTree, read_tree, read_tree_at_once
-from mdsvqa.models.vlm.families.qwen2_5_vl import Prompt, SeenClip, see
-from mdsvqa.models.vlm.reader import QwenModel
+from mdsvqa.models.vlm.families.qwen2_5_vl import FAMILY
+from mdsvqa.models.vlm.reader import VlmReader
 from mdsvqa.models.vlm.token_sampling import draw_replies, log_probabilities
 from mdsvqa.runtime.progress import Silent
 from mdsvqa.videos.clip import Clip
@@ -31,7 +32,7 @@ READ = VlmSettings(reading="expected")
 SMALL = AdapterTraining(lora=LoraSettings(rank=4, alpha=8, dropout=0.0), steps=4, batch_size=6, learning_rate=1e-3)
 
 
-def seen_clips(reader: QwenModel, count: int) -> list[SeenClip]:
+def seen_clips(reader: VlmReader, count: int) -> list[ModelClip]:
     """Of mixed sizes and lengths."""
     rng = np.random.default_rng(3)
     shapes = [(2, 90, 160), (6, 160, 90), (4, 120, 120)]
@@ -40,8 +41,8 @@ def seen_clips(reader: QwenModel, count: int) -> list[SeenClip]:
         frames, height, width = shapes[number % 3]
         level = rng.integers(40, 215)
         pictures = np.clip(level + rng.normal(0, 4 + 5 * number, (frames, 3, height, width)), 0, 255).astype(np.uint8)
-        found = see(Clip(f"clip-{number}", pictures, np.arange(frames) * 0.5, 24.0, frames / 2), reader.sight)
-        assert isinstance(found, SeenClip)
+        found = resize_clip(Clip(f"clip-{number}", pictures, np.arange(frames) * 0.5, 24.0, frames / 2), reader.sight)
+        assert isinstance(found, ModelClip)
         made.append(found)
     return made
 
@@ -53,7 +54,7 @@ class Lesson:
         checkpoint = load_checkpoint(READ, str(tiny_vlm))
         self.model = add_lora(checkpoint.model, lora, seed=0)
         self.checkpoint = Checkpoint(self.model, checkpoint.processor, {})
-        self.reader = QwenModel(self.checkpoint, READ, prompts.DIFFICULTY)
+        self.reader = VlmReader(self.checkpoint, READ, prompts.DIFFICULTY)
         self.clips = seen_clips(self.reader, 12)
         self.truth = np.random.default_rng(1).normal(size=12)
         self.dataset = np.array([0, 1] * 6)
@@ -98,8 +99,8 @@ def test_the_tree_at_once_gives_the_logits_of_the_tree_behind_a_cache(tiny_vlm: 
     tree = AnswerTree.of(reader.answer)
     batch = reader.batch(lesson.clips[:3], [reader.prompt] * 3)
     with torch.no_grad():
-        first, behind = read_tree(lesson.model, batch, tree)
-        other_first, other_behind = read_tree_at_once(lesson.model, batch, tree)
+        first, behind = read_tree(FAMILY, lesson.model, batch, tree)
+        other_first, other_behind = read_tree_at_once(FAMILY, lesson.model, batch, tree)
     torch.testing.assert_close(other_first, first, rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(other_behind, behind, rtol=1e-3, atol=1e-4)
 
@@ -203,7 +204,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_trained_all_the_same(
     small = Lesson(tiny_vlm)
     read, sizes = small.reader.expectation, []
 
-    def little_memory(clips: Sequence[SeenClip]):
+    def little_memory(clips: Sequence[ModelClip]):
         sizes.append(len(clips))
         if len(clips) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
@@ -217,7 +218,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_trained_all_the_same(
 
 def test_log_probabilities_of_replies_are_those_of_a_plain_pass_whatever_is_beside_them(tiny_vlm: Path) -> None:
     lesson = Lesson(tiny_vlm)
-    reader = QwenModel(lesson.checkpoint, VlmSettings(max_new_tokens=24), prompts.DIFFICULTY)
+    reader = VlmReader(lesson.checkpoint, VlmSettings(max_new_tokens=24), prompts.DIFFICULTY)
     torch.manual_seed(0)
     drawn = draw_replies(reader, lesson.clips[:6])
     replies = [reply.tokens[: 3 + number] for number, reply in enumerate(drawn)]
@@ -244,6 +245,6 @@ def test_an_adapter_is_read_by_plain_peft(tiny_vlm: Path, tmp_path: Path) -> Non
             weight.add_(0.01)
     save_adapter(lesson.model, tmp_path / "adapter", str(tiny_vlm))
     loaded = PeftModel.from_pretrained(load_checkpoint(READ, str(tiny_vlm)).model, str(tmp_path / "adapter"))
-    reader = QwenModel(Checkpoint(loaded.eval(), lesson.checkpoint.processor, {}), READ, prompts.DIFFICULTY)
+    reader = VlmReader(Checkpoint(loaded.eval(), lesson.checkpoint.processor, {}), READ, prompts.DIFFICULTY)
     lesson.model.eval()
     assert [s.expected for s in reader.read(lesson.clips)] == [s.expected for s in lesson.reader.read(lesson.clips)]

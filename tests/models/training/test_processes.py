@@ -31,18 +31,18 @@ from mdsvqa.models.vlm.checkpoint import Checkpoint, load_checkpoint
 from mdsvqa.models.training.processes import Crew
 from mdsvqa.models.training.fidelity import Fidelity
 from mdsvqa.models.training.lora import adapter_weights, add_lora
-from mdsvqa.models.vlm.reader import QwenModel
-from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip
+from mdsvqa.models.vlm.reader import VlmReader
+from mdsvqa.models.vlm.clips import ModelClip
 
 model_folder, out = sys.argv[1:]
 settings = VlmSettings(reading="expected")
 checkpoint = load_checkpoint(settings, model_folder)
 training = AdapterTraining(lora=LoraSettings(rank=4, alpha=8, dropout=0.0), steps=1, evaluations=1, learning_rate=1e-3)
 model = add_lora(checkpoint.model, training.lora, 0)
-reader = QwenModel(Checkpoint(model, checkpoint.processor, {}), settings, prompts.DIFFICULTY)
+reader = VlmReader(Checkpoint(model, checkpoint.processor, {}), settings, prompts.DIFFICULTY)
 rng = np.random.default_rng(0)
 clips = [
-    SeenClip(str(k), rng.integers(0, 255, (2 + 2 * (k % 2), 3, 56, 28 + 28 * (k % 3)), np.uint8), 0.5,
+    ModelClip(str(k), rng.integers(0, 255, (2 + 2 * (k % 2), 3, 56, 28 + 28 * (k % 3)), np.uint8), 0.5,
              (1 + k % 2) * 2 * (1 + k % 3))
     for k in range(7)
 ]

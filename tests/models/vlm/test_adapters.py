@@ -15,12 +15,12 @@ from safetensors.torch import load_file, save_file
 
 from mdsvqa.models.base import ModelError
 from mdsvqa.models.settings import VlmSettings
-from mdsvqa.models.vlm.adapters import CURRENT, OLD, apply_adapter, current_name, old_name
+from mdsvqa.models.vlm.adapters import CURRENT, OLD, apply_adapter
 from mdsvqa.models.vlm.checkpoint import load_checkpoint
-from mdsvqa.models.vlm.expected import inner_model
+from mdsvqa.models.vlm.families.qwen2_5_vl import FAMILY
 from mdsvqa.models.vlm.families.qwen2_5_vl_positions import keep_trained_positions
 from mdsvqa.models.vlm.families.qwen2_5_vl_tower import speed_up
-from mdsvqa.models.vlm.reader import QwenModel
+from mdsvqa.models.vlm.reader import VlmReader
 from places import STACK
 
 # Written by transformers 4.49 and PEFT 0.17, with the logits that they compute.
@@ -33,7 +33,7 @@ def logits(base: Path = BASE, adapter: Path | None = None, **settings: object) -
     """Of the stored batch, its padding left out, by what mdsvqa loads."""
     asked = VlmSettings(**settings)
     checkpoint = load_checkpoint(asked, str(base), None if adapter is None else str(adapter))
-    return logits_of(QwenModel(checkpoint, asked).model)
+    return logits_of(VlmReader(checkpoint, asked).model)
 
 
 def logits_of(model: torch.nn.Module) -> torch.Tensor:
@@ -72,11 +72,11 @@ def test_the_record_says_how_many_tensors_were_applied_and_the_copy_of_the_head_
 def test_names_of_one_layout_become_those_of_the_other() -> None:
     current = dict(load_checkpoint(VlmSettings(), str(BASE)).model.named_modules())
     written = {name.rpartition(".")[0] for file in BASE.glob("*.safetensors") for name in load_file(file)}
-    assert {current_name(name) for name in written} <= set(current)
+    assert {FAMILY.current_name(name) for name in written} <= set(current)
     # Of `model.language_model` itself the older name is that of what holds it.
     inside = set(current) - {"", "model.language_model"}
-    assert {current_name(old_name(name)) for name in inside} == inside
-    assert {old_name(current_name(name)) for name in written} == written
+    assert {FAMILY.current_name(FAMILY.old_name(name)) for name in inside} == inside
+    assert {FAMILY.old_name(FAMILY.current_name(name)) for name in written} == written
 
 
 def changed(
@@ -95,7 +95,7 @@ def changed(
 
 
 def renamed(found: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {PREFIX + current_name(key.removeprefix(PREFIX)): value for key, value in found.items()}
+    return {PREFIX + FAMILY.current_name(key.removeprefix(PREFIX)): value for key, value in found.items()}
 
 
 def modules_of(found: dict[str, torch.Tensor]) -> list[str]:
@@ -104,7 +104,7 @@ def modules_of(found: dict[str, torch.Tensor]) -> list[str]:
 
 OLD_NAMES = modules_of(load_file(ADAPTER / "adapter_model.safetensors"))
 EIGHT = dict.fromkeys(OLD_NAMES, 8)
-NEW_NAMES = [current_name(name) for name in OLD_NAMES]
+NEW_NAMES = [FAMILY.current_name(name) for name in OLD_NAMES]
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def made_by_peft(folder: Path, *, older: bool, base: Path = BASE, **config: obje
     adapted.save_pretrained(folder)
     if older:
         path = folder / "adapter_model.safetensors"
-        found = {PREFIX + old_name(key.removeprefix(PREFIX)): value for key, value in load_file(path).items()}
+        found = {PREFIX + FAMILY.old_name(key.removeprefix(PREFIX)): value for key, value in load_file(path).items()}
         save_file(found, path, {"format": "pt"})
     return logits_of(adapted)
 
@@ -289,7 +289,7 @@ def test_training_goes_on_top_of_an_adapter_of_the_older_layout(tmp_path: Path) 
 
     below = load_checkpoint(VlmSettings(base_adapter=str(ADAPTER)), str(BASE)).model
     trained = add_lora(below, LoraSettings(rank=4, alpha=8), 0).eval()
-    keep_trained_positions(inner_model(trained))
+    keep_trained_positions(FAMILY.inside(trained))
     assert off(logits_of(trained), stored("adapter_logits")) < 1e-4
     with torch.no_grad():
         for weight in (w for w in trained.parameters() if w.requires_grad):

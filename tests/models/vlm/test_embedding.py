@@ -11,8 +11,8 @@ pytest.importorskip("transformers")
 import torch
 
 from mdsvqa.models.settings import VlmSettings
+from mdsvqa.models.vlm.clips import read_clip
 from mdsvqa.models.vlm.embedding import embed_with_vlm
-from mdsvqa.models.vlm.families.qwen2_5_vl import see_video
 from mdsvqa.models.vlm.load import load_vlm
 from mdsvqa.runtime.progress import Silent
 from mdsvqa.runtime.run import Run
@@ -29,7 +29,7 @@ def test_embeddings_are_the_last_hidden_state_behind_the_question(
     reader, _ = load_vlm(str(tiny_vlm), SETTINGS.model_copy(update={"reading": "expected"}))
     assert found.shape == (5, reader.model.config.text_config.hidden_size)
     for video, row in zip(videos, found, strict=True):
-        clip = see_video(video, reader.sight)
+        clip = read_clip(video, reader.sight)
         batch = reader.batch([clip], [reader.prompt])
         with torch.inference_mode():
             states = reader.model(**batch, output_hidden_states=True).hidden_states[-1][0, -1]

@@ -21,11 +21,11 @@ from mdsvqa.models.checkpoints import find_checkpoint, weights_fingerprint
 from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.vlm.answers import Answer, parse_answer
 from mdsvqa.models.vlm.checkpoint import load_checkpoint
+from mdsvqa.models.vlm.clips import ModelClip, Prompt, resize_clip
 from mdsvqa.models.vlm.expected import AnswerTree, expected_value, read_tree
-from mdsvqa.models.vlm.families.qwen2_5_vl import Prompt, SeenClip, see
 from mdsvqa.models.vlm.families.qwen2_5_vl_tower import attend_windows
 from mdsvqa.models.vlm.load import is_vlm, load_vlm
-from mdsvqa.models.vlm.reader import QwenModel
+from mdsvqa.models.vlm.reader import VlmReader
 from mdsvqa.models.vlm.replies import Reply, score_of_replies
 from mdsvqa.runtime.results import read_table
 from mdsvqa.videos.clip import Clip
@@ -39,18 +39,18 @@ def checkpoint(tiny_vlm: Path):
 
 
 @pytest.fixture(scope="module")
-def clips(checkpoint) -> list[SeenClip]:
+def clips(checkpoint) -> list[ModelClip]:
     """Clips of three sizes and three lengths."""
     rng = np.random.default_rng(5)
     shapes = [(2, 90, 160), (6, 160, 90), (4, 120, 120), (2, 120, 120), (6, 90, 160), (1, 100, 200), (4, 200, 100)]
-    sight = QwenModel(checkpoint, GENERATE).sight
+    sight = VlmReader(checkpoint, GENERATE).sight
     made = []
     for number, (frames, height, width) in enumerate(shapes * 2):
         level = rng.integers(40, 215)
         pictures = np.clip(level + rng.normal(0, 4 + 5 * number, (frames, 3, height, width)), 0, 255).astype(np.uint8)
         clip = Clip(f"clip-{number}", pictures, np.arange(frames) * 0.5, 24.0, frames / 2)
-        found = see(clip, sight)
-        assert isinstance(found, SeenClip)
+        found = resize_clip(clip, sight)
+        assert isinstance(found, ModelClip)
         made.append(found)
     return made
 
@@ -66,13 +66,13 @@ def with_lora(tiny_vlm: Path, folder: Path) -> Path:
     return folder
 
 
-def test_batches_give_the_parsed_scores_of_one_video_at_a_time(checkpoint, clips: list[SeenClip]) -> None:
-    model = QwenModel(checkpoint, GENERATE)
+def test_batches_give_the_parsed_scores_of_one_video_at_a_time(checkpoint, clips: list[ModelClip]) -> None:
+    model = VlmReader(checkpoint, GENERATE)
     together = model.read(clips)
     alone = [model.read([clip])[0] for clip in clips]
     assert [(s.id, s.score, s.status, s.text) for s in together] == [(s.id, s.score, s.status, s.text) for s in alone]
     assert sum(score.status == "ok" for score in together) >= len(clips) // 2
-    small = QwenModel(checkpoint, replace_settings(GENERATE, batch_tokens=700)).read(clips)
+    small = VlmReader(checkpoint, replace_settings(GENERATE, batch_tokens=700)).read(clips)
     assert [(s.id, s.score, s.text) for s in small] == [(s.id, s.score, s.text) for s in together]
 
 
@@ -81,7 +81,7 @@ def replace_settings(settings: VlmSettings, **changes: object) -> VlmSettings:
 
 
 def test_expected_scores_of_a_batch_are_those_of_single_videos_and_have_no_ties(checkpoint, clips) -> None:
-    model = QwenModel(checkpoint, EXPECTED)
+    model = VlmReader(checkpoint, EXPECTED)
     together = [score.score for score in model.read(clips)]
     alone = [model.read([clip])[0].score for clip in clips]
     assert together == pytest.approx(alone, abs=1e-5)
@@ -89,11 +89,11 @@ def test_expected_scores_of_a_batch_are_those_of_single_videos_and_have_no_ties(
     assert all(1 <= score <= 5 for score in together)
 
 
-def test_the_tree_in_one_pass_equals_a_pass_for_every_branch(checkpoint, clips: list[SeenClip]) -> None:
-    model = QwenModel(checkpoint, EXPECTED)
+def test_the_tree_in_one_pass_equals_a_pass_for_every_branch(checkpoint, clips: list[ModelClip]) -> None:
+    model = VlmReader(checkpoint, EXPECTED)
     batch, tree = clips[:3], AnswerTree.of(model.answer)
     with torch.no_grad():
-        first, behind = read_tree(model.model, model.batch(batch, [model.prompt] * 3), tree)
+        first, behind = read_tree(model.family, model.model, model.batch(batch, [model.prompt] * 3), tree)
         for node in (0, 12, 13, 14 + 7, 36 + 2 + 9):
             path = tree.tokens[tree.visible[node]].tolist()
             longer = Prompt(model.prompt.before, [*model.prompt.after, *path])
@@ -107,7 +107,7 @@ def test_the_tree_is_read_where_the_attention_takes_no_mask_for_each_token(check
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-    model = QwenModel(checkpoint, EXPECTED)
+    model = VlmReader(checkpoint, EXPECTED)
     # One clip: a made-up attention gets no mask of the padding either.
     wanted = [score.score for score in model.read(clips[:1])]
     calls = []
@@ -127,11 +127,11 @@ def test_the_tree_is_read_where_the_attention_takes_no_mask_for_each_token(check
     assert len(model._tree.tokens) not in calls
 
 
-def test_the_expected_score_has_a_gradient_in_the_weights(checkpoint, clips: list[SeenClip]) -> None:
-    model = QwenModel(checkpoint, EXPECTED)
+def test_the_expected_score_has_a_gradient_in_the_weights(checkpoint, clips: list[ModelClip]) -> None:
+    model = VlmReader(checkpoint, EXPECTED)
     tree = AnswerTree.of(model.answer)
     value = expected_value(
-        *read_tree(model.model, model.batch(clips[:2], [model.prompt] * 2), tree), model.answer
+        *read_tree(model.family, model.model, model.batch(clips[:2], [model.prompt] * 2), tree), model.answer
     ).value
     weight = model.model.model.language_model.layers[0].self_attn.q_proj.weight
     (gradient,) = torch.autograd.grad(value.sum(), weight)
@@ -140,12 +140,12 @@ def test_the_expected_score_has_a_gradient_in_the_weights(checkpoint, clips: lis
 
 
 def test_the_expected_score_at_the_answer_of_a_reply_lies_near_what_was_written(checkpoint, clips) -> None:
-    scores = [score for score in QwenModel(checkpoint, GENERATE).read(clips) if score.status == "ok"]
+    scores = [score for score in VlmReader(checkpoint, GENERATE).read(clips) if score.status == "ok"]
     assert all(score.expected is not None and 1 <= score.expected <= 5 for score in scores)
 
 
-def test_drawn_replies_have_a_mean_and_a_spread_and_are_the_same_again(checkpoint, clips: list[SeenClip]) -> None:
-    model = QwenModel(checkpoint, replace_settings(GENERATE, samples=4))
+def test_drawn_replies_have_a_mean_and_a_spread_and_are_the_same_again(checkpoint, clips: list[ModelClip]) -> None:
+    model = VlmReader(checkpoint, replace_settings(GENERATE, samples=4))
     scores = model.read(clips[:4])
     assert scores == model.read(clips[:4])
     drawn = [score for score in scores if score.status == "ok"]
@@ -155,7 +155,7 @@ def test_drawn_replies_have_a_mean_and_a_spread_and_are_the_same_again(checkpoin
 
 def test_frames_in_memory_are_scored_like_files(checkpoint) -> None:
     pictures = np.full((2, 3, 90, 160), 128, np.uint8)
-    scores = QwenModel(checkpoint, EXPECTED).score(
+    scores = VlmReader(checkpoint, EXPECTED).score(
         [Clip("flat", pictures, np.array([0.0, 0.5])), Clip("thin", np.zeros((1, 3, 1, 300), np.uint8), np.zeros(1))]
     )
     assert [score.status for score in scores] == ["ok", "undecodable"]
@@ -173,11 +173,11 @@ def test_an_adapter_changes_scores_and_merging_it_does_not_change_them_again(tin
 
 
 def test_a_batch_that_does_not_fit_is_halved_and_one_video_too_many_fails(checkpoint, clips, monkeypatch) -> None:
-    model = QwenModel(checkpoint, GENERATE)
+    model = VlmReader(checkpoint, GENERATE)
     wanted = model.read(clips)
     run = model.replies
 
-    def tight(part: list[SeenClip], *arguments: object, **options: object):
+    def tight(part: list[ModelClip], *arguments: object, **options: object):
         if len(part) > 2 or any(clip.id == "clip-3" for clip in part):
             raise torch.OutOfMemoryError("CUDA out of memory")
         return run(part, *arguments, **options)

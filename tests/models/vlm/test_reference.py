@@ -18,17 +18,10 @@ from mdsvqa.models.base import ModelError
 from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.vlm import prompts
 from mdsvqa.models.vlm.checkpoint import Checkpoint, load_checkpoint
+from mdsvqa.models.vlm.clips import ModelClip, Prompt, VisualLimits, read_clip, sampling_of, wanted_limits
 from mdsvqa.models.vlm.expected import AnswerTree, expected_value, read_tree, read_tree_at_once
-from mdsvqa.models.vlm.families.qwen2_5_vl import (
-    Prompt,
-    SeenClip,
-    Sight,
-    sampling_of,
-    see_video,
-    tokenise_prompt,
-    wanted_sight,
-)
-from mdsvqa.models.vlm.reader import QwenModel, sight_of
+from mdsvqa.models.vlm.families.qwen2_5_vl import FAMILY, tokenise_prompt
+from mdsvqa.models.vlm.reader import VlmReader
 from mdsvqa.videos.decoding import sample_clip
 from mdsvqa.videos.video import Video
 from places import STACK
@@ -99,12 +92,12 @@ def test_a_model_is_shown_what_the_reference_shows_it(case, tmp_path: Path) -> N
         # The reference reads it lying; here it is read upright, as people see it.
         turned(path)
         height, width, rows, columns = width, height, columns, rows
-    sight = sight_of(VlmSettings(), load_processor().video_processor)
+    sight = FAMILY.sight(VlmSettings(), load_processor())
     clip = sample_clip(path, "a", sampling_of(sight))
     upright = np.rot90(clip.frames, 1, (2, 3)) if "rot90" in case["video"] else clip.frames
     assert numbers(upright) == case["indices"]
-    seen = see_video(Video("a", path), sight)
-    assert isinstance(seen, SeenClip)
+    seen = read_clip(Video("a", path), sight)
+    assert isinstance(seen, ModelClip)
     assert seen.frames.shape == (case["frames_taken"], 3, height, width)
     assert (len(seen.frames) // 2, height // 14, width // 14) == (steps, rows, columns)
     assert (seen.seconds_per_grid, seen.tokens) == (case["second_per_grid"], case["video_tokens"])
@@ -155,10 +148,10 @@ def test_frames_of_any_rate_and_length_are_those_of_the_reference(rate: str, tmp
         frames = round(seconds * fps)
         path = write_video(tmp_path / f"{number}.mp4", frames, 96, 64, fps)
         for wanted in (1.0, 2.0, 4.0):
-            clip = sample_clip(path, "a", sampling_of(Sight(rate=wanted)))
+            clip = sample_clip(path, "a", sampling_of(VisualLimits(rate=wanted)))
             assert numbers(clip.frames) == reference_rule(frames, float(fps), wanted)
-            seen = see_video(Video("a", path), Sight(rate=wanted))
-            assert isinstance(seen, SeenClip)
+            seen = read_clip(Video("a", path), VisualLimits(rate=wanted))
+            assert isinstance(seen, ModelClip)
             assert len(seen.frames) == len(clip.frames)
             assert seen.seconds_per_grid == 2 / wanted
 
@@ -166,7 +159,7 @@ def test_frames_of_any_rate_and_length_are_those_of_the_reference(rate: str, tmp
 @pytest.mark.parametrize("frames", [1, 2, 3, 4, 5, 7])
 def test_videos_of_a_few_frames_give_an_even_number_of_them(frames: int, tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", frames, 96, 64, Fraction(25))
-    clip = sample_clip(path, "a", sampling_of(Sight()))
+    clip = sample_clip(path, "a", sampling_of(VisualLimits()))
     # The reference fails on a single frame.
     assert numbers(clip.frames) == ([0] if frames == 1 else reference_rule(frames, 25.0))
 
@@ -176,45 +169,46 @@ def test_a_rate_that_no_camera_has_is_not_believed(tmp_path: Path, monkeypatch) 
     found = []
     for stated in (None, Fraction(918495264, 32677), Fraction(1, 1000)):
         monkeypatch.setattr("mdsvqa.videos.packets._mean_rate", lambda stream, stated=stated: stated)
-        found.append(numbers(sample_clip(path, "a", sampling_of(Sight())).frames))
+        found.append(numbers(sample_clip(path, "a", sampling_of(VisualLimits())).frames))
     assert found == [reference_rule(180, 30.0)] * 3
 
 
 def test_what_is_sampled_is_said_by_the_settings_then_by_the_checkpoint() -> None:
-    assert wanted_sight(VlmSettings()) == Sight()
-    assert wanted_sight(VlmSettings(), frames=8).frames == 8
-    assert wanted_sight(VlmSettings(sampling="reference"), frames=8, rate=1.0) == Sight(rate=1.0)
-    assert wanted_sight(VlmSettings(sampling="rate", fps=3)) == Sight(rate=3, spread=False)
-    assert wanted_sight(VlmSettings(frames=5)).frames == 5
+    assert wanted_limits(VlmSettings()) == VisualLimits()
+    assert wanted_limits(VlmSettings(), frames=8).frames == 8
+    assert wanted_limits(VlmSettings(sampling="reference"), frames=8, rate=1.0) == VisualLimits(rate=1.0)
+    assert wanted_limits(VlmSettings(sampling="rate", fps=3)) == VisualLimits(rate=3, spread=False)
+    assert wanted_limits(VlmSettings(frames=5)).frames == 5
     with pytest.raises(ModelError, match="sampling count"):
-        wanted_sight(VlmSettings(sampling="count"))
+        wanted_limits(VlmSettings(sampling="count"))
     for wrong in ({"sampling": "rate", "frames": 3}, {"sampling": "count", "fps": 2}, {"fps": 2, "frames": 3}):
         with pytest.raises(ValueError, match="`frames`"):
             VlmSettings(**wrong)
 
 
 @pytest.fixture(scope="module")
-def reader() -> QwenModel:
+def reader() -> VlmReader:
     settings = VlmSettings(reading="expected")
-    return QwenModel(load_checkpoint(settings, str(STACK / "base"), str(STACK / "adapter")), settings)
+    return VlmReader(load_checkpoint(settings, str(STACK / "base"), str(STACK / "adapter")), settings)
 
 
-def long_clip(steps: int, seconds: float = 1.0) -> SeenClip:
+def long_clip(steps: int, seconds: float = 1.0) -> ModelClip:
     frames = np.random.default_rng(steps).integers(0, 256, (2 * steps, 3, 56, 84), dtype=np.uint8)
-    return SeenClip(f"clip-{steps}", frames, seconds, steps * 6)
+    return ModelClip(f"clip-{steps}", frames, seconds, steps * 6)
 
 
-def test_the_expected_score_of_a_long_video_is_that_of_a_pass_for_every_branch(reader: QwenModel) -> None:
+def test_the_expected_score_of_a_long_video_is_that_of_a_pass_for_every_branch(reader: VlmReader) -> None:
     clips = [long_clip(12), long_clip(20), long_clip(16, 0.5)]
     batch = reader.batch(clips, [reader.prompt] * len(clips))
     wanted = [brute_force(reader, clip) for clip in clips]
     with torch.no_grad():
         for read in (read_tree, read_tree_at_once):
-            found = expected_value(*read(reader.model, batch, AnswerTree.of(reader.answer)), reader.answer)
+            logits = read(reader.family, reader.model, batch, AnswerTree.of(reader.answer))
+            found = expected_value(*logits, reader.answer)
             assert found.value.tolist() == pytest.approx(wanted, abs=1e-5)
 
 
-def brute_force(reader: QwenModel, clip: SeenClip) -> float:
+def brute_force(reader: VlmReader, clip: ModelClip) -> float:
     """A whole pass over the question, the video and the answer so far, for every answer so far."""
     tree = AnswerTree.of(reader.answer)
 
@@ -227,8 +221,8 @@ def brute_force(reader: QwenModel, clip: SeenClip) -> float:
     return float(expected_value(behind([]), torch.stack(nodes, 1), reader.answer).value)
 
 
-def test_a_written_reply_stands_where_a_pass_over_it_puts_it(reader: QwenModel) -> None:
-    writer = QwenModel(
+def test_a_written_reply_stands_where_a_pass_over_it_puts_it(reader: VlmReader) -> None:
+    writer = VlmReader(
         Checkpoint(reader.model, reader.processor, {}), VlmSettings(max_new_tokens=16, repetition_penalty=1.0)
     )
     for clip in (long_clip(12), long_clip(20)):
@@ -241,17 +235,17 @@ def test_a_written_reply_stands_where_a_pass_over_it_puts_it(reader: QwenModel) 
         assert logits.argmax(-1).tolist() == reply
 
 
-def test_the_penalty_is_the_checkpoints_unless_another_is_asked_for(reader: QwenModel) -> None:
+def test_the_penalty_is_the_checkpoints_unless_another_is_asked_for(reader: VlmReader) -> None:
     checkpoint = Checkpoint(reader.model, reader.processor, {})
-    assert QwenModel(checkpoint, VlmSettings()).penalty == 1.05
-    assert QwenModel(checkpoint, VlmSettings(repetition_penalty=1.2)).penalty == 1.2
+    assert VlmReader(checkpoint, VlmSettings()).penalty == 1.05
+    assert VlmReader(checkpoint, VlmSettings(repetition_penalty=1.2)).penalty == 1.2
 
 
 @pytest.mark.parametrize("penalty", [1.05, 1.5])
 def test_replies_are_those_of_transformers_own_penalty_alone_and_in_a_padded_batch(reader, penalty: float) -> None:
     settings = VlmSettings(max_new_tokens=24, repetition_penalty=penalty)
     own: dict[str, object] = {"do_sample": False, "max_new_tokens": 24, "repetition_penalty": penalty}
-    writer = QwenModel(Checkpoint(reader.model, reader.processor, {}), settings)
+    writer = VlmReader(Checkpoint(reader.model, reader.processor, {}), settings)
     clips = [long_clip(12), long_clip(3), long_clip(5)]
     together = [reply[0].text for reply in writer.replies(clips, 1, drawn=False)]
     for clip, found in zip(clips, together, strict=True):
@@ -261,8 +255,8 @@ def test_replies_are_those_of_transformers_own_penalty_alone_and_in_a_padded_bat
         assert found == writer.tokenizer.decode(written[0, batch["input_ids"].shape[1] :], skip_special_tokens=True)
 
 
-def test_replies_that_end_for_want_of_tokens_are_marked(reader: QwenModel) -> None:
-    writer = QwenModel(Checkpoint(reader.model, reader.processor, {}), VlmSettings(max_new_tokens=16))
+def test_replies_that_end_for_want_of_tokens_are_marked(reader: VlmReader) -> None:
+    writer = VlmReader(Checkpoint(reader.model, reader.processor, {}), VlmSettings(max_new_tokens=16))
     scores = writer.read([long_clip(3), long_clip(4)])
     # Random weights never come to an answer.
     assert [(score.status, score.cut) for score in scores] == [("unparsable", True)] * 2
@@ -271,7 +265,7 @@ def test_replies_that_end_for_want_of_tokens_are_marked(reader: QwenModel) -> No
 def test_the_stored_questions_video_stands_where_the_stored_batch_has_it() -> None:
     """Positions in numbers: text begins one behind the largest position of the video, time included."""
     checkpoint = load_checkpoint(VlmSettings(), str(STACK / "base"))
-    reader = QwenModel(checkpoint, VlmSettings())
+    reader = VlmReader(checkpoint, VlmSettings())
     batch = load_file(STACK / "batch.safetensors")
     grid = {
         name: batch[name] for name in ("mm_token_type_ids", "video_grid_thw", "second_per_grid_ts", "attention_mask")

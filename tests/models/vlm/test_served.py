@@ -30,8 +30,8 @@ from openai import AsyncOpenAI
 from mdsvqa.models.base import ModelError, Score
 from mdsvqa.models.settings import ServedSettings, VlmSettings
 from mdsvqa.models.vlm.checkpoint import load_checkpoint
-from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip, Sight, see_video
-from mdsvqa.models.vlm.reader import QwenModel
+from mdsvqa.models.vlm.clips import ModelClip, VisualLimits, read_clip
+from mdsvqa.models.vlm.reader import VlmReader
 from mdsvqa.models.vlm.replies import expected_in_reply
 from mdsvqa.models.vlm.served import ServedModel, score_served
 from mdsvqa.models.vlm.served_messages import digit_probabilities, frame_parts, request_fields, score_of_probabilities
@@ -113,8 +113,8 @@ def served(url: str, model: Path | str, **settings: object) -> ServedSettings:
 
 
 @pytest.fixture(scope="module")
-def local(served_vlm: Path) -> QwenModel:
-    return QwenModel(load_checkpoint(SETTINGS, str(served_vlm)), SETTINGS)
+def local(served_vlm: Path) -> VlmReader:
+    return VlmReader(load_checkpoint(SETTINGS, str(served_vlm)), SETTINGS)
 
 
 def test_a_table_through_the_server_is_that_of_the_model_itself_and_a_rerun_asks_nothing(
@@ -124,7 +124,7 @@ def test_a_table_through_the_server_is_that_of_the_model_itself_and_a_rerun_asks
     table = score_served(videos, served(server, served_vlm), SETTINGS, Run(tmp_path / "scores", Silent(), 0))
     rows = table.to_pylist()
     # A single frame is to the model the same as a picture and as a video, which repeats it.
-    own = local.read([see_video(video, local.sight) for video in videos])
+    own = local.read([read_clip(video, local.sight) for video in videos])
     assert [(row["id"], row["status"], row["score"]) for row in rows] == [(s.id, s.status, s.score) for s in own]
     assert sum(row["status"] == "ok" for row in rows) >= 3, [row["text"] for row in rows]
     # The server does not stop at the closing tag, and trims the thinking that it keeps apart.
@@ -141,7 +141,7 @@ def test_several_frames_go_as_pictures_and_drawn_replies_differ(server, served_v
     settings = SETTINGS.model_copy(update={"frames": 3, "samples": 3})
     model = ServedModel(served(server, served_vlm), settings)
     assert (model.kind, model.as_video) == ("transformers", False)
-    clips = [see_video(video, model.sight) for video in load_videos(small_corpus)[:2]]
+    clips = [read_clip(video, model.sight) for video in load_videos(small_corpus)[:2]]
     assert [len(clip.frames) for clip in clips] == [3, 3]
 
     async def texts() -> list[set[str]]:
@@ -165,14 +165,14 @@ def test_a_server_of_another_model_is_named_with_what_it_has(server, served_vlm)
 
 def test_a_video_part_that_the_server_cannot_read_is_said_once(server, served_vlm, small_corpus) -> None:
     model = ServedModel(served(server, served_vlm, frames_as="video", retries=0), SETTINGS)
-    clips = [see_video(video, model.sight) for video in load_videos(small_corpus)[:3]]
+    clips = [read_clip(video, model.sight) for video in load_videos(small_corpus)[:3]]
     with pytest.raises(ModelError, match="replies to none of 3 videos"):
         model.read(clips)
 
 
 def test_the_expected_score_needs_probabilities_that_this_server_has_not(server, served_vlm, small_corpus) -> None:
     model = ServedModel(served(server, served_vlm), SETTINGS.model_copy(update={"reading": "expected"}))
-    clip = see_video(load_videos(small_corpus)[0], model.sight)
+    clip = read_clip(load_videos(small_corpus)[0], model.sight)
     with pytest.raises(ModelError, match="probabilities of tokens"):
         model.read([clip])
 
@@ -180,7 +180,7 @@ def test_the_expected_score_needs_probabilities_that_this_server_has_not(server,
 def test_a_reply_that_does_not_come_in_time_fails_its_video_only(server, served_vlm, small_corpus) -> None:
     model = ServedModel(served(server, served_vlm), SETTINGS)
     model.served = model.served.model_copy(update={"timeout": 0.001})
-    score = model.read([see_video(load_videos(small_corpus)[0], model.sight)])[0]
+    score = model.read([read_clip(load_videos(small_corpus)[0], model.sight)])[0]
     assert (score.status, score.score) == ("failed", None)
     assert "no answer within" in str(score.text)
 
@@ -212,7 +212,7 @@ def test_a_server_that_dies_on_the_way_leaves_what_was_scored_and_a_rerun_comple
     rows = score_served(videos, settings, SETTINGS, Run(out, Silent(), 0)).to_pylist()
     process.kill()
     process.wait(30)
-    own = local.read([see_video(video, local.sight) for video in videos])
+    own = local.read([read_clip(video, local.sight) for video in videos])
     assert [(row["id"], row["status"], row["score"]) for row in rows] == [(s.id, s.status, s.score) for s in own]
 
 
@@ -227,7 +227,7 @@ class Scripted(ServedModel):
     def __init__(self, answers: list[object], monkeypatch, **settings: object) -> None:
         self.served = ServedSettings(url="http://server", model="m", retries=2, **settings)
         self.settings, self.kind, self.as_video, self._answered = SETTINGS, "vllm", True, False
-        self.sight = Sight(frames=1)
+        self.sight = VisualLimits(frames=1)
         self.answers, self.asked, self.waits = list(answers), [], []
 
         async def sleep(seconds: float) -> None:
@@ -254,7 +254,7 @@ def completion(text: str, **choice: object) -> tuple[int, dict[str, object], dic
     return 200, body, {}
 
 
-CLIP = SeenClip("a", np.zeros((2, 3, 28, 28), np.uint8), 1.0, 1)
+CLIP = ModelClip("a", np.zeros((2, 3, 28, 28), np.uint8), 1.0, 1)
 BUSY = (429, {"error": {"message": "slow down"}}, {"Retry-After": "7"})
 
 
@@ -303,7 +303,7 @@ def test_a_server_that_drops_frames_is_an_error_and_not_a_score(monkeypatch) -> 
     usage = {"prompt_tokens": 20, "completion_tokens": 5, "total_tokens": 25}
     model = Scripted([(status, {**body, "usage": usage}, headers)], monkeypatch)
     with pytest.raises(ModelError, match="drops frames"):
-        model.read([SeenClip("a", CLIP.frames, 1.0, 21)])
+        model.read([ModelClip("a", CLIP.frames, 1.0, 21)])
 
 
 @pytest.mark.parametrize("choice", [{"stop_reason": 151645}, {"finish_reason": "length"}, {}])
@@ -316,12 +316,12 @@ def test_requests_say_what_each_kind_of_server_needs_to_hear() -> None:
     vllm = request_fields("vllm", SETTINGS, CLIP, as_video=True)
     assert (vllm["temperature"], vllm["stop"], vllm["top_logprobs"]) == (0.0, ["</answer>"], 20)
     assert vllm["extra_body"] == {"top_k": -1}
-    slow = SeenClip("b", np.zeros((4, 3, 28, 28), np.uint8), 4.0, 2)
+    slow = ModelClip("b", np.zeros((4, 3, 28, 28), np.uint8), 4.0, 2)
     extra = request_fields("vllm", SETTINGS, slow, as_video=True, replies=3, seed=5)
     assert (extra["n"], extra["seed"], extra["temperature"]) == (3, 5, 1.0)
     assert extra["extra_body"]["media_io_kwargs"] == {"video": {"num_frames": -1, "fps": 0.5}}
     # A single step of time has no times.
-    short = SeenClip("c", CLIP.frames, 4.0, 1)
+    short = ModelClip("c", CLIP.frames, 4.0, 1)
     assert "media_io_kwargs" not in request_fields("vllm", SETTINGS, short, as_video=True)["extra_body"]
     penalised = SETTINGS.model_copy(update={"repetition_penalty": 1.25})
     assert request_fields("sglang", penalised, CLIP, as_video=False)["extra_body"]["repetition_penalty"] == 1.25
@@ -335,7 +335,7 @@ def test_requests_say_what_each_kind_of_server_needs_to_hear() -> None:
 
 def test_frames_go_out_without_loss_as_pictures_and_as_a_video() -> None:
     frames = np.random.default_rng(0).integers(0, 256, (2, 3, 56, 84), dtype=np.uint8)
-    clip = SeenClip("a", frames, 1.0, 6)
+    clip = ModelClip("a", frames, 1.0, 6)
 
     def decoded(data: str) -> np.ndarray:
         picture = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)

@@ -14,7 +14,7 @@ pytest.importorskip("openai")
 from mdsvqa.models.base import ModelError
 from mdsvqa.models.settings import ServedSettings, VlmSettings
 from mdsvqa.models.vlm.answer_odds import AnswerOdds
-from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip
+from mdsvqa.models.vlm.clips import ModelClip
 from mdsvqa.models.vlm.served import ServedModel, score_served
 from mdsvqa.runtime.progress import Silent
 from mdsvqa.runtime.results import read_meta
@@ -26,11 +26,11 @@ from .fake_vllm import FakeVllm, running
 SMALL = {"max_pixels": 8 * 28 * 28, "min_pixels": 8 * 28 * 28}
 
 
-def clips(rate: float) -> list[SeenClip]:
+def clips(rate: float) -> list[ModelClip]:
     rng = np.random.default_rng(0)
     sizes = (2, 4, 10)
     return [
-        SeenClip(f"clip-{n}", rng.integers(0, 256, (2 * n, 3, 28, 56), dtype=np.uint8), 2 / rate, 2 * n) for n in sizes
+        ModelClip(f"clip-{n}", rng.integers(0, 256, (2 * n, 3, 28, 56), dtype=np.uint8), 2 / rate, 2 * n) for n in sizes
     ]
 
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mdsvqa.models.base import Score
-from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip, Sight
+from mdsvqa.models.vlm.clips import ModelClip, VisualLimits
 from mdsvqa.models.vlm.table_scoring import WINDOW, score_with_reader
 from mdsvqa.runtime.progress import Silent
 from mdsvqa.runtime.run import Run
@@ -14,11 +14,11 @@ class Reader:
     """Scores every clip 3, and fails on some."""
 
     def __init__(self, failing: set[str]) -> None:
-        self.sight = Sight(frames=1, rate=None, most_pixels=56 * 56, fewest_pixels=56 * 56)
+        self.sight = VisualLimits(frames=1, rate=None, most_pixels=56 * 56, fewest_pixels=56 * 56)
         self.failing = failing
         self.sizes: list[int] = []
 
-    def read(self, clips: Sequence[SeenClip], progress: Callable[[int], None] = lambda more: None) -> list[Score]:
+    def read(self, clips: Sequence[ModelClip], progress: Callable[[int], None] = lambda more: None) -> list[Score]:
         self.sizes.append(len(clips))
         progress(len(clips))
         return [Score(c.id, None, "failed", "away") if c.id in self.failing else Score(c.id, 3.0) for c in clips]

@@ -23,9 +23,9 @@ from mdsvqa.models.base import ModelError
 from mdsvqa.models.settings import ServedSettings, VlmSettings
 from mdsvqa.models.vlm import prompts
 from mdsvqa.models.vlm.checkpoint import load_checkpoint
-from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip, see_video
+from mdsvqa.models.vlm.clips import ModelClip, read_clip
 from mdsvqa.models.vlm.merging import merge_checkpoint
-from mdsvqa.models.vlm.reader import QwenModel
+from mdsvqa.models.vlm.reader import VlmReader
 from mdsvqa.models.vlm.served import ServedModel, score_served
 from mdsvqa.models.vlm.served_messages import frame_parts, times_of
 from mdsvqa.models.vlm.tiny.making import make_tiny_vlm
@@ -141,14 +141,14 @@ def server(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield url
 
 
-def local(checkpoint: Path, **settings: Any) -> QwenModel:
+def local(checkpoint: Path, **settings: Any) -> VlmReader:
     asked = VlmSettings(**{**LIMITS, **settings})
-    return QwenModel(load_checkpoint(asked, str(checkpoint)), asked)
+    return VlmReader(load_checkpoint(asked, str(checkpoint)), asked)
 
 
-def noise(steps: int, rate: float) -> SeenClip:
+def noise(steps: int, rate: float) -> ModelClip:
     frames = np.random.default_rng(steps).integers(0, 256, (2 * steps, 3, 56, 112), dtype=np.uint8)
-    return SeenClip(f"clip-{steps}", frames, 2 / rate, steps * 8)
+    return ModelClip(f"clip-{steps}", frames, 2 / rate, steps * 8)
 
 
 @pytest.mark.parametrize("rate", [1.0, 2.0, 4.0])
@@ -188,7 +188,7 @@ def test_twenty_videos_have_the_scores_of_the_model_itself(
     served = ServedSettings(url=server, model="tiny", concurrency=8)
     rows = score_served(videos[:20], served, settings, Run(tmp_path / "scores", Silent(), 2)).to_pylist()
     model = local(checkpoint, reading=reading, fps=rate, max_new_tokens=64)
-    own = model.read([see_video(video, model.sight) for video in videos[:20]])
+    own = model.read([read_clip(video, model.sight) for video in videos[:20]])
     if reading == "generate":
         assert model.penalty == 1.05
         assert [(row["id"], row["text"]) for row in rows] == [(score.id, score.text) for score in own]
@@ -211,7 +211,7 @@ def test_a_server_as_it_is_documented_is_right_at_its_rate_and_refuses_others_in
             videos[:4], ServedSettings(url=url, model="tiny"), settings, Run(tmp_path / "a", Silent(), 0)
         )
         model = local(checkpoint, reading="expected")
-        own = model.read([see_video(video, model.sight) for video in videos[:4]])
+        own = model.read([read_clip(video, model.sight) for video in videos[:4]])
         assert rows["score"].to_pylist() == pytest.approx([score.score for score in own], abs=0.005)
         with pytest.raises(ModelError, match="Start vLLM with --trust-request-mm-kwargs"):
             ServedModel(ServedSettings(url=url, model="tiny"), settings.model_copy(update={"rate": 4.0}))
@@ -230,6 +230,6 @@ def test_a_server_that_takes_other_times_and_can_be_told_is_told(checkpoint, vid
         served = ServedModel(ServedSettings(url=url, model="tiny"), settings)
         assert served.abilities.says_times
         model = local(checkpoint, reading="expected")
-        clips = [see_video(video, model.sight) for video in videos[:4]]
+        clips = [read_clip(video, model.sight) for video in videos[:4]]
         wanted = [score.score for score in model.read(clips)]
         assert [score.score for score in served.read(clips)] == pytest.approx(wanted, abs=0.005)

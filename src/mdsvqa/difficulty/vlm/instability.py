@@ -10,12 +10,12 @@ import torch
 
 from mdsvqa.difficulty.mc_dropout import has_dropout, mc_dropout
 from mdsvqa.models.base import Score
-from mdsvqa.models.vlm.expected import inner_model
-from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip
-from mdsvqa.models.vlm.reader import QwenModel
+from mdsvqa.models.vlm.clips import ModelClip
+from mdsvqa.models.vlm.families.catalogue import family_of_model
+from mdsvqa.models.vlm.reader import VlmReader
 from mdsvqa.runtime.arrays import Floats
 
-Disturb = Callable[[QwenModel, Sequence[SeenClip], int, int], Floats]
+Disturb = Callable[[VlmReader, Sequence[ModelClip], int, int], Floats]
 # Of attention, where a model has no dropout of its own: that of its adapters' training.
 DROPOUT = 0.05
 # Standard deviation of pixel noise in 8-bit grey levels: hardly seen, and far above what decoders differ by.
@@ -32,12 +32,12 @@ class Unstable:
         seed: of the disturbances.
     """
 
-    def __init__(self, reader: QwenModel, rule: str, passes: int, seed: int) -> None:
+    def __init__(self, reader: VlmReader, rule: str, passes: int, seed: int) -> None:
         self._reader, self._disturb = reader, INSTABILITIES[rule]
         self._passes, self._seed = passes, seed
         self.sight = reader.sight
 
-    def read(self, clips: Sequence[SeenClip], progress: Callable[[int], None] = lambda more: None) -> list[Score]:
+    def read(self, clips: Sequence[ModelClip], progress: Callable[[int], None] = lambda more: None) -> list[Score]:
         """One `Score` a clip; it has none where fewer than half of the passes gave one."""
         spread = self._disturb(self._reader, clips, self._passes, self._seed) if clips else np.empty(0)
         progress(len(clips))
@@ -47,7 +47,7 @@ class Unstable:
         ]
 
 
-def dropout_spread(reader: QwenModel, clips: Sequence[SeenClip], passes: int, seed: int) -> Floats:
+def dropout_spread(reader: VlmReader, clips: Sequence[ModelClip], passes: int, seed: int) -> Floats:
     """Spread of the score with dropout on: the adapter's where there is one, else of the language model's attention.
 
     Source: Gal and Ghahramani (2016).
@@ -59,7 +59,7 @@ def dropout_spread(reader: QwenModel, clips: Sequence[SeenClip], passes: int, se
         return spread_of([_expected(reader, clips) for _ in range(passes)])
 
 
-def noise_spread(reader: QwenModel, clips: Sequence[SeenClip], passes: int, seed: int) -> Floats:
+def noise_spread(reader: VlmReader, clips: Sequence[ModelClip], passes: int, seed: int) -> Floats:
     """Spread of the score under Gaussian noise on the pixels."""
     scores = []
     for draw in range(passes):
@@ -94,13 +94,13 @@ def spread_of(passes: Sequence[Floats]) -> Floats:
 INSTABILITIES: dict[str, Disturb] = {"mc-dropout": dropout_spread, "noise-stability": noise_spread}
 
 
-def _expected(reader: QwenModel, clips: Sequence[SeenClip]) -> Floats:
+def _expected(reader: VlmReader, clips: Sequence[ModelClip]) -> Floats:
     return np.array([np.nan if score.score is None else score.score for score in reader.read(clips)], np.float64)
 
 
 @contextmanager
 def _attention_dropout(model: Any) -> Iterator[None]:
-    layers = [layer.self_attn for layer in inner_model(model).language_model.layers]
+    layers = [layer.self_attn for layer in family_of_model(model).language_model(model).layers]
     before = [(layer.attention_dropout, layer.training) for layer in layers]
     try:
         for layer in layers:

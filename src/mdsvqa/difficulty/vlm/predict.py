@@ -10,7 +10,7 @@ from mdsvqa.difficulty.vlm.instability import Unstable
 from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.vlm import prompts
 from mdsvqa.models.vlm.checkpoint import Checkpoint, load_checkpoint, with_adapter
-from mdsvqa.models.vlm.reader import QwenModel
+from mdsvqa.models.vlm.reader import VlmReader
 from mdsvqa.models.vlm.table_scoring import ClipReader, score_with_reader
 from mdsvqa.runtime.results import DIFFICULTY, Maker, ResultTable
 from mdsvqa.runtime.run import Run
@@ -33,7 +33,7 @@ def predict_with_vlm(videos: Sequence[Video], model: str, adapter: str, settings
     with run.show.working(f"Loading {model} and {adapter}"):
         checkpoint = load_checkpoint(frozen, model)
         predictor, applied = with_adapter(checkpoint.model, adapter, merge=True)
-        reader = QwenModel(Checkpoint(predictor.eval(), checkpoint.processor, {}), frozen, prompts.DIFFICULTY)
+        reader = VlmReader(Checkpoint(predictor.eval(), checkpoint.processor, {}), frozen, prompts.DIFFICULTY)
     maker = {**checkpoint.maker, "predictor": adapter, **{f"predictor_{key}": found for key, found in applied.items()}}
     maker |= {"prompt": prompts.prompt_fingerprint(prompts.DIFFICULTY)}
     return _difficulty_table(videos, reader, maker, frozen, run)
@@ -53,7 +53,7 @@ def instability_of_vlm(
     frozen = settings.model_copy(update={"reading": "expected", "samples": 1})
     with run.show.working(f"Loading {model}"):
         checkpoint = load_checkpoint(frozen, model, settings.adapter)
-        reader = QwenModel(checkpoint, frozen)
+        reader = VlmReader(checkpoint, frozen)
     disturbed = Unstable(reader, rule, difficulty.passes, settings.seed)
     maker = {**checkpoint.maker, "rule": rule, "passes": difficulty.passes}
     return _difficulty_table(videos, disturbed, maker, frozen, run)

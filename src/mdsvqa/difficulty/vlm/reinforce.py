@@ -10,9 +10,9 @@ from torch import Tensor
 from mdsvqa.evaluation.thurstone import preference, thurstone_probability
 from mdsvqa.models.ranking_loss import fidelity_loss
 from mdsvqa.models.training.loop import Figures, Observed
-from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip
+from mdsvqa.models.vlm.clips import ModelClip
 from mdsvqa.models.vlm.prompts import ANSWER_OPENING
-from mdsvqa.models.vlm.reader import QwenModel
+from mdsvqa.models.vlm.reader import VlmReader
 from mdsvqa.models.vlm.token_sampling import Drawn, draw_replies, log_probabilities
 from mdsvqa.runtime.arrays import Floats, Ints
 
@@ -35,11 +35,11 @@ class Reinforce:
     Source: Zou et al. (2026), section 3; Williams (1992), REINFORCE.
     """
 
-    def __init__(self, reader: QwenModel, truth: Floats, dataset: Ints, format_weight: float) -> None:
+    def __init__(self, reader: VlmReader, truth: Floats, dataset: Ints, format_weight: float) -> None:
         self._reader, self._format_weight, self.overhead = reader, format_weight, reader.overhead
         self._truth, self._dataset = torch.from_numpy(truth), torch.from_numpy(dataset)
 
-    def observe(self, clips: Sequence[SeenClip]) -> Observed:
+    def observe(self, clips: Sequence[ModelClip]) -> Observed:
         """See `Objective`; the value is the answer, negative where it has not the asked form."""
         drawn = draw_replies(self._reader, clips, ANSWER_OPENING)
         values = [math.nan if d.value is None else (d.value if _FORM.fullmatch(d.text) else -d.value) for d in drawn]
@@ -54,7 +54,7 @@ class Reinforce:
         advantages = (total - total.mean()) / len(batch)
         return advantages.to(values), {"reward": float(rewards.mean()), "well_formed": float(formed.double().mean())}
 
-    def pull(self, clips: Sequence[SeenClip], part: Ints, observed: Observed, coefficients: Tensor) -> Tensor:
+    def pull(self, clips: Sequence[ModelClip], part: Ints, observed: Observed, coefficients: Tensor) -> Tensor:
         """See `Objective`; the log-probability of each reply times its advantage."""
         drawn: Sequence[Drawn] = observed.kept
         return -(log_probabilities(self._reader, clips, [d.tokens for d in drawn]) * coefficients).sum()

@@ -22,7 +22,7 @@ from mdsvqa.models.training.lora import add_lora, save_adapter
 from mdsvqa.models.training.processes import Crew
 from mdsvqa.models.vlm import prompts
 from mdsvqa.models.vlm.checkpoint import Checkpoint, load_checkpoint
-from mdsvqa.models.vlm.reader import QwenModel
+from mdsvqa.models.vlm.reader import VlmReader
 from mdsvqa.runtime.arrays import Flags, Floats, Ints
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Show
@@ -107,7 +107,7 @@ def train_failure_predictor(
         course = _train(adapted, reading, failures, cache, training, run.out, run.show, crew)
         if crew.rank == 0:
             save_adapter(adapted, run.out, model)
-            _write_card(run.out, model, settings, training, failures, course)
+            _write_card(run.out, model, reading.expected.family.name, settings, training, failures, course)
         return course.log
 
 
@@ -136,17 +136,17 @@ def failure_set(videos: Sequence[Video], scores: Mapping[str, float], training: 
 class Readers:
     """One model asked for the difficulty in two ways: its expected answer, and a reply that it writes."""
 
-    expected: QwenModel
-    written: QwenModel
+    expected: VlmReader
+    written: VlmReader
 
     @classmethod
     def of(cls, checkpoint: Checkpoint, settings: VlmSettings) -> "Readers":
-        expected = QwenModel(
+        expected = VlmReader(
             checkpoint, settings.model_copy(update={"reading": "expected", "samples": 1}), prompts.DIFFICULTY
         )
         # The question asks for nothing but the answer.
         short = settings.model_copy(update={"reading": "generate", "max_new_tokens": 16})
-        written = QwenModel(checkpoint, short, prompts.DIFFICULTY)
+        written = VlmReader(checkpoint, short, prompts.DIFFICULTY)
         written.prompt = expected.prompt
         return cls(expected, written)
 
@@ -201,7 +201,13 @@ def _train(
 
 
 def _write_card(
-    out: Path, model: str, settings: VlmSettings, training: FailureTraining, failures: FailureSet, course: Course
+    out: Path,
+    model: str,
+    family: str,
+    settings: VlmSettings,
+    training: FailureTraining,
+    failures: FailureSet,
+    course: Course,
 ) -> None:
     best = next(line for line in course.log if line["step"] == course.best_step)
     start = course.log[0]["srcc"]
@@ -210,6 +216,7 @@ def _write_card(
     write_card(
         out,
         base=model,
+        family=family,
         lora=training.lora,
         title="Failure predictor of a video quality model",
         purpose=(

@@ -18,8 +18,8 @@ from mdsvqa.models.training.processes import Crew
 from mdsvqa.models.training.training_set import TrainingSet
 from mdsvqa.models.training.watch import Watch
 from mdsvqa.models.vlm.checkpoint import Checkpoint, load_checkpoint
-from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip
-from mdsvqa.models.vlm.reader import QwenModel
+from mdsvqa.models.vlm.clips import ModelClip
+from mdsvqa.models.vlm.reader import VlmReader
 from mdsvqa.runtime.arrays import Floats, Ints
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import SCORES, ResultTable, read_table
@@ -44,8 +44,8 @@ class Tuner:
     """
 
     model: Any
-    reader: QwenModel
-    writer: QwenModel
+    reader: VlmReader
+    writer: VlmReader
     cache: ClipCache
     training: VlmFinetuning
     folder: Path
@@ -65,8 +65,8 @@ class Tuner:
             checkpoint = load_checkpoint(seen, name)
         model = add_lora(checkpoint.model, training.lora, training.seed)
         adapted = Checkpoint(model, checkpoint.processor, checkpoint.maker)
-        reader = QwenModel(adapted, seen.model_copy(update={"reading": "expected", "samples": 1}))
-        writer = QwenModel(adapted, seen.model_copy(update={"reading": "generate", "samples": 1}))
+        reader = VlmReader(adapted, seen.model_copy(update={"reading": "expected", "samples": 1}))
+        writer = VlmReader(adapted, seen.model_copy(update={"reading": "generate", "samples": 1}))
         cache = ClipCache(folder / "clips", reader.sight)
         return cls(model, reader, writer, cache, training, folder, show, crew, checkpoint.maker)
 
@@ -105,7 +105,7 @@ class Tuner:
             )
             return (learned[batch] for batch in drawn)
 
-        def load(place: int) -> SeenClip:
+        def load(place: int) -> ModelClip:
             return self.cache.load(known.videos[place])
 
         steps = steps_of(training, len(learned))

@@ -9,7 +9,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save
 
-from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip, Sight, crashed, see_video
+from mdsvqa.models.vlm.clips import ModelClip, VisualLimits, crashed, read_clip
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import fingerprint, write_atomically
 from mdsvqa.runtime.workers import map_ahead
@@ -25,7 +25,7 @@ class ClipCache:
         sight: of the model.
     """
 
-    def __init__(self, folder: Path, sight: Sight) -> None:
+    def __init__(self, folder: Path, sight: VisualLimits) -> None:
         self._folder, self.sight = folder, sight
 
     def fill(self, videos: Sequence[Video], workers: int, show: Show) -> dict[str, str]:
@@ -37,7 +37,7 @@ class ClipCache:
         self._folder.mkdir(parents=True, exist_ok=True)
         missing = [video for video in videos if not self._path(video).is_file()]
         failed: dict[str, str] = {}
-        found = map_ahead(partial(see_video, sight=self.sight), missing, workers, crashed=crashed)
+        found = map_ahead(partial(read_clip, sight=self.sight), missing, workers, crashed=crashed)
         for done, (video, clip) in enumerate(zip(missing, found, strict=True), 1):
             if isinstance(clip, Undecodable):
                 failed[video.id] = clip.reason
@@ -51,12 +51,12 @@ class ClipCache:
         """Whether a clip was filled in."""
         return self._path(video).is_file()
 
-    def load(self, video: Video) -> SeenClip:
+    def load(self, video: Video) -> ModelClip:
         """A clip that was filled in."""
         with safe_open(self._path(video), "numpy") as file:
             about = file.metadata()
             frames = file.get_tensor("frames")
-        return SeenClip(about["id"], frames, float(about["seconds_per_grid"]), int(about["tokens"]))
+        return ModelClip(about["id"], frames, float(about["seconds_per_grid"]), int(about["tokens"]))
 
     def _path(self, video: Video) -> Path:
         assert video.path is not None

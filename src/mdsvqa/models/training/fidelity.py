@@ -9,8 +9,8 @@ from torch import Tensor
 from mdsvqa.evaluation.thurstone import preference, thurstone_probability
 from mdsvqa.models.ranking_loss import fidelity_loss, pairs_within
 from mdsvqa.models.training.loop import Figures, Observed
-from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip
-from mdsvqa.models.vlm.reader import QwenModel
+from mdsvqa.models.vlm.clips import ModelClip
+from mdsvqa.models.vlm.reader import VlmReader
 from mdsvqa.runtime.arrays import Floats, Ints
 
 
@@ -57,14 +57,14 @@ class Fidelity:
     """
 
     def __init__(
-        self, reader: QwenModel, truth: Floats, dataset: Ints, form_weight: float, weight: Floats | None = None
+        self, reader: VlmReader, truth: Floats, dataset: Ints, form_weight: float, weight: Floats | None = None
     ) -> None:
         self._reader, self._form_weight, self.overhead = reader, form_weight, reader.overhead
         self._truth, self._dataset = torch.from_numpy(truth), torch.from_numpy(dataset)
         self._weight = torch.from_numpy(np.ones(len(truth)) if weight is None else weight)
         self._count = 1
 
-    def observe(self, clips: Sequence[SeenClip]) -> Observed:
+    def observe(self, clips: Sequence[ModelClip]) -> Observed:
         """See `Objective`."""
         found = self._reader.expectation(clips)
         return Observed(found.value, [found])
@@ -78,7 +78,7 @@ class Fidelity:
         (gradient,) = torch.autograd.grad(loss, leaf)
         return gradient.to(values), {"loss": float(loss.detach())}
 
-    def pull(self, clips: Sequence[SeenClip], part: Ints, observed: Observed, coefficients: Tensor) -> Tensor:
+    def pull(self, clips: Sequence[ModelClip], part: Ints, observed: Observed, coefficients: Tensor) -> Tensor:
         """See `Objective`."""
         found = observed.kept[0] if observed.values.requires_grad else self._reader.expectation(clips)
         form = -torch.log(found.on_scale.clamp_min(torch.finfo(torch.float32).tiny)).sum() / self._count

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from mdsvqa.models.training.fidelity import Fidelity
 from mdsvqa.models.training.loop import Figures, Observed
-from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip
-from mdsvqa.models.vlm.reader import QwenModel
+from mdsvqa.models.vlm.clips import ModelClip
+from mdsvqa.models.vlm.reader import VlmReader
 from mdsvqa.models.vlm.replies import DIGITS, answer_place
 from mdsvqa.models.vlm.token_sampling import token_log_probabilities
 from mdsvqa.runtime.arrays import Ints
@@ -29,7 +29,7 @@ class FidelityAndText:
     """
 
     def __init__(
-        self, ranking: Fidelity, writer: QwenModel, replies: Mapping[int, str], weight: float, share: float
+        self, ranking: Fidelity, writer: VlmReader, replies: Mapping[int, str], weight: float, share: float
     ) -> None:
         self._ranking, self._writer, self._weight, self._share = ranking, writer, weight, share
         self._replies = {index: reply_tokens(writer, text) for index, text in replies.items()}
@@ -38,7 +38,7 @@ class FidelityAndText:
         self._read: set[int] = set()
         self._scores: dict[int, float] = {}
 
-    def observe(self, clips: Sequence[SeenClip]) -> Observed:
+    def observe(self, clips: Sequence[ModelClip]) -> Observed:
         """See `Objective`."""
         return self._ranking.observe(clips)
 
@@ -52,7 +52,7 @@ class FidelityAndText:
         self._scores = dict(zip(batch.tolist(), values.detach().tolist(), strict=True))
         return coefficients, figures
 
-    def pull(self, clips: Sequence[SeenClip], part: Ints, observed: Observed, coefficients: Tensor) -> Tensor:
+    def pull(self, clips: Sequence[ModelClip], part: Ints, observed: Observed, coefficients: Tensor) -> Tensor:
         """See `Objective`."""
         ranking = self._ranking.pull(clips, part, observed, coefficients)
         reading = [(clip, int(index)) for clip, index in zip(clips, part, strict=True) if int(index) in self._read]
@@ -74,7 +74,7 @@ class FidelityAndText:
         return [changed.get(place, token) for place, token in enumerate(tokens)], any_digit
 
 
-def reply_tokens(writer: QwenModel, text: str) -> tuple[list[int], list[bool]]:
+def reply_tokens(writer: VlmReader, text: str) -> tuple[list[int], list[bool]]:
     """A reply in tokens with its end, and which of them are digits of its answer.
 
     Args:

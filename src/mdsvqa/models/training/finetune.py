@@ -123,7 +123,7 @@ def finetune_vlm(
             save_adapter(tuner.model, run.out, model)
             record = json_text([asdict(each) for each in compared], indent=2)
             write_atomically(run.out / COMPARISON, (record + "\n").encode())
-            _write_card(run.out, model, settings, training, known, course, compared)
+            _write_card(run.out, model, tuner.reader.family.name, settings, training, known, course, compared)
         crew.wait()
     return course, compared
 
@@ -173,6 +173,7 @@ def _compared(tuner: Tuner, name: str, videos: Sequence[Video]) -> Compared | No
 def _write_card(
     out: Path,
     model: str,
+    family: str,
     settings: VlmSettings,
     training: VlmFinetuning,
     known: TrainingSet,
@@ -198,6 +199,7 @@ def _write_card(
     write_card(
         out,
         base=model,
+        family=family,
         lora=training.lora,
         title="Active fine-tuning of a video quality model",
         purpose=(

@@ -38,8 +38,8 @@ from mdsvqa.models.training.lora import adapter_weights, set_adapter_weights
 from mdsvqa.models.training.rewards import ranking_rewards, well_formed
 from mdsvqa.models.vlm import prompts
 from mdsvqa.models.vlm.answers import parse_answer
-from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip
-from mdsvqa.models.vlm.reader import QwenModel
+from mdsvqa.models.vlm.clips import ModelClip
+from mdsvqa.models.vlm.reader import VlmReader
 from mdsvqa.models.vlm.token_sampling import chosen_log_probabilities
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Show
@@ -65,8 +65,8 @@ class VideoGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
     def __init__(
         self,
         *arguments: Any,
-        writer: QwenModel,
-        load: Callable[[int], SeenClip],
+        writer: VlmReader,
+        load: Callable[[int], ModelClip],
         mos: Tensor,
         dataset: Tensor,
         order: Sequence[Sequence[int]],
@@ -114,8 +114,12 @@ class VideoGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         batch = self.writer.batch(clips, [self.writer.prompt] * len(clips))
         kept = batch.pop("attention_mask").bool()
         ids = [row[mask].tolist() for row, mask in zip(batch.pop("input_ids"), kept, strict=True)]
-        kinds = [row[mask].tolist() for row, mask in zip(batch.pop("mm_token_type_ids"), kept, strict=True)]
-        return ids, None, {**batch, "mm_token_type_ids": kinds}
+        seen = self.writer.family.visual_inputs(batch)
+        kinds = {
+            name: [row[mask].tolist() for row, mask in zip(batch[name], kept, strict=True)]
+            for name in batch.keys() - seen.keys()
+        }
+        return ids, None, {**seen, **kinds}
 
     def _get_per_token_logps_and_entropies(
         self,
@@ -144,16 +148,16 @@ class VideoGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         # Prompts only: what follows is in `ids` already.
         clips = [self.load(place) for place in places]
         batch = self.writer.batch(clips, [self.writer.prompt] * len(clips))
-        video = (ids == self.writer.processor.video_token_id) & (mask > 0)
-        seen = {name: batch[name] for name in ("pixel_values_videos", "video_grid_thw", "second_per_grid_ts")}
+        family = self.writer.family
+        kinds = family.token_kinds(ids, mask, self.writer.processor)
         with self.accelerator.autocast():
             outputs = model(
                 input_ids=ids,
                 attention_mask=mask,
-                mm_token_type_ids=video.int() * 2,
                 use_cache=False,
                 logits_to_keep=keep + 1,
-                **seen,
+                **kinds,
+                **family.visual_inputs(batch),
             )
         return outputs.logits[:, :-1].float() / self.temperature
 
@@ -234,8 +238,8 @@ class _Watcher(TrainerCallback):
 
 def train_by_grpo(
     model: Any,
-    writer: QwenModel,
-    load: Callable[[int], SeenClip],
+    writer: VlmReader,
+    load: Callable[[int], ModelClip],
     mos: Floats,
     dataset: Ints,
     batches: Iterator[Ints],

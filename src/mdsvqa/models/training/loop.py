@@ -30,7 +30,7 @@ from mdsvqa.models.settings import AdapterTraining
 from mdsvqa.models.training.curves import draw_curves
 from mdsvqa.models.training.lora import adapter_weights, set_adapter_weights
 from mdsvqa.models.training.processes import Crew
-from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip
+from mdsvqa.models.vlm.clips import ModelClip
 from mdsvqa.runtime.arrays import Ints
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Show
@@ -62,7 +62,7 @@ class Objective(Protocol):
 
     overhead: int
 
-    def observe(self, clips: Sequence[SeenClip]) -> Observed:
+    def observe(self, clips: Sequence[ModelClip]) -> Observed:
         """Reads clips, in a random state that is the same when `pull` is called."""
         ...
 
@@ -70,7 +70,7 @@ class Objective(Protocol):
         """From the values of the whole batch (shape (B,), in the order of its indices) to a coefficient of each."""
         ...
 
-    def pull(self, clips: Sequence[SeenClip], part: Ints, observed: Observed, coefficients: Tensor) -> Tensor:
+    def pull(self, clips: Sequence[ModelClip], part: Ints, observed: Observed, coefficients: Tensor) -> Tensor:
         """What is to become smaller: its gradient, summed over the parts of a batch, is the batch's."""
         ...
 
@@ -98,7 +98,7 @@ def train_adapter(
     model: Any,
     objective: Objective,
     batches: Callable[[], Any],
-    load: Callable[[int], SeenClip],
+    load: Callable[[int], ModelClip],
     evaluate: Callable[[], Figures],
     training: AdapterTraining,
     steps: int,
@@ -195,7 +195,7 @@ class _Run:
     def _copy(self) -> dict[str, Tensor]:
         return {name: weight.detach().clone() for name, weight in self._weights.items()}
 
-    def learn(self, objective: Objective, batch: Ints, load: Callable[[int], SeenClip]) -> Figures:
+    def learn(self, objective: Objective, batch: Ints, load: Callable[[int], ModelClip]) -> Figures:
         """One step of the optimiser."""
         self.model.train()
         mine = self.crew.share(batch)
@@ -240,7 +240,7 @@ class _Run:
         done = self.step + 1
         return done / warm if done <= warm else max(0.0, (self.steps - done + 1) / (self.steps - warm + 1))
 
-    def _gradient(self, objective: Objective, batch: Ints, mine: Ints, clips: Mapping[int, SeenClip]) -> Figures:
+    def _gradient(self, objective: Objective, batch: Ints, mine: Ints, clips: Mapping[int, ModelClip]) -> Figures:
         lengths = [clips[int(index)].tokens + objective.overhead for index in mine]
         parts = [mine[np.sort(part)] for part in batches_by_tokens(lengths, self._most)] if len(mine) else []
         # A part that is the whole batch of the only process needs no second reading.

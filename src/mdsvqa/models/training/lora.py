@@ -1,4 +1,4 @@
-"""Low-rank adapters on the language model of a Qwen2.5-VL: made, frozen around, written, read back."""
+"""Low-rank adapters on the language model of a vision-language model: made, frozen around, written, read back."""
 
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mdsvqa.models.base import ModelError
 from mdsvqa.models.settings import LoraSettings
+from mdsvqa.models.vlm.families.catalogue import family_of_model
 from mdsvqa.runtime.results import write_atomically
 
 
@@ -16,7 +17,7 @@ def add_lora(model: Any, settings: LoraSettings, seed: int) -> Any:
     """A model with a fresh adapter on the linear layers of its language model, all else frozen.
 
     Args:
-        model: transformers' Qwen2.5-VL, without an adapter.
+        model: of transformers, without an adapter.
         settings: rank and the rest.
         seed: of the adapter's weights at the start, which change nothing yet.
 
@@ -31,7 +32,7 @@ def add_lora(model: Any, settings: LoraSettings, seed: int) -> Any:
         r=settings.rank,
         lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
-        target_modules=settings.targets,
+        target_modules=settings.targets or family_of_model(model).lora_targets,
         task_type="CAUSAL_LM",
     )
     with torch.random.fork_rng():

@@ -10,8 +10,8 @@ from mdsvqa.evaluation.correlation import srcc_within
 from mdsvqa.models.settings import VlmFinetuning
 from mdsvqa.models.training.loop import Figures, Stop
 from mdsvqa.models.training.processes import Crew
-from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip
-from mdsvqa.models.vlm.reader import QwenModel
+from mdsvqa.models.vlm.clips import ModelClip
+from mdsvqa.models.vlm.reader import VlmReader
 from mdsvqa.runtime.arrays import Floats, Ints
 
 
@@ -30,9 +30,9 @@ class Watch:
         start: the first evaluation, before training.
     """
 
-    reader: QwenModel
-    writer: QwenModel
-    load: Callable[[int], SeenClip]
+    reader: VlmReader
+    writer: VlmReader
+    load: Callable[[int], ModelClip]
     mos: Floats
     dataset: Ints
     watched: Sequence[int]
@@ -79,7 +79,7 @@ class Watch:
 
 
 @torch.no_grad()
-def divergence(reader: QwenModel, clips: Sequence[SeenClip]) -> float:
+def divergence(reader: VlmReader, clips: Sequence[ModelClip]) -> float:
     """Mean divergence KL(f' || base) of the first token of the answer; the base is f' with its adapter switched off."""
     total = 0.0
     for clip in clips:

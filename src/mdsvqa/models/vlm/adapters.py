@@ -1,8 +1,8 @@
 """PEFT adapters, applied whole or refused: every tensor of the file has its place in the model, or there is an error.
 
-transformers 4.52 gave the modules of Qwen2.5-VL other names. PEFT leaves out what it finds no module for, with a Python
-warning at the most, so that an adapter of the older layout did nothing, in silence. Here the tensors of the file are
-placed by hand: names of both layouts are known, what is left over and what is missing is named.
+transformers gave modules other names in time (4.52). PEFT leaves out what it finds no module for, with a Python warning
+at the most, so that an adapter of the older layout did nothing, in silence. Here the tensors of the file are placed by
+hand: names of both layouts are known, what is left over and what is missing is named.
 """
 
 import json
@@ -18,12 +18,13 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from mdsvqa.models.base import ModelError
+from mdsvqa.models.vlm.families.base import Family
+from mdsvqa.models.vlm.families.catalogue import family_of_model
 
 # Layouts of names.
 CURRENT, OLD = "current", "before transformers 4.52"
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _PREFIX = "base_model.model."
-VISION = "model.visual."
 # What of PEFT's settings is placed and computed here as it was trained; whatever else is set is refused.
 _UNDERSTOOD = {
     *(
@@ -61,25 +62,6 @@ class Applied:
     layout: str
 
 
-def current_name(name: str) -> str:
-    """The name that a module or tensor of Qwen2.5-VL has today.
-
-    >>> current_name("model.layers.0.mlp.up_proj"), current_name("visual.merger"), current_name("lm_head")
-    ('model.language_model.layers.0.mlp.up_proj', 'model.visual.merger', 'lm_head')
-    """
-    name = re.sub(r"^visual\b", "model.visual", name)
-    return re.sub(r"^model\.(?!language_model\b|visual\b)", "model.language_model.", name)
-
-
-def old_name(name: str) -> str:
-    """The name that it had before transformers 4.52.
-
-    >>> old_name("model.language_model.layers.0.mlp.up_proj"), old_name("model.visual.merger"), old_name("lm_head")
-    ('model.layers.0.mlp.up_proj', 'visual.merger', 'lm_head')
-    """
-    return re.sub(r"^model\.visual\b", "visual", re.sub(r"^model\.language_model\b", "model", name))
-
-
 @dataclass(frozen=True)
 class _Placed:
     """An adapter whose every tensor has its place.
@@ -107,7 +89,7 @@ def apply_adapter(model: Any, folder: Path, name: str, *, merge: bool) -> Applie
     """Puts an adapter on a model.
 
     Args:
-        model: transformers' Qwen2.5-VL; changed in place.
+        model: of transformers; changed in place.
         folder: with `adapter_config.json` and `adapter_model.safetensors`.
         name: of the adapter, in messages.
         merge: into the weights.
@@ -141,10 +123,11 @@ def fit_adapter(model: Any, folder: Path, name: str) -> Applied:
 
 def _place(model: Any, modules: Mapping[str, nn.Module], file: Any, folder: Path, name: str) -> _Placed:
     config, home = _read_config(folder, name)
-    keys = {_canonical(key): key for key in file.keys()}  # noqa: SIM118 - no mapping
-    wanted = _targets(config, modules)
+    family = family_of_model(model)
+    keys = {_canonical(family.current_name(_bare(key))): key for key in file.keys()}  # noqa: SIM118 - no mapping
+    wanted = _targets(config, modules, family)
     given = {found.rpartition(".lora_")[0] for found in keys if ".lora_" in found}
-    exact = _exactly(config, modules, given & wanted)
+    exact = _exactly(config, modules, given & wanted, family)
     _untie(model, exact)
     adapted = _adapted(model, exact, name)
     slots = _slots(adapted)
@@ -156,7 +139,7 @@ def _place(model: Any, modules: Mapping[str, nn.Module], file: Any, folder: Path
         total = len(keys) - len(copies)
         why = _why_not(left[0], keys[left[0]], shapes, slots, modules) if left else f"{WEIGHTS} is empty"
         raise ModelError(f"adapter {name!r}: {len(fitting)} of {total} tensors fit this model; {why}. {home}")
-    lacking = sorted(module for module in wanted - given if not module.startswith(VISION))
+    lacking = sorted(module for module in wanted - given if not module.startswith(family.vision))
     lacking += sorted(slots.keys() - fitting)
     if lacking:
         raise ModelError(
@@ -214,9 +197,13 @@ def _opened(folder: Path, name: str) -> Any:
         raise ModelError(f"adapter {name!r}: {folder / WEIGHTS} cannot be read ({error}).") from None
 
 
-def _canonical(key: str) -> str:
-    """A tensor's name as `_slots` says it: without PEFT's prefix, in the current layout."""
-    return re.sub(r"(lora_magnitude_vector)\.weight$", r"\1", current_name(key.removeprefix(_PREFIX)))
+def _bare(key: str) -> str:
+    return key.removeprefix(_PREFIX)
+
+
+def _canonical(name: str) -> str:
+    """A tensor's name in the current layout, as `_slots` says it."""
+    return re.sub(r"(lora_magnitude_vector)\.weight$", r"\1", name)
 
 
 def _slots(adapted: Any) -> dict[str, Tensor]:
@@ -224,13 +211,13 @@ def _slots(adapted: Any) -> dict[str, Tensor]:
     slots = {}
     for name, parameter in adapted.named_parameters():
         if ".modules_to_save.default." in name:
-            slots[_canonical(name.replace(".modules_to_save.default.", "."))] = parameter
+            slots[_canonical(_bare(name.replace(".modules_to_save.default.", ".")))] = parameter
         elif ".lora_" in name:
-            slots[_canonical(re.sub(r"\.default(?=\.|$)", "", name))] = parameter
+            slots[_canonical(_bare(re.sub(r"\.default(?=\.|$)", "", name)))] = parameter
     return slots
 
 
-def _targets(config: Any, modules: Mapping[str, nn.Module]) -> set[str]:
+def _targets(config: Any, modules: Mapping[str, nn.Module], family: Family) -> set[str]:
     """Modules that a configuration adapts, whichever layout its names are of."""
     from peft.tuners.tuners_utils import check_target_module_exists  # noqa: PLC0415
 
@@ -239,16 +226,16 @@ def _targets(config: Any, modules: Mapping[str, nn.Module]) -> set[str]:
         return {name for name in takes if isinstance(modules[name], nn.Linear) and name != "lm_head"}
     if not config.target_modules:
         return set()
-    return {name for name in takes if any(check_target_module_exists(config, s) for s in (name, old_name(name)))}
+    return {name for name in takes if any(check_target_module_exists(config, s) for s in (name, family.old_name(name)))}
 
 
-def _exactly(config: Any, modules: Mapping[str, nn.Module], targets: Collection[str]) -> Any:
+def _exactly(config: Any, modules: Mapping[str, nn.Module], targets: Collection[str], family: Family) -> Any:
     """The configuration that adapts just these modules, each with the rank that it was trained with."""
     from peft.utils.other import get_pattern_key  # noqa: PLC0415
 
     def by_name(pattern: Mapping[str, int]) -> dict[str, int]:
         # By either name; what a pattern does not hold comes back as it is.
-        found = {name: [get_pattern_key(list(pattern), s) for s in (name, old_name(name))] for name in targets}
+        found = {name: [get_pattern_key(list(pattern), s) for s in (name, family.old_name(name))] for name in targets}
         return {re.escape(n): pattern[key] for n, keys in found.items() for key in reversed(keys) if key in pattern}
 
     ends = tuple(config.modules_to_save or ())
@@ -256,7 +243,7 @@ def _exactly(config: Any, modules: Mapping[str, nn.Module], targets: Collection[
     exact.rank_pattern, exact.alpha_pattern = by_name(config.rank_pattern), by_name(config.alpha_pattern)
     exact.target_modules, exact.exclude_modules = set(targets), None
     exact.layers_to_transform = exact.layers_pattern = None
-    saved = [name for name in modules if name.endswith(ends) or old_name(name).endswith(ends)] if ends else []
+    saved = [name for name in modules if name.endswith(ends) or family.old_name(name).endswith(ends)] if ends else []
     exact.modules_to_save = saved or None
     return exact
 

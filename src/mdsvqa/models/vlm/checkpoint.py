@@ -1,9 +1,7 @@
 """A vision-language checkpoint: found, checked, loaded, with its adapters on it."""
 
-import json
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,10 +17,9 @@ from mdsvqa.models.checkpoints import (
     weights_fingerprint,
 )
 from mdsvqa.models.settings import VlmSettings
-from mdsvqa.models.transformers_vision import AutoProcessor, Qwen2_5_VLForConditionalGeneration, quiet
+from mdsvqa.models.transformers_vision import AutoProcessor
 from mdsvqa.models.vlm.adapters import apply_adapter
-
-_CLASS = "Qwen2_5_VLForConditionalGeneration"
+from mdsvqa.models.vlm.families.catalogue import family_of
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,7 @@ class Checkpoint:
 
 
 def load_checkpoint(settings: VlmSettings, model: str, adapter: str | None = None) -> Checkpoint:
-    """Loads a Qwen2.5-VL checkpoint as well as this machine can run it.
+    """Loads a checkpoint as well as this machine can run it.
 
     Args:
         settings: precision, attention, quantisation.
@@ -51,7 +48,7 @@ def load_checkpoint(settings: VlmSettings, model: str, adapter: str | None = Non
         ModelError: it cannot be found or is of another kind, or what the settings ask for is not installed.
     """
     folder = find_checkpoint(model, remote_code=settings.trust_remote_code)
-    check_class(folder, model)
+    family = family_of(folder, model)
     device = pick_device(settings.device)
     arguments: dict[str, Any] = {
         "dtype": pick_dtype(settings.dtype, device),
@@ -63,11 +60,7 @@ def load_checkpoint(settings: VlmSettings, model: str, adapter: str | None = Non
     if settings.load_in_4bit:
         arguments |= _quantised(device)
     try:
-        with quiet():
-            made: Any = Qwen2_5_VLForConditionalGeneration.from_pretrained(
-                folder, **arguments, output_loading_info=True
-            )
-        loaded, found = made
+        loaded, found = family.load(folder, **arguments)
         processor = AutoProcessor.from_pretrained(folder, trust_remote_code=settings.trust_remote_code)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ModelError(f"model {model!r}: {folder} cannot be loaded: {short_reason(error)}") from error
@@ -89,7 +82,7 @@ def with_adapter(model: Any, adapter: str, *, merge: bool) -> tuple[Any, dict[st
     """A model with a PEFT adapter on it, and what names the adapter in the record of what made a result.
 
     Args:
-        model: transformers' Qwen2.5-VL, changed in place.
+        model: of transformers, changed in place.
         adapter: a folder or a Hub name.
         merge: into the weights.
 
@@ -102,26 +95,6 @@ def with_adapter(model: Any, adapter: str, *, merge: bool) -> tuple[Any, dict[st
     folder = find_checkpoint(adapter, what="adapter")
     applied = apply_adapter(model, folder, adapter, merge=merge)
     return applied.model, {"weights": weights_fingerprint(folder), "tensors": applied.tensors}
-
-
-def check_class(folder: Path, model: str) -> str:
-    """The class of a checkpoint, by its configuration.
-
-    Raises:
-        ModelError: it is none that is read here.
-    """
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        hint = " It is an adapter: name it by --adapter." if (folder / "adapter_config.json").is_file() else ""
-        raise ModelError(f"model {model!r}: {folder} has no readable config.json ({error}).{hint}") from None
-    found = (config.get("architectures") or ["no class"])[0]
-    if found != _CLASS:
-        raise ModelError(
-            f"model {model!r}: is a {found}; expected a {_CLASS}. Serve other models by vLLM or SGLang and name the "
-            "server by --server."
-        )
-    return str(found)
 
 
 def _quantised(device: torch.device) -> dict[str, Any]:

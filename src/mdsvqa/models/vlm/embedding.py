@@ -9,10 +9,9 @@ import torch
 
 from mdsvqa.models.batching import batches_by_tokens, run_halving
 from mdsvqa.models.settings import VlmSettings
-from mdsvqa.models.vlm.expected import inner_model
-from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip, Sight, see_video
+from mdsvqa.models.vlm.clips import ModelClip, VisualLimits, read_clip
 from mdsvqa.models.vlm.load import load_vlm
-from mdsvqa.models.vlm.reader import NO_MEMORY, QwenModel
+from mdsvqa.models.vlm.reader import NO_MEMORY, VlmReader
 from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.results import FEATURES, ResultTable, read_table
 from mdsvqa.runtime.run import Run
@@ -47,14 +46,14 @@ def embed_with_vlm(videos: Sequence[Video], model: str, settings: VlmSettings, r
     return np.array([rows.get(video.id, [np.nan] * dims) for video in videos], np.float64)
 
 
-def _seen_row(video: Video, sight: Sight) -> Row:
-    found = see_video(video, sight)
+def _seen_row(video: Video, sight: VisualLimits) -> Row:
+    found = read_clip(video, sight)
     if isinstance(found, Undecodable):
         return {"id": video.id, "status": "undecodable", "text": found.reason}
     return {"id": video.id, "status": "ok", "clip": found}
 
 
-def _rows(reader: QwenModel, prepared: Sequence[Row]) -> list[Row]:
+def _rows(reader: VlmReader, prepared: Sequence[Row]) -> list[Row]:
     clips = [row["clip"] for row in prepared if row["status"] == "ok"]
     found: dict[str, Row] = {}
     lengths = [clip.tokens + reader.prompt.tokens for clip in clips]
@@ -65,13 +64,13 @@ def _rows(reader: QwenModel, prepared: Sequence[Row]) -> list[Row]:
 
 
 @torch.inference_mode()
-def _embedded(reader: QwenModel, clips: Sequence[SeenClip]) -> list[dict[str, Any]]:
+def _embedded(reader: VlmReader, clips: Sequence[ModelClip]) -> list[dict[str, Any]]:
     batch = reader.batch(clips, [reader.prompt] * len(clips))
     # Left-padded: the last place of every row is the end of its prompt.
-    states = inner_model(reader.model)(**batch, use_cache=False).last_hidden_state[:, -1]
+    states = reader.family.inside(reader.model)(**batch, use_cache=False).last_hidden_state[:, -1]
     rows = zip(clips, states.float().cpu().numpy(), strict=True)
     return [{"id": clip.id, "features": state.tolist(), "status": "ok"} for clip, state in rows]
 
 
-def _too_large(clip: SeenClip) -> dict[str, Any]:
+def _too_large(clip: ModelClip) -> dict[str, Any]:
     return {"id": clip.id, "status": "failed", "text": NO_MEMORY}

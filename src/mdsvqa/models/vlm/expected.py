@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mdsvqa.models.vlm.families.base import Family
+
 # Of the probability of the first token behind `<answer>`: with less than this on the digits 1 to 5 the model does not
 # mean to give a score, and the mean of what is left would be a guess.
 LEAST_MASS = 0.5
@@ -130,12 +132,13 @@ def expected_value(first: Tensor, tree: Tensor, answer: AnswerTokens) -> Expecta
     return Expectation(value, on_scale, probabilities.sum(1))
 
 
-def read_tree(model: Any, batch: dict[str, Tensor], tree: AnswerTree) -> tuple[Tensor, Tensor]:
+def read_tree(family: Family, model: Any, batch: dict[str, Tensor], tree: AnswerTree) -> tuple[Tensor, Tensor]:
     """Logits behind a batch of prompts, and behind each token of the tree.
 
     Args:
-        model: Qwen2.5-VL.
-        batch: as `vlm_inputs.collate` makes it, left-padded.
+        family: of the model.
+        model: with a head.
+        batch: as `Family.batch` makes it, left-padded.
         tree: on any device.
 
     Returns:
@@ -144,14 +147,11 @@ def read_tree(model: Any, batch: dict[str, Tensor], tree: AnswerTree) -> tuple[T
     outputs = model(**batch, use_cache=True, logits_to_keep=1)
     mask, device = batch["attention_mask"], batch["input_ids"].device
     size, count = len(mask), len(tree.tokens)
-    # Rotary positions go on behind the prompt's largest one, which a video's grid shifts by rope_deltas.
-    inner = inner_model(model)
-    start = mask.sum(1, keepdim=True) + inner.rope_deltas.to(device)
-    positions = (start + tree.depth.to(device)).expand(3, size, count)
+    _, positions = family.tree_positions(model, batch, tree.depth)
     sees = torch.cat([mask[:, None, :].expand(-1, count, -1) > 0, tree.visible.to(device).expand(size, -1, -1)], -1)
     floor = torch.finfo(outputs.logits.dtype).min
     additive = torch.zeros(sees.shape, device=device, dtype=outputs.logits.dtype).masked_fill(~sees, floor)
-    with _masked_attention(inner.language_model.config):
+    with _masked_attention(family.language_model(model).config):
         behind = model(
             input_ids=tree.tokens.to(device).expand(size, -1),
             attention_mask={"full_attention": additive[:, None]},
@@ -162,19 +162,15 @@ def read_tree(model: Any, batch: dict[str, Tensor], tree: AnswerTree) -> tuple[T
     return outputs.logits[:, -1], behind.logits
 
 
-def read_tree_at_once(model: Any, batch: dict[str, Tensor], tree: AnswerTree) -> tuple[Tensor, Tensor]:
+def read_tree_at_once(family: Family, model: Any, batch: dict[str, Tensor], tree: AnswerTree) -> tuple[Tensor, Tensor]:
     """What `read_tree` gives, in one pass without a cache, so that gradients can be checkpointed; for training.
 
     Args:
-        model, batch, tree: as there.
+        family, model, batch, tree: as there.
     """
     mask, ids, device = batch["attention_mask"], batch["input_ids"], batch["input_ids"].device
     (size, length), count = ids.shape, len(tree.tokens)
-    inner = inner_model(model)
-    grid = {name: batch[name] for name in ("mm_token_type_ids", "video_grid_thw", "second_per_grid_ts")}
-    positions, deltas = inner.get_rope_index(ids, attention_mask=mask, **grid)
-    start = mask.sum(1, keepdim=True) + deltas.to(device)
-    behind = (start + tree.depth.to(device)).expand(3, size, count)
+    positions = torch.cat(family.tree_positions(model, batch, tree.depth), 2)
     causal = torch.ones(length, length, dtype=torch.bool, device=device).tril()
     sees = torch.zeros(size, length + count, length + count, dtype=torch.bool, device=device)
     sees[:, :length, :length] = causal & (mask[:, None, :] > 0)
@@ -182,16 +178,19 @@ def read_tree_at_once(model: Any, batch: dict[str, Tensor], tree: AnswerTree) ->
     sees[:, length:, length:] = tree.visible.to(device)
     # Padding sees itself: a row without anything to see has no softmax.
     sees |= torch.eye(length + count, dtype=torch.bool, device=device)
-    pixels = {name: batch[name] for name in ("pixel_values_videos", "video_grid_thw", "second_per_grid_ts")}
-    with _masked_attention(inner.language_model.config):
+    seen = family.visual_inputs(batch)
+    known = {"input_ids", "attention_mask", *seen}
+    # What the rest says of tokens, it says of those of the answer too: none is a picture's.
+    kinds = {name: torch.nn.functional.pad(batch[name], (0, count)) for name in batch.keys() - known}
+    with _masked_attention(family.language_model(model).config):
         outputs = model(
             input_ids=torch.cat([ids, tree.tokens.to(device).expand(size, -1)], 1),
             attention_mask={"full_attention": sees[:, None]},
-            position_ids=torch.cat([positions.to(device), behind], 2),
+            position_ids=positions,
             use_cache=False,
             logits_to_keep=count + 1,
-            mm_token_type_ids=torch.nn.functional.pad(batch["mm_token_type_ids"], (0, count)),
-            **pixels,
+            **kinds,
+            **seen,
         )
     return outputs.logits[:, 0], outputs.logits[:, 1:]
 
@@ -206,8 +205,3 @@ def _masked_attention(config: Any) -> Iterator[None]:
         yield
     finally:
         config._attn_implementation = usual
-
-
-def inner_model(model: Any) -> Any:
-    """The Qwen2_5_VLModel inside a model with a head, with or without a PEFT adapter."""
-    return model.get_base_model().model if hasattr(model, "get_base_model") else model.model

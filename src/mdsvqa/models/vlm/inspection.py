@@ -5,18 +5,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import safe_open
 
 from mdsvqa.models.checkpoints import check_whole
 from mdsvqa.models.settings import VlmSettings
-from mdsvqa.models.transformers_vision import AutoConfig, AutoProcessor, Qwen2_5_VLForConditionalGeneration
-from mdsvqa.models.vlm.adapters import CURRENT, OLD, current_name, fit_adapter
-from mdsvqa.models.vlm.checkpoint import check_class
+from mdsvqa.models.transformers_vision import AutoProcessor
+from mdsvqa.models.vlm.adapters import CURRENT, OLD, fit_adapter
+from mdsvqa.models.vlm.clips import VisualLimits
 from mdsvqa.models.vlm.expected import AnswerTokens
-from mdsvqa.models.vlm.families.qwen2_5_vl import Sight
+from mdsvqa.models.vlm.families.base import Family
+from mdsvqa.models.vlm.families.catalogue import family_of
 from mdsvqa.models.vlm.prompts import quality_prompt
-from mdsvqa.models.vlm.reader import sight_of
 
 
 def inspect_checkpoint(
@@ -36,10 +35,9 @@ def inspect_checkpoint(
     Raises:
         ModelError: it cannot be used, or an adapter does not fit whole.
     """
-    family = check_class(folder, name)
-    with torch.device("meta"):
-        model = Qwen2_5_VLForConditionalGeneration(AutoConfig.from_pretrained(folder, local_files_only=True))
-    found = {"family": f"Qwen2.5-VL ({family})", "weights": _weights(folder, name, model)}
+    family = family_of(folder, name)
+    model = family.without_weights(folder)
+    found = {"family": f"{family.name} ({type(model).__name__})", "weights": _weights(folder, name, model, family)}
     for what, (adapter, place) in adapters.items():
         applied = fit_adapter(model, place, adapter)
         found[what] = f"{applied.tensors} of {applied.tensors} tensors fit; layout: {applied.layout}"
@@ -48,7 +46,7 @@ def inspect_checkpoint(
     prompt = quality_prompt(settings.reading, settings.prompt)
     whose = "yours, not trained on" if settings.prompt else "of Zou et al. (2026)"
     found["prompt"] = f'"{prompt}" ({whose})'
-    found["sampling"] = _sampling(sight_of(settings, processor.video_processor))
+    found["sampling"] = _sampling(family.sight(settings, processor))
     found["decoding"] = _decoding(folder, settings)
     try:
         AnswerTokens.of(processor.tokenizer)
@@ -58,13 +56,13 @@ def inspect_checkpoint(
     return found
 
 
-def _weights(folder: Path, name: str, model: Any) -> str:
+def _weights(folder: Path, name: str, model: Any, family: Family) -> str:
     """How many tensors there are and in which layout of names, if none is missing."""
     keys: set[str] = set()
     for path in folder.glob("*.safetensors"):
         with safe_open(path, "pt") as file:
             keys |= set(file.keys())
-    known = {current_name(key) for key in keys}
+    known = {family.current_name(key) for key in keys}
     needed = set(model.state_dict())
     if model.config.tie_word_embeddings:
         needed.discard("lm_head.weight")
@@ -74,7 +72,7 @@ def _weights(folder: Path, name: str, model: Any) -> str:
     return f"{len(needed)} of {len(needed)} tensors; layout: {layout}"
 
 
-def _sampling(sight: Sight) -> str:
+def _sampling(sight: VisualLimits) -> str:
     if sight.frames is not None:
         frames = f"{sight.frames} frames at equal distances"
     else:

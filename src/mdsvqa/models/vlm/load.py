@@ -17,12 +17,10 @@ from mdsvqa.runtime.workers import warm_up
 from mdsvqa.videos.video import Video
 
 if TYPE_CHECKING:
-    from mdsvqa.models.vlm.reader import QwenModel
+    from mdsvqa.models.vlm.reader import VlmReader
 
 NEEDED = ("transformers", "peft", "torchvision", "accelerate", "openai")
 INSTALL = "pip install 'mdsvqa[vlm]'"
-# What changes no score: how fast, on what, and what is asked of whom.
-_NOT_OF_THE_SCORE = {"base_adapter", "adapter", "batch_tokens", "device", "trust_remote_code"}
 
 
 def is_vlm(model: str) -> bool:
@@ -45,7 +43,7 @@ def need_vlm_packages(what: str) -> None:
         raise ModelError(f"{what}: {needed}")
 
 
-def load_vlm(model: str, settings: VlmSettings) -> tuple["QwenModel", Mapping[str, Any]]:
+def load_vlm(model: str, settings: VlmSettings) -> tuple["VlmReader", Mapping[str, Any]]:
     """Loads a checkpoint with its adapter.
 
     Returns:
@@ -56,10 +54,10 @@ def load_vlm(model: str, settings: VlmSettings) -> tuple["QwenModel", Mapping[st
     """
     need_vlm_packages(f"model {model!r}")
     from mdsvqa.models.vlm.checkpoint import load_checkpoint  # noqa: PLC0415
-    from mdsvqa.models.vlm.reader import QwenModel  # noqa: PLC0415
+    from mdsvqa.models.vlm.reader import VlmReader  # noqa: PLC0415
 
     checkpoint = load_checkpoint(settings, model, settings.adapter)
-    reader = QwenModel(checkpoint, settings)
+    reader = VlmReader(checkpoint, settings)
     return reader, {"step": "scores", **checkpoint.maker, **read_maker(settings, reader.penalty)}
 
 
@@ -97,7 +95,7 @@ def score_with_vlm(videos: Sequence[Video], model: str, settings: VlmSettings, r
     need_vlm_packages(f"model {model!r}")
     warn_of_prompt(settings, run.show)
     # Workers take seconds to start, and so does the model.
-    starting = Thread(target=warm_up, args=(run.workers, "mdsvqa.models.vlm.families.qwen2_5_vl"), daemon=True)
+    starting = Thread(target=warm_up, args=(run.workers, "mdsvqa.models.vlm.clips"), daemon=True)
     starting.start()
     try:
         with run.show.working(f"Loading {model}"):

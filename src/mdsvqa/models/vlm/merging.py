@@ -23,10 +23,10 @@ import mdsvqa
 from mdsvqa.models.card import CARD, CITATION
 from mdsvqa.models.checkpoints import FILES, find_checkpoint
 from mdsvqa.models.settings import VlmSettings
-from mdsvqa.models.vlm.adapters import current_name
 from mdsvqa.models.vlm.checkpoint import load_checkpoint
-from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip, see
-from mdsvqa.models.vlm.reader import QwenModel
+from mdsvqa.models.vlm.clips import ModelClip, resize_clip
+from mdsvqa.models.vlm.families.catalogue import family_of_model
+from mdsvqa.models.vlm.reader import VlmReader
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.run import Run
 from mdsvqa.videos.clip import Clip
@@ -75,7 +75,7 @@ def merge_checkpoint(model: str, adapter: str, settings: VlmSettings, run: Run) 
     single = settings.model_copy(update={"dtype": "float32", "load_in_4bit": False, "merge": False})
     with run.show.working(f"Loading {model} and {adapter}"):
         checkpoint = load_checkpoint(single, model, adapter)
-    reader = QwenModel(checkpoint, single)
+    reader = VlmReader(checkpoint, single)
     with run.show.working("Reading a made-up clip"):
         wanted = _logits(reader)
     unfinished = out.with_name(out.name + ".tmp")
@@ -89,7 +89,7 @@ def merge_checkpoint(model: str, adapter: str, settings: VlmSettings, run: Run) 
     del checkpoint, reader, merged
     with run.show.working("Loading what was written"):
         written = load_checkpoint(single.model_copy(update={"base_adapter": None}), str(unfinished))
-        found = _logits(QwenModel(written, single))
+        found = _logits(VlmReader(written, single))
     result = Merged(out, maker["adapter_tensors"], parameters, float((found - wanted).abs().max()), float(wanted.std()))
     _write_card(unfinished, maker, result)
     if out.exists():
@@ -99,11 +99,11 @@ def merge_checkpoint(model: str, adapter: str, settings: VlmSettings, run: Run) 
 
 
 @torch.inference_mode()
-def _logits(reader: QwenModel) -> Tensor:
+def _logits(reader: VlmReader) -> Tensor:
     """Of the question about a made-up clip, on the CPU."""
     noise = np.random.default_rng(0).integers(0, 256, (4, 3, 112, 112), dtype=np.uint8)
-    clip = see(Clip("made up", noise, np.arange(4) / 2), reader.sight, 2.0)
-    assert isinstance(clip, SeenClip)
+    clip = resize_clip(Clip("made up", noise, np.arange(4) / 2), reader.sight, 2.0)
+    assert isinstance(clip, ModelClip)
     logits: Tensor = reader.model(**reader.batch([clip], [reader.prompt])).logits
     return logits.float().cpu()
 
@@ -129,7 +129,7 @@ def _write(base: Path, merged: Any, out: Path, dtype: torch.dtype) -> int:
         tensors = {}
         with safe_open(path, "pt") as file:
             for name in names:
-                found = weights.get(current_name(name))
+                found = weights.get(family_of_model(merged).current_name(name))
                 tensors[name] = _plain(file.get_tensor(name) if found is None else found, dtype)
         save_file(tensors, out / path.name, {"format": "pt"})
         # It keeps others from reading what it writes.

@@ -1,4 +1,4 @@
-"""f as a Qwen2.5-VL model: batches of videos in, scores out, read in either of two ways.
+"""f as a vision-language model: batches of videos in, scores out, read in either of two ways.
 
 generate   the model thinks and answers, the answer is parsed; the expected score at its place comes for free
 expected   the mean of all answers that it could give, in one pass and a short one
@@ -17,29 +17,17 @@ from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.vlm import prompts
 from mdsvqa.models.vlm.answers import parse_answer
 from mdsvqa.models.vlm.checkpoint import Checkpoint
+from mdsvqa.models.vlm.clips import ModelClip, Prompt, resize_clip
 from mdsvqa.models.vlm.expected import (
     LEAST_MASS,
     AnswerTokens,
     AnswerTree,
     Expectation,
     expected_value,
-    inner_model,
     read_tree,
     read_tree_at_once,
 )
-from mdsvqa.models.vlm.families.qwen2_5_vl import (
-    Normalisation,
-    Prompt,
-    SeenClip,
-    Sight,
-    collate,
-    limited,
-    see,
-    tokenise_prompt,
-    wanted_sight,
-)
-from mdsvqa.models.vlm.families.qwen2_5_vl_positions import keep_trained_positions
-from mdsvqa.models.vlm.families.qwen2_5_vl_tower import speed_up
+from mdsvqa.models.vlm.families.catalogue import family_of_model
 from mdsvqa.models.vlm.replies import (
     AnswerEnd,
     AnswerRecorder,
@@ -51,8 +39,6 @@ from mdsvqa.models.vlm.replies import (
 from mdsvqa.videos.clip import Clip
 from mdsvqa.videos.decoding import Undecodable
 
-# A sampled placeholder of a picture has no picture, and crashes the pass that reads the reply.
-_PLACEHOLDERS = ("<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>")
 # What fits a large GPU; what a CPU's caches like, where a step of generation costs much whatever the batch.
 BATCH_TOKENS = {"generate": 65_536, "expected": 65_536}
 CPU_BATCH_TOKENS = {"generate": 24_576, "expected": 8_192}
@@ -61,7 +47,7 @@ _USUAL_REPLY = 256
 NO_MEMORY = "this video alone does not fit the device's memory; allow fewer frames or pixels"
 
 
-class QwenModel:
+class VlmReader:
     """A loaded checkpoint that scores clips; a `QualityModel`.
 
     Args:
@@ -70,6 +56,7 @@ class QwenModel:
         question: what is asked of each video, in place of its quality.
 
     Attributes:
+        family: that the checkpoint belongs to.
         sight: how a clip must be seen to be read.
         penalty: on repeated tokens in the replies that are scored, 1 for none.
 
@@ -80,15 +67,14 @@ class QwenModel:
     def __init__(self, checkpoint: Checkpoint, settings: VlmSettings, question: str | None = None) -> None:
         self.model, self.processor, self.settings = checkpoint.model, checkpoint.processor, settings
         self.tokenizer = checkpoint.processor.tokenizer
-        self.sight = sight_of(settings, checkpoint.processor.video_processor)
+        self.family = family_of_model(checkpoint.model)
+        self.sight = self.family.sight(settings, checkpoint.processor)
         self.device = next(self.model.parameters()).device
         usual = CPU_BATCH_TOKENS if self.device.type == "cpu" else BATCH_TOKENS
         own = getattr(self.model.generation_config, "repetition_penalty", None)
         self.penalty = float(settings.repetition_penalty or own or 1.0)
         self.batch_tokens = settings.batch_tokens or usual[settings.reading]
-        self._normalisation = Normalisation.of(checkpoint.processor.video_processor)
-        keep_trained_positions(inner_model(self.model))
-        speed_up(inner_model(self.model).visual)
+        self.family.speed_up(self.model)
         try:
             self.answer: AnswerTokens | None = AnswerTokens.of(self.tokenizer)
         except ValueError as error:
@@ -97,10 +83,10 @@ class QwenModel:
             self.answer = None
         self._tree = AnswerTree.of(self.answer) if self.answer else None
         known = self.tokenizer.get_vocab()
-        self.suppressed = [known[token] for token in _PLACEHOLDERS if token in known]
+        self.suppressed = [known[token] for token in self.family.placeholders if token in known]
         asked = question or prompts.quality_prompt(settings.reading, settings.prompt)
         opening = prompts.ANSWER_OPENING if settings.reading == "expected" else ""
-        self.prompt = tokenise_prompt(self.processor, asked, opening)
+        self.prompt = self.family.prompt(self.processor, asked, opening)
 
     @property
     def overhead(self) -> int:
@@ -111,18 +97,18 @@ class QwenModel:
 
     def score(self, clips: Sequence[Clip]) -> list[Score]:
         """Scores clips of any size; see `QualityModel`."""
-        seen = [see(clip, self.sight) for clip in clips]
-        scores = iter(self.read([clip for clip in seen if isinstance(clip, SeenClip)]))
+        seen = [resize_clip(clip, self.sight) for clip in clips]
+        scores = iter(self.read([clip for clip in seen if isinstance(clip, ModelClip)]))
         return [
             Score(clip.id, None, "undecodable", found.reason) if isinstance(found, Undecodable) else next(scores)
             for clip, found in zip(clips, seen, strict=True)
         ]
 
-    def read(self, clips: Sequence[SeenClip], progress: Callable[[int], None] = lambda more: None) -> list[Score]:
+    def read(self, clips: Sequence[ModelClip], progress: Callable[[int], None] = lambda more: None) -> list[Score]:
         """Scores clips that are at the size at which the model reads them, in their order.
 
         Args:
-            clips: as `vlm_inputs.see` makes them.
+            clips: as `clips.resize_clip` makes them.
             progress: called after each batch with how many more clips are read.
         """
         run = self._expect if self.settings.reading == "expected" else self._reply
@@ -134,20 +120,11 @@ class QwenModel:
             progress(len(batch))
         return [scores[clip.id] for clip in clips]
 
-    def batch(self, clips: Sequence[SeenClip], prompt_of_each: Sequence[Prompt]) -> dict[str, Tensor]:
-        """Arguments of the model's forward pass; see `collate`."""
-        return collate(
-            clips,
-            prompt_of_each,
-            video_token=self.processor.video_token_id,
-            pad_token=self.tokenizer.pad_token_id,
-            normalisation=self._normalisation,
-            patch=self.sight.patch // 2,
-            span=self.sight.span,
-            device=self.device,
-        )
+    def batch(self, clips: Sequence[ModelClip], prompt_of_each: Sequence[Prompt]) -> dict[str, Tensor]:
+        """Arguments of the model's forward pass; see `Family.batch`."""
+        return self.family.batch(clips, prompt_of_each, self.processor, self.sight, self.device)
 
-    def expectation(self, clips: Sequence[SeenClip]) -> Expectation:
+    def expectation(self, clips: Sequence[ModelClip]) -> Expectation:
         """The mean answer behind `<answer>`, differentiable, for training; see `read_tree_at_once`.
 
         Args:
@@ -155,19 +132,21 @@ class QwenModel:
         """
         assert self.answer is not None
         assert self._tree is not None
-        first, behind = read_tree_at_once(self.model, self.batch(clips, [self.prompt] * len(clips)), self._tree)
+        first, behind = read_tree_at_once(
+            self.family, self.model, self.batch(clips, [self.prompt] * len(clips)), self._tree
+        )
         return expected_value(first, behind, self.answer)
 
     @torch.inference_mode()
-    def _expect(self, clips: Sequence[SeenClip]) -> list[Score]:
+    def _expect(self, clips: Sequence[ModelClip]) -> list[Score]:
         assert self.answer is not None
         assert self._tree is not None
-        first, behind = read_tree(self.model, self.batch(clips, [self.prompt] * len(clips)), self._tree)
+        first, behind = read_tree(self.family, self.model, self.batch(clips, [self.prompt] * len(clips)), self._tree)
         found = expected_value(first, behind, self.answer)
         rows = zip(clips, found.value.tolist(), found.on_scale.tolist(), found.numeric.tolist(), strict=True)
         return [expected_score(clip.id, value, on_scale, numeric) for clip, value, on_scale, numeric in rows]
 
-    def _reply(self, clips: Sequence[SeenClip]) -> list[Score]:
+    def _reply(self, clips: Sequence[ModelClip]) -> list[Score]:
         samples = self.settings.samples
         replies = self.replies(clips, samples, drawn=samples > 1)
         for attempt in range(1, self.settings.retries + 1 if samples == 1 else 1):
@@ -180,7 +159,7 @@ class QwenModel:
         return [score_of_replies(clip.id, found) for clip, found in zip(clips, replies, strict=True)]
 
     @torch.inference_mode()
-    def replies(self, clips: Sequence[SeenClip], samples: int, *, drawn: bool, attempt: int = 0) -> list[list[Reply]]:
+    def replies(self, clips: Sequence[ModelClip], samples: int, *, drawn: bool, attempt: int = 0) -> list[list[Reply]]:
         """What the model writes about each clip.
 
         Args:
@@ -227,17 +206,6 @@ class QwenModel:
         full = len(tokens) >= self.settings.max_new_tokens
         ended = any(token in tokens for token in (self.tokenizer.eos_token_id, self.tokenizer.pad_token_id))
         return Reply(text, answer, expected, cut=full and not ended and answer.status == "unparsable")
-
-
-def sight_of(settings: VlmSettings, video_processor: Any) -> Sight:
-    """What the settings let a checkpoint see, within what its own processor allows.
-
-    Raises:
-        ModelError: frames are to be counted, and nothing says how many.
-    """
-    counted = getattr(video_processor, "num_frames", None) if settings.fps is None else None
-    sight = wanted_sight(settings, counted, getattr(video_processor, "fps", None))
-    return limited(sight, video_processor)
 
 
 def expected_score(video: str, value: float, on_scale: float, numeric: float) -> Score:

@@ -20,7 +20,7 @@ from mdsvqa.models.base import ModelError, Score
 from mdsvqa.models.settings import ServedSettings, VlmSettings
 from mdsvqa.models.vlm import prompts
 from mdsvqa.models.vlm.answers import parse_answer
-from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip, Sight, wanted_sight
+from mdsvqa.models.vlm.clips import ModelClip, VisualLimits, wanted_limits
 from mdsvqa.models.vlm.load import read_maker, warn_of_prompt
 from mdsvqa.models.vlm.replies import Reply, expected_in_reply, score_of_replies
 from mdsvqa.models.vlm.served_expectation import RefusedError, all_or_first_error, expect
@@ -64,7 +64,7 @@ class _NoReply(RefusedError):
 
 
 class ServedModel:
-    """A model behind a server; a `vlm_scoring.ClipReader`.
+    """A model behind a server; a `table_scoring.ClipReader`.
 
     Args:
         served: where it is, and how it is asked.
@@ -99,7 +99,7 @@ class ServedModel:
         self.kind: Kind = asyncio.run(self._look())
         self.as_video = served.frames_as == "video" or (served.frames_as == "auto" and self.kind == "vllm")
         # A picture shares its tokens with no other.
-        self.sight = replace(wanted_sight(settings), span=Sight.span if self.as_video else 1)
+        self.sight = replace(wanted_limits(settings), span=VisualLimits.span if self.as_video else 1)
         if settings.repetition_penalty is not None and self.kind == "openai":
             raise ModelError(
                 f"server {served.url}: repetition_penalty: the protocol has no word for it, and this is none of the "
@@ -178,7 +178,7 @@ class ServedModel:
             "--model, or start the server with the model that you want."
         )
 
-    def read(self, clips: Sequence[SeenClip], progress: Callable[[int], None] = lambda more: None) -> list[Score]:
+    def read(self, clips: Sequence[ModelClip], progress: Callable[[int], None] = lambda more: None) -> list[Score]:
         """Scores clips, `concurrency` requests at a time, in their order.
 
         Args:
@@ -199,12 +199,12 @@ class ServedModel:
         return scores
 
     async def _read(
-        self, clips: Sequence[SeenClip], progress: Callable[[int], None], without: list[_NoReply]
+        self, clips: Sequence[ModelClip], progress: Callable[[int], None], without: list[_NoReply]
     ) -> list[Score]:
         room = asyncio.Semaphore(self.served.concurrency)
         async with self._client() as client:
 
-            async def score(clip: SeenClip) -> Score:
+            async def score(clip: ModelClip) -> Score:
                 async with room:
                     try:
                         found = await self._score(client, clip)
@@ -216,7 +216,7 @@ class ServedModel:
 
             return await all_or_first_error([score(clip) for clip in clips])
 
-    async def _score(self, client: AsyncOpenAI, clip: SeenClip) -> Score:
+    async def _score(self, client: AsyncOpenAI, clip: ModelClip) -> Score:
         # Packing takes the time of many small messages; the others go on meanwhile.
         parts = await asyncio.to_thread(frame_parts, clip, as_video=self.as_video, picture=self.served.picture)
         if self.settings.reading == "expected" and self.abilities.exact:
@@ -234,7 +234,7 @@ class ServedModel:
             replies = [fresh] if fresh.answer.status != "unparsable" else replies
         return score_of_replies(clip.id, replies)
 
-    async def _expect(self, client: AsyncOpenAI, clip: SeenClip, parts: Sequence[dict[str, Any]]) -> Score:
+    async def _expect(self, client: AsyncOpenAI, clip: ModelClip, parts: Sequence[dict[str, Any]]) -> Score:
         async def ask(messages: Sequence[dict[str, Any]], fields: Mapping[str, Any]) -> Sequence[Any]:
             completion = await self._complete(client, {"messages": messages, **fields})
             begun = len(messages[-1]["content"]) - len(prompts.ANSWER_OPENING) + self.abilities.opening
@@ -258,7 +258,7 @@ class ServedModel:
         return list(steps)
 
     async def _choices(
-        self, client: AsyncOpenAI, clip: SeenClip, content: Any, samples: int, attempt: int | None
+        self, client: AsyncOpenAI, clip: ModelClip, content: Any, samples: int, attempt: int | None
     ) -> list[Any]:
         """Replies to one clip, greedy where there is no attempt to tell draws apart by."""
         found: list[Any] = []
@@ -282,7 +282,7 @@ class ServedModel:
             found += completion.choices[:more]
         return found
 
-    def _check_frames(self, clip: SeenClip, usage: Any, begun: int = 0) -> None:
+    def _check_frames(self, clip: ModelClip, usage: Any, begun: int = 0) -> None:
         if self.as_video and usage and usage.prompt_tokens < clip.tokens:
             raise ModelError(
                 f"server {self.served.url}: read {usage.prompt_tokens} tokens of video {clip.id!r}, which has "

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 from mdsvqa.models.base import Score
 from mdsvqa.models.vlm import prompts
 from mdsvqa.models.vlm.answer_odds import AnswerOdds
+from mdsvqa.models.vlm.clips import ModelClip
 from mdsvqa.models.vlm.expected import LEAST_MASS
-from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip
 from mdsvqa.models.vlm.reader import expected_score
 from mdsvqa.models.vlm.served_messages import answer_fields, answer_odds, named_parts, without_frames
 
@@ -30,7 +30,7 @@ class RefusedError(Exception):
 
 async def expect(
     ask: Ask,
-    clip: SeenClip,
+    clip: ModelClip,
     parts: Sequence[Message],
     question: str,
     tokens: Sequence[int],

@@ -22,8 +22,8 @@ from torch import Tensor
 from mdsvqa.models.base import Score
 from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.vlm import prompts
+from mdsvqa.models.vlm.clips import ModelClip
 from mdsvqa.models.vlm.expected import LEAST_MASS
-from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip
 from mdsvqa.models.vlm.reader import expected_score
 from mdsvqa.models.vlm.replies import DIGITS, answer_place, expected_in_reply
 
@@ -41,7 +41,7 @@ _SPECIAL = re.compile(r"<\|[a-z_]+\|>")
 FIRST_WAIT, LONGEST_WAIT, LONGEST_ASKED = 1.0, 60.0, 600.0
 
 
-def frame_parts(clip: SeenClip, *, as_video: bool, picture: str = "png") -> list[dict[str, Any]]:
+def frame_parts(clip: ModelClip, *, as_video: bool, picture: str = "png") -> list[dict[str, Any]]:
     """A clip as content of a message: one video of decoded frames, or a picture a frame.
 
     Args:
@@ -55,7 +55,7 @@ def frame_parts(clip: SeenClip, *, as_video: bool, picture: str = "png") -> list
     return [{"type": "image_url", "image_url": {"url": f"data:image/{picture};base64,{frame}"}} for frame in packed]
 
 
-def named_parts(clip: SeenClip, parts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def named_parts(clip: ModelClip, parts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Parts of a message with names by which vLLM knows them again: a further request may leave out what they hold."""
     digest = hashlib.sha256(clip.frames.tobytes())
     digest.update(f"{clip.frames.shape} {clip.seconds_per_grid}".encode())
@@ -67,7 +67,7 @@ def without_frames(parts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [{**part, str(part["type"]): None} for part in parts]
 
 
-def times_of(clip: SeenClip) -> dict[str, Any]:
+def times_of(clip: ModelClip) -> dict[str, Any]:
     """Fields of a request to vLLM that say when the frames of a clip were shown."""
     # Two frames share a step of the temporal grid.
     return {"media_io_kwargs": {"video": {"num_frames": -1, "fps": 2 / clip.seconds_per_grid}}}
@@ -82,7 +82,7 @@ def _packed(frame: Any, picture: str) -> str:
 def request_fields(
     kind: Kind,
     settings: VlmSettings,
-    clip: SeenClip,
+    clip: ModelClip,
     *,
     as_video: bool,
     says_times: bool = False,
@@ -135,7 +135,7 @@ def request_fields(
 
 
 def answer_fields(
-    clip: SeenClip, beginning: str, tokens: Sequence[int], *, as_video: bool, says_times: bool
+    clip: ModelClip, beginning: str, tokens: Sequence[int], *, as_video: bool, says_times: bool
 ) -> dict[str, Any]:
     """What a request for the probabilities of an answer says beside the model and the message; for vLLM.
 

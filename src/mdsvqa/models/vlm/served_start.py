@@ -17,7 +17,7 @@ import numpy as np
 from openai import APIStatusError, AsyncOpenAI, BadRequestError
 
 from mdsvqa.models.base import ModelError
-from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip, Sight, see
+from mdsvqa.models.vlm.clips import ModelClip, VisualLimits, resize_clip
 from mdsvqa.models.vlm.prompts import ANSWER_OPENING
 from mdsvqa.models.vlm.replies import DIGITS
 from mdsvqa.models.vlm.served_messages import TOP_LOGPROBS, UNSAID_RATE, frame_parts, times_of, words_of
@@ -71,7 +71,7 @@ class Start:
     """
 
     def __init__(
-        self, client: AsyncOpenAI, model: str, url: str, sight: Sight, question: str, note: Callable[[str], None]
+        self, client: AsyncOpenAI, model: str, url: str, sight: VisualLimits, question: str, note: Callable[[str], None]
     ) -> None:
         self._client, self._model, self._url, self._note = client, model, url, note
         self._sight, self._question = sight, question
@@ -224,15 +224,15 @@ class Start:
         )
 
 
-def made_up(sight: Sight, rate: float) -> SeenClip:
+def made_up(sight: VisualLimits, rate: float) -> ModelClip:
     """A clip of noise, the same for the same sight, as if it were seen at a rate."""
     noise = np.random.default_rng(0).integers(0, 256, (_FRAMES, 3, 112, 112), dtype=np.uint8)
-    seen = see(Clip("made up", noise, np.arange(_FRAMES) / rate), sight, rate)
-    assert isinstance(seen, SeenClip)
+    seen = resize_clip(Clip("made up", noise, np.arange(_FRAMES) / rate), sight, rate)
+    assert isinstance(seen, ModelClip)
     return seen
 
 
-def file_part(clip: SeenClip, rate: float) -> dict[str, Any]:
+def file_part(clip: ModelClip, rate: float) -> dict[str, Any]:
     """A clip as an MP4 file in a message, without loss."""
     sink = io.BytesIO()
     with av.open(sink, "w", format="mp4") as container:

@@ -10,7 +10,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from mdsvqa.models.base import Score
-from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip, Sight, crashed, see_video
+from mdsvqa.models.vlm.clips import ModelClip, VisualLimits, crashed, read_clip
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import SCORES, Maker, ResultTable, read_table
 from mdsvqa.runtime.run import Run
@@ -27,9 +27,9 @@ WINDOW = 32
 class ClipReader(Protocol):
     """A model that scores clips which are at its own size already."""
 
-    sight: Sight
+    sight: VisualLimits
 
-    def read(self, clips: Sequence[SeenClip], progress: Callable[[int], None] = ...) -> list[Score]:
+    def read(self, clips: Sequence[ModelClip], progress: Callable[[int], None] = ...) -> list[Score]:
         """One `Score` a clip, in their order; `progress` hears how many more are read."""
         ...
 
@@ -96,7 +96,7 @@ def score_with_reader(videos: Sequence[Video], reader: ClipReader, maker: Maker,
         missing = [video for window in windows for video in window]
         if len(missing) < len(videos):
             run.show.note(f"Scores: {len(videos) - len(missing)} of {len(videos)} reused from {run.out}")
-        see = partial(see_video, sight=reader.sight)
+        see = partial(read_clip, sight=reader.sight)
         # A whole window ahead: while the model reads one, the next is decoded.
         clips = map_ahead(see, missing, run.workers, crashed=crashed, ahead=WINDOW)
         read = 0
@@ -127,11 +127,11 @@ def _retry(table: ResultTable, videos: Sequence[Video], reader: ClipReader, work
     # A path may have been corrected since, a file mended, a server woken up. Rows keep their places.
     without = table.ids_with("undecodable") | table.ids_with("failed")
     again = [video for video in videos if video.id in without]
-    found = map_ahead(partial(see_video, sight=reader.sight), again, workers, crashed=crashed)
+    found = map_ahead(partial(read_clip, sight=reader.sight), again, workers, crashed=crashed)
     mended = 0
     # By windows: after a server was away there may be more than fit into memory.
     while window := list(islice(found, WINDOW)):
-        scores = reader.read([clip for clip in window if isinstance(clip, SeenClip)], lambda more: None)
+        scores = reader.read([clip for clip in window if isinstance(clip, ModelClip)], lambda more: None)
         table.replace([asdict(score) for score in scores])
         mended += sum(score.status == "ok" for score in scores)
     if mended:
@@ -141,11 +141,11 @@ def _retry(table: ResultTable, videos: Sequence[Video], reader: ClipReader, work
 def score_window(
     reader: ClipReader,
     videos: Sequence[Video],
-    found: Sequence[SeenClip | Undecodable],
+    found: Sequence[ModelClip | Undecodable],
     progress: Callable[[int], None],
 ) -> list[Score]:
     """The score of each video, or why there was nothing to read."""
-    clips = [clip for clip in found if isinstance(clip, SeenClip)]
+    clips = [clip for clip in found if isinstance(clip, ModelClip)]
     progress(len(found) - len(clips))
     scores = iter(reader.read(clips, progress))
     return [

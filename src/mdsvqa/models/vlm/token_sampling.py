@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from mdsvqa.models.vlm.answers import parse_answer
-from mdsvqa.models.vlm.families.qwen2_5_vl import Prompt, SeenClip
-from mdsvqa.models.vlm.reader import QwenModel
+from mdsvqa.models.vlm.clips import ModelClip, Prompt
+from mdsvqa.models.vlm.reader import VlmReader
 from mdsvqa.models.vlm.replies import AnswerEnd
 
 
@@ -28,7 +28,7 @@ class Drawn:
 
 
 @torch.no_grad()
-def draw_replies(reader: QwenModel, clips: Sequence[SeenClip], opening: str = "") -> list[Drawn]:
+def draw_replies(reader: VlmReader, clips: Sequence[ModelClip], opening: str = "") -> list[Drawn]:
     """One reply to each clip, by torch's own generator as it stands; dropout is off meanwhile.
 
     Args:
@@ -61,7 +61,7 @@ def draw_replies(reader: QwenModel, clips: Sequence[SeenClip], opening: str = ""
     return drawn
 
 
-def log_probabilities(reader: QwenModel, clips: Sequence[SeenClip], replies: Sequence[Sequence[int]]) -> Tensor:
+def log_probabilities(reader: VlmReader, clips: Sequence[ModelClip], replies: Sequence[Sequence[int]]) -> Tensor:
     """Log-probability of each reply, differentiable; see `token_log_probabilities`.
 
     Returns:
@@ -71,8 +71,8 @@ def log_probabilities(reader: QwenModel, clips: Sequence[SeenClip], replies: Seq
 
 
 def token_log_probabilities(
-    reader: QwenModel,
-    clips: Sequence[SeenClip],
+    reader: VlmReader,
+    clips: Sequence[ModelClip],
     replies: Sequence[Sequence[int]],
     any_digit: Sequence[Sequence[bool]] | None = None,
 ) -> Tensor:
@@ -104,7 +104,7 @@ def token_log_probabilities(
     return torch.where(written, found, 0.0)
 
 
-def chosen_log_probabilities(reader: QwenModel, logits: Tensor, tokens: Tensor, written: Tensor) -> Tensor:
+def chosen_log_probabilities(reader: VlmReader, logits: Tensor, tokens: Tensor, written: Tensor) -> Tensor:
     """Log-probability of tokens under logits without those that are never drawn.
 
     Args:

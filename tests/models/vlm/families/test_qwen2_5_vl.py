@@ -3,13 +3,14 @@ import pytest
 import torch
 
 from mdsvqa.models.vlm import prompts
-from mdsvqa.models.vlm.families.qwen2_5_vl import Normalisation, SeenClip, Sight, collate, sampling_of, see, seen_size
+from mdsvqa.models.vlm.clips import ModelClip, VisualLimits, resize_clip, resized_size, sampling_of
+from mdsvqa.models.vlm.families.qwen2_5_vl import Normalisation, collate
 from mdsvqa.videos.clip import Clip
 from mdsvqa.videos.decoding import Undecodable
 
 pytest.importorskip("transformers")
 
-from mdsvqa.models.transformers_vision import Qwen2VLVideoProcessor
+from mdsvqa.models.transformers_vision import transformers
 from mdsvqa.models.vlm.families.qwen2_5_vl import tokenise_prompt
 from mdsvqa.models.vlm.tiny.model import make_processor
 
@@ -30,22 +31,22 @@ def processor():
 @pytest.mark.parametrize("size", [(1080, 1920), (720, 1280), (2160, 3840), (180, 320), (97, 1001), (28, 28), (1, 150)])
 @pytest.mark.parametrize("frames", [2, 40, 768])
 def test_sizes_are_those_of_transformers_video_processor(size: tuple[int, int], frames: int) -> None:
-    sight = Sight()
-    theirs = Qwen2VLVideoProcessor(
+    sight = VisualLimits()
+    theirs = transformers.Qwen2VLVideoProcessor(
         size={"shortest_edge": sight.fewest_pixels, "longest_edge": sight.most_pixels}, cap_pixels_per_frame=True
     )
     video = torch.zeros(1, frames, 3, *size, dtype=torch.uint8, device="meta")
     resized = theirs.resize(
         video, theirs.size, theirs.resample, factor=28, temporal_factor=2, cap_pixels_per_frame=True
     )
-    assert seen_size(*size, frames, sight) == tuple(resized.shape[-2:])
+    assert resized_size(*size, frames, sight) == tuple(resized.shape[-2:])
 
 
 def test_a_batch_equals_what_the_processor_makes_of_it(processor) -> None:
     clips = [a_clip("a", 4, 90, 160), a_clip("bb", 3, 200, 120, rate=1.0), a_clip("ccc", 1, 56, 56)]
     side = 24 * 28 * 28
-    sight = Sight(most_pixels=side, fewest_pixels=side)
-    seen = [see(clip, sight) for clip in clips]
+    sight = VisualLimits(most_pixels=side, fewest_pixels=side)
+    seen = [resize_clip(clip, sight) for clip in clips]
     prompt = tokenise_prompt(processor, prompts.QUALITY)
     ours = collate(
         seen,
@@ -82,14 +83,14 @@ def test_a_batch_equals_what_the_processor_makes_of_it(processor) -> None:
 
 
 def test_a_frame_that_is_too_narrow_is_undecodable() -> None:
-    found = see(a_clip("thin", 2, 1, 300), Sight())
+    found = resize_clip(a_clip("thin", 2, 1, 300), VisualLimits())
     assert isinstance(found, Undecodable)
     assert "200 times" in found.reason
 
 
 def test_an_odd_number_of_frames_repeats_the_last_one() -> None:
-    found = see(a_clip("odd", 3, 56, 56), Sight(most_pixels=56 * 56, fewest_pixels=56 * 56))
-    assert isinstance(found, SeenClip)
+    found = resize_clip(a_clip("odd", 3, 56, 56), VisualLimits(most_pixels=56 * 56, fewest_pixels=56 * 56))
+    assert isinstance(found, ModelClip)
     assert found.frames.shape == (4, 3, 56, 56)
     assert np.array_equal(found.frames[2], found.frames[3])
     assert found.tokens == 2 * 4
@@ -97,5 +98,9 @@ def test_an_odd_number_of_frames_repeats_the_last_one() -> None:
 
 
 def test_a_number_of_frames_wins_over_a_rate() -> None:
-    assert sampling_of(Sight(frames=3)).frames == 3
-    assert (sampling_of(Sight()).rate, sampling_of(Sight()).at_least, sampling_of(Sight()).at_most) == (2.0, 4, 768)
+    assert sampling_of(VisualLimits(frames=3)).frames == 3
+    assert (
+        sampling_of(VisualLimits()).rate,
+        sampling_of(VisualLimits()).at_least,
+        sampling_of(VisualLimits()).at_most,
+    ) == (2.0, 4, 768)

@@ -9,8 +9,9 @@ import numpy as np
 
 from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.vlm.checkpoint import Checkpoint
-from mdsvqa.models.vlm.families.qwen2_5_vl import SeenClip, Sight, crashed, see_video
-from mdsvqa.models.vlm.reader import QwenModel, sight_of
+from mdsvqa.models.vlm.clips import ModelClip, VisualLimits, crashed, read_clip
+from mdsvqa.models.vlm.families.qwen2_5_vl import FAMILY
+from mdsvqa.models.vlm.reader import VlmReader
 from mdsvqa.models.vlm.tiny.model import FRAMES, PIXELS, WIDTH, make_model, make_processor, save_checkpoint
 from mdsvqa.models.vlm.tiny.training import TinyTraining, train_tiny
 from mdsvqa.runtime.arrays import Floats
@@ -64,7 +65,7 @@ def make_tiny_vlm(
     """
     processor = make_processor(pixels, frames)
     settings = VlmSettings(reading="expected")
-    sight = sight_of(settings, processor.video_processor)
+    sight = FAMILY.sight(settings, processor)
     clips, mos = _labeled(train, sight, workers, show)
     if len(clips) < training.batch:
         raise InputError(
@@ -74,17 +75,17 @@ def make_tiny_vlm(
     train_tiny(model, processor, clips, mos, training, show)
     save_checkpoint(model, processor, out)
     others, other_mos = _labeled(held_out, sight, workers, show)
-    scores = QwenModel(Checkpoint(model, processor, {}), settings).read(others)
+    scores = VlmReader(Checkpoint(model, processor, {}), settings).read(others)
     return HeldOut(np.array([np.nan if s.score is None else s.score for s in scores]), other_mos)
 
 
-def _labeled(videos: Sequence[Video], sight: Sight, workers: int, show: Show) -> tuple[list[SeenClip], Floats]:
+def _labeled(videos: Sequence[Video], sight: VisualLimits, workers: int, show: Show) -> tuple[list[ModelClip], Floats]:
     wanted = [video for video in videos if video.mos is not None]
     clips, mos = [], []
-    seen = map_ahead(partial(see_video, sight=sight), wanted, workers, crashed=crashed)
+    seen = map_ahead(partial(read_clip, sight=sight), wanted, workers, crashed=crashed)
     for done, (video, clip) in enumerate(zip(wanted, seen, strict=True), 1):
         show.progress("Decoding for the tiny model", done, len(wanted))
-        if isinstance(clip, SeenClip):
+        if isinstance(clip, ModelClip):
             clips.append(clip)
             mos.append(video.mos)
     return clips, np.array(mos, np.float64)

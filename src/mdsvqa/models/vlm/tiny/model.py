@@ -15,15 +15,7 @@ from numpy.typing import NDArray
 from scipy.fft import idctn
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 
-from mdsvqa.models.transformers_vision import (
-    PRETOKENIZE_REGEX,
-    Qwen2_5_VLConfig,
-    Qwen2_5_VLForConditionalGeneration,
-    Qwen2_5_VLProcessor,
-    Qwen2Tokenizer,
-    Qwen2VLImageProcessor,
-    Qwen2VLVideoProcessor,
-)
+from mdsvqa.models.transformers_vision import transformers
 from mdsvqa.models.vlm import prompts
 
 PATCH, SPAN, MERGE = 14, 2, 2
@@ -62,10 +54,10 @@ def reply_to(mos: float) -> str:
     return f"<think>{THOUGHT.format(label)}</think>\n<answer>{mos:.2f}</answer>"
 
 
-def make_tokenizer() -> Qwen2Tokenizer:
+def make_tokenizer() -> transformers.Qwen2Tokenizer:
     """A byte-level BPE tokenizer of the family's class, with a vocabulary of what the prompts and replies hold."""
     trained = Tokenizer(models.BPE())
-    split = pre_tokenizers.Split(Regex(PRETOKENIZE_REGEX), "isolated")
+    split = pre_tokenizers.Split(Regex(transformers.models.qwen2.tokenization_qwen2.PRETOKENIZE_REGEX), "isolated")
     trained.pre_tokenizer = pre_tokenizers.Sequence(
         [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
     )
@@ -78,7 +70,7 @@ def make_tokenizer() -> Qwen2Tokenizer:
     trained.train_from_iterator(text * 2, trainer)
     found = json.loads(trained.to_str())["model"]
     merges: Any = [tuple(merge) for merge in found["merges"]]
-    return Qwen2Tokenizer(
+    return transformers.Qwen2Tokenizer(
         vocab=found["vocab"],
         merges=merges,
         additional_special_tokens=list(_SPECIAL),
@@ -96,15 +88,15 @@ def make_processor(pixels: int = PIXELS, frames: int = FRAMES) -> Any:
     """
     size = {"shortest_edge": pixels, "longest_edge": pixels}
     sides: dict[str, Any] = {"patch_size": PATCH, "temporal_patch_size": SPAN, "merge_size": MERGE, "size": size}
-    return Qwen2_5_VLProcessor(
-        image_processor=Qwen2VLImageProcessor(**sides),
+    return transformers.Qwen2_5_VLProcessor(
+        image_processor=transformers.Qwen2VLImageProcessor(**sides),
         tokenizer=make_tokenizer(),
-        video_processor=Qwen2VLVideoProcessor(**sides, cap_pixels_per_frame=True, num_frames=frames),
+        video_processor=transformers.Qwen2VLVideoProcessor(**sides, cap_pixels_per_frame=True, num_frames=frames),
         chat_template=_CHAT,
     )
 
 
-def make_model(tokenizer: Any, seed: int = 0, width: int = WIDTH) -> Qwen2_5_VLForConditionalGeneration:
+def make_model(tokenizer: Any, seed: int = 0, width: int = WIDTH) -> transformers.Qwen2_5_VLForConditionalGeneration:
     """An untrained model of about 0.6 million parameters, the same for the same seed.
 
     Args:
@@ -116,7 +108,7 @@ def make_model(tokenizer: Any, seed: int = 0, width: int = WIDTH) -> Qwen2_5_VLF
     half = width // heads // 2
     sections = [half - 2 * (half // 3), half // 3, half // 3]
     ids = {name: tokenizer.convert_tokens_to_ids(f"<|{name}|>") for name in ("image_pad", "video_pad")}
-    config = Qwen2_5_VLConfig(
+    config = transformers.Qwen2_5_VLConfig(
         text_config={
             "vocab_size": len(tokenizer),
             "hidden_size": width,
@@ -154,7 +146,7 @@ def make_model(tokenizer: Any, seed: int = 0, width: int = WIDTH) -> Qwen2_5_VLF
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = Qwen2_5_VLForConditionalGeneration(config)
+        model = transformers.Qwen2_5_VLForConditionalGeneration(config)
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.eval()

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from mdsvqa.models.vlm import prompts
+from mdsvqa.models.vlm.clips import ModelClip, Prompt
 from mdsvqa.models.vlm.expected import AnswerTokens
-from mdsvqa.models.vlm.families.qwen2_5_vl import Normalisation, Prompt, SeenClip, collate, patches, tokenise_prompt
+from mdsvqa.models.vlm.families.qwen2_5_vl import Normalisation, collate, patches, tokenise_prompt
 from mdsvqa.models.vlm.families.qwen2_5_vl_positions import keep_trained_positions
 from mdsvqa.models.vlm.families.qwen2_5_vl_tower import speed_up
 from mdsvqa.models.vlm.tiny.model import PATCH, SPAN, frequency_filters, reply_to
@@ -39,7 +40,7 @@ class TinyTraining:
     seed: int = 0
 
 
-def initialise_vision(model: Any, normalisation: Normalisation, clips: Sequence[SeenClip]) -> None:
+def initialise_vision(model: Any, normalisation: Normalisation, clips: Sequence[ModelClip]) -> None:
     """Sets the vision tower to read frequencies of patches, whitened on some clips, and their energies.
 
     The first half of the channels are `frequency_filters`. The first block's gated unit writes the energy of each into
@@ -65,7 +66,7 @@ def initialise_vision(model: Any, normalisation: Normalisation, clips: Sequence[
 
 
 def train_tiny(
-    model: Any, processor: Any, clips: Sequence[SeenClip], mos: Floats, training: TinyTraining, show: Show
+    model: Any, processor: Any, clips: Sequence[ModelClip], mos: Floats, training: TinyTraining, show: Show
 ) -> None:
     """Trains a model of `tiny.make_model` in place.
 
@@ -103,7 +104,7 @@ def train_tiny(
     model.requires_grad_(True).eval()
 
 
-def _mirrored(clip: SeenClip) -> SeenClip:
+def _mirrored(clip: ModelClip) -> ModelClip:
     return replace(clip, frames=np.ascontiguousarray(clip.frames[..., ::-1]))
 
 
@@ -125,7 +126,7 @@ class _Lesson:
         opening = self._tokenizer(prompts.ANSWER_OPENING, add_special_tokens=False)["input_ids"]
         return list(ids if thinking else ids[len(opening) :])
 
-    def loss(self, model: Any, clips: Sequence[SeenClip], mos: Sequence[float]) -> Tensor:
+    def loss(self, model: Any, clips: Sequence[ModelClip], mos: Sequence[float]) -> Tensor:
         """Cross-entropy of the replies and squared error of the first digit; every other clip thinks."""
         replies = [self._reply(value, thinking=place % 2 == 0) for place, value in enumerate(mos)]
         asked = [self._thinking if place % 2 == 0 else self._answer_only for place in range(len(clips))]

@@ -1,0 +1,98 @@
+"""What a family of vision-language models is: all that tells its checkpoints from those of others."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from mdsvqa.models.settings import VlmSettings
+from mdsvqa.models.vlm.clips import ModelClip, Prompt, VisualLimits
+
+
+class Family(Protocol):
+    """One family; `families.catalogue` finds the one that a checkpoint belongs to.
+
+    Attributes:
+        name: for readers.
+        architectures: classes in a checkpoint's config.json.
+        lora_targets: regular expression of the full names of the layers that an adapter changes.
+        placeholders: tokens that stand for a picture: a reply that holds one crashes the pass that reads it.
+        vision: beginning of the names of the modules that see.
+    """
+
+    name: str
+    architectures: tuple[str, ...]
+    lora_targets: str
+    placeholders: tuple[str, ...]
+    vision: str
+
+    def load(self, folder: Path, **options: Any) -> tuple[Any, Mapping[str, Any]]:
+        """The model of a folder, and what transformers says of its loading; options are those of `from_pretrained`."""
+        ...
+
+    def without_weights(self, folder: Path) -> Any:
+        """The model of a folder on the device "meta"."""
+        ...
+
+    def current_name(self, name: str) -> str:
+        """The name that a module or tensor has today, where older files call it otherwise."""
+        ...
+
+    def old_name(self, name: str) -> str:
+        """The name that it had before."""
+        ...
+
+    def speed_up(self, model: Any) -> None:
+        """Makes a loaded model compute as its checkpoints were trained, and faster; changed in place."""
+        ...
+
+    def sight(self, settings: VlmSettings, processor: Any) -> VisualLimits:
+        """How much of a video the settings let a checkpoint see, within what its own processor allows.
+
+        Raises:
+            ModelError: frames are to be counted, and nothing says how many.
+        """
+        ...
+
+    def prompt(self, processor: Any, question: str, reply: str = "") -> Prompt:
+        """A question about a video in the model's chat form.
+
+        Args:
+            processor: of the checkpoint; its chat template is used.
+            question: as in `prompts`.
+            reply: what the model's answer is made to begin with.
+        """
+        ...
+
+    def batch(
+        self,
+        clips: Sequence[ModelClip],
+        prompts: Sequence[Prompt],
+        processor: Any,
+        sight: VisualLimits,
+        device: torch.device,
+    ) -> dict[str, Tensor]:
+        """A left-padded batch: all arguments of the model's forward pass that videos need, one prompt a clip."""
+        ...
+
+    def visual_inputs(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Those arguments of a batch that carry the videos."""
+        ...
+
+    def token_kinds(self, ids: Tensor, mask: Tensor, processor: Any) -> dict[str, Tensor]:
+        """Those arguments that say of each token what it is, for ids and mask of shape (B, L)."""
+        ...
+
+    def tree_positions(self, model: Any, batch: Mapping[str, Tensor], depth: Tensor) -> tuple[Tensor, Tensor]:
+        """Rotary positions of a batch, shape (3, B, L), and of tokens at some depths behind it, shape (3, B, N)."""
+        ...
+
+    def inside(self, model: Any) -> Any:
+        """The model below its head, with or without a PEFT adapter; its output is hidden states."""
+        ...
+
+    def language_model(self, model: Any) -> Any:
+        """The language model in it."""
+        ...
