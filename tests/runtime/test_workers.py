@@ -78,6 +78,6 @@ def test_exceptions_come_through_at_their_item() -> None:
 def test_script_without_main_guard_is_told_so(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text("from mdsvqa.runtime.workers import map_ahead\nlist(map_ahead(eval, ['1'], 2, crashed=repr))\n")
-    ran = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False, timeout=60)
+    ran = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
     assert ran.returncode != 0
     assert "if __name__ == '__main__'" in ran.stderr

@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kills import kill_ten_times
 from mdsvqa.report.figures import measure
 from mdsvqa.report.write import write_results
 from mdsvqa.runtime.progress import Silent
@@ -160,34 +160,7 @@ def test_two_rounds_of_a_checkpoint_killed_at_ten_moments_end_in_the_tables_of_a
 ) -> None:
     undisturbed = write_vlm("undisturbed.yaml", out="undisturbed", rounds=2)
     disturbed = write_vlm("disturbed.yaml", out="disturbed", rounds=2)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-
-    def start(study: Path) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(
-            [sys.executable, "-m", "mdsvqa", "run", str(study)],
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-
-    assert start(undisturbed).wait() == 0
-    # Moments by what is there and not by the clock, which says little on a busy machine: each kill falls a random while
-    # behind the last file before a moment that is drawn from the time of the undisturbed run.
-    files = [path for path in (tmp_path / "undisturbed").rglob("*") if path.is_file() and path.suffix != ".lock"]
-    made = sorted((path.stat().st_mtime, str(path.relative_to(tmp_path / "undisturbed"))) for path in files)
-    moments, stages = random.Random(0), set()
-    times = sorted(moments.uniform(made[0][0], made[-1][0]) for _ in range(10))
-    for moment in times:
-        path = tmp_path / "disturbed" / max(each for each in made if each[0] <= moment)[1]
-        process = start(disturbed)
-        while not path.exists() and process.poll() is None:
-            time.sleep(0.02)
-        time.sleep(moments.uniform(0, 1))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        stages.add(path.relative_to(tmp_path))
-    assert start(disturbed).wait() == 0
-    assert len({stage.parts[1] for stage in stages}) > 2, f"the kills hit only behind {sorted(map(str, stages))}"
+    kill_ten_times(["run", str(undisturbed)], ["run", str(disturbed)], tmp_path)
     there = tmp_path / "undisturbed"
     for table in {path.parent.relative_to(there) for path in there.rglob("*.parquet")}:
         rows = [read_table(tmp_path / out / table).to_pylist() for out in ("undisturbed", "disturbed")]

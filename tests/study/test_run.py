@@ -1,11 +1,5 @@
 import csv
 import json
-import os
-import random
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from kills import kill_ten_times
 from mdsvqa.models.statistical.kernel_model import KernelModel
 from mdsvqa.report.figures import measure
 from mdsvqa.report.write import write_results
@@ -200,34 +195,7 @@ def test_ten_kills_and_a_rerun_end_in_the_tables_of_an_undisturbed_run(write_stu
     settings = {"rounds": 2, "comparison": {"rules": ["mds", "k-means"], "seeds": 2}}
     undisturbed = write_study("undisturbed.yaml", out="undisturbed", **settings)
     disturbed = write_study("disturbed.yaml", out="disturbed", **settings)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-
-    def start(study: Path) -> "subprocess.Popen[bytes]":
-        command = [sys.executable, "-m", "mdsvqa", "run", str(study)]
-        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-    def shards(out: str) -> int:
-        return len(list((tmp_path / out).rglob("*.parquet")))
-
-    whole = start(undisturbed)
-    _, errors = whole.communicate(timeout=300)
-    assert whole.returncode == 0, errors.decode()
-    # Moments by progress and not by the clock, which says little on a busy machine: each kill falls a random while
-    # after a random number of shards is there.
-    moments = random.Random(0)
-    stages = set()
-    for wanted in sorted(moments.choices(range(shards("undisturbed")), k=10)):
-        process = start(disturbed)
-        while shards("disturbed") < wanted and process.poll() is None:
-            time.sleep(0.01)
-        time.sleep(moments.uniform(0, 0.5))
-        process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=60)
-        stages.add(shards("disturbed"))
-    last = start(disturbed)
-    _, errors = last.communicate(timeout=300)
-    assert last.returncode == 0, errors.decode()
-    assert len(stages) > 3, f"the kills hit only when {sorted(stages)} shards were there"
+    kill_ten_times(["run", str(undisturbed)], ["run", str(disturbed)], tmp_path)
     assert contents(tmp_path / "disturbed") == contents(tmp_path / "undisturbed")
     assert not [shard for shard in (tmp_path / "disturbed").rglob("*.parquet") if pq.read_metadata(shard).num_rows == 0]
 
