@@ -1,86 +1,165 @@
-"""Every command: parses, calls, prints.
+"""Which commands there are. Each is imported when it is called: help comes at once, nobody waits for PyTorch unasked.
 
 Exit codes: 0 done; 1 something handed in cannot be used; 2 wrong usage; 3 labels are needed before the loop can go on;
 4 (with --strict) some videos could not be decoded; 130 interrupted.
 """
 
+import os
 import sys
-from importlib.resources import files
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Iterator, MutableMapping
+from importlib import import_module
+from typing import Annotated, Any, NamedTuple
 
-import torch
 import typer
-from rich.console import Console
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from rich.console import Console, Group
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+from typer.core import TyperGroup
 
 import mdsvqa
-from mdsvqa.cli import evaluate as cli_evaluate
-from mdsvqa.cli import finetune as cli_finetune
-from mdsvqa.cli import rehearse as cli_rehearse
-from mdsvqa.cli import score as cli_score
-from mdsvqa.cli import select as cli_select
-from mdsvqa.cli.difficulty import app as difficulty_app
-from mdsvqa.cli.gmad import app as gmad_app
-from mdsvqa.cli.options import (
-    UNDECODABLE,
-    AsJson,
-    Limit,
-    Out,
-    Overwrite,
-    Seed,
-    Strict,
-    Videos,
-    Workers,
-    finish_table,
-    print_json,
-    rows_of,
-    with_settings,
-)
-from mdsvqa.cli.printing import study as terminal
-from mdsvqa.models.encoders.encoding import encode_content
-from mdsvqa.models.settings import HANDCRAFTED, ContentSettings
-from mdsvqa.report.figures import Figures, measure
-from mdsvqa.report.write import write_results
 from mdsvqa.runtime.errors import InputError
-from mdsvqa.runtime.results import is_table, write_atomically
-from mdsvqa.runtime.run import Run
-from mdsvqa.runtime.workers import cores
-from mdsvqa.study.config import StudyConfig, read_study
-from mdsvqa.study.demo import prepare_demo
-from mdsvqa.study.rehearsal.run import rehearse_study
-from mdsvqa.study.result import StudyResult
-from mdsvqa.study.run import run_study
-from mdsvqa.videos.manifest import load_videos
 
-NEEDS_LABELS = 3
-VLM_QUALITY = """\
-  model: hollow404/VQR1-7B-YouTubeUGC
-  vlm:
-    # The paper's model after active fine-tuning on short-form video; leave it out for the base model.
-    # adapter: hollow404/MDS-VQA-Active-Finetuning
-    # generate: the model thinks and answers; expected: one pass, no ties.
-    reading: generate
-"""
+
+class Entry(NamedTuple):
+    """A command before it is imported.
+
+    Attributes:
+        place: "module:name" of its function, or of the group that it is.
+        help: its first line; a test compares it with the docstring.
+    """
+
+    place: str
+    help: str
+
+
+LOOP, STEPS, MACHINES = "The loop", "Each step alone", "Models and machines"
+PANELS = {
+    LOOP: {
+        "demo": Entry("study:demo", "Run the whole loop on simulated videos: no data, no download, about two minutes."),
+        "init": Entry("study:init", "Write a commented study file to fill in."),
+        "run": Entry("study:run", "Run a study, or go on with it: what is done is reused, what is missing is made."),
+        "report": Entry("study:report", "Write the page of a study that was run before, from its tables."),
+        "rehearse": Entry(
+            "rehearse:rehearse",
+            "Find out on the labeled source which rule to choose by, before labels are paid for.",
+        ),
+    },
+    STEPS: {
+        "score": Entry("score:score", "Score videos with a quality model f."),
+        "content": Entry("content:content", "Encode what videos show, for diversity."),
+        "difficulty": Entry(
+            "difficulty:app", "Predict where f will be wrong (g), and measure how well that was predicted."
+        ),
+        "select": Entry("select:select", "Choose the videos to label next."),
+        "finetune": Entry(
+            "finetune:finetune", "Fine-tune f on source labels and new ones, compared within a data set only."
+        ),
+        "evaluate": Entry(
+            "evaluate:evaluate",
+            "SRCC, PLCC (after the four-parameter logistic fit), KRCC and RMSE, each with a 95% interval.",
+        ),
+        "compare": Entry(
+            "evaluate:compare",
+            "Which model agrees better with MOS, and is that more than chance? All on the same videos.",
+        ),
+        "study-size": Entry(
+            "evaluate:study_size", "How many videos and raters does it take to measure SRCC this precisely?"
+        ),
+        "gmad": Entry(
+            "gmad:app", "Compare models by the few pairs of videos on which they differ most (gMAD competition)."
+        ),
+    },
+    MACHINES: {
+        "merge": Entry(
+            "machine:merge",
+            "Write a checkpoint with its adapter merged, for a server that does not take the adapter.",
+        ),
+        "tiny-vlm": Entry(
+            "machine:tiny_vlm",
+            "Make a tiny vision-language model of real classes and teach it to rate simulated videos, in about two "
+            "minutes.",
+        ),
+        "doctor": Entry(
+            "machine:doctor",
+            "Show what this machine will use for models, what is made of a checkpoint, and what to install for more.",
+        ),
+    },
+}
+COMMANDS = {name: entry for panel in PANELS.values() for name, entry in panel.items()}
+HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
+
+
+class Commands(MutableMapping[str, Any]):
+    """The commands by name, each imported when it is asked for."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._loaded:
+            module, _, attribute = COMMANDS[name].place.partition(":")
+            found = getattr(import_module(f"mdsvqa.cli.{module}"), attribute)
+            if not isinstance(found, typer.Typer):
+                command, found = found, typer.Typer(rich_markup_mode="rich", add_completion=False)
+                found.command(name, context_settings=HELP_OPTIONS)(command)
+            self._loaded[name] = typer.main.get_command(found)
+        return self._loaded[name]
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self._loaded[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        raise TypeError(f"{name!r}: commands stay")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+class CommandGroup(TyperGroup):
+    """The commands, listed without importing them."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{**settings, "commands": {}})
+        self.commands = Commands()
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Their names, in the order of the help."""
+        return list(self.commands)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """The page of --help: typer's own would import every command, and rich's Markdown for itself."""
+        options = [record for each in self.get_params(ctx) if (record := each.get_help_record(ctx)) is not None]
+        panels = {title: [(name, entry.help) for name, entry in entries.items()] for title, entries in PANELS.items()}
+        usage = Text.assemble((" Usage: ", "bold yellow"), (f"{ctx.command_path} [OPTIONS] COMMAND [ARGS]...", "bold"))
+        parts: list[Any] = ["", usage, "", Padding(self.help or "", (0, 1)), ""]
+        wide = max(len(name) for name in COMMANDS)
+        for title, rows in {**panels, "Options": options}.items():
+            table = Table.grid(padding=(0, 2), expand=True)
+            table.add_column(style="bold cyan", no_wrap=True, min_width=wide)
+            table.add_column(ratio=1)
+            for row in rows:
+                table.add_row(*map(Text, row))
+            parts.append(Panel(table, title=title, title_align="left", border_style="dim"))
+        Console(highlight=False).print(Group(*parts, "", Padding(self.epilog or "", (0, 1)), ""))
+
 
 app = typer.Typer(
     name="mdsvqa",
+    cls=CommandGroup,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=HELP_OPTIONS,
     help="Choose which videos to label next, fine-tune a video quality model on them, and see whether it helped.\n\n"
     "New here? [bold]mdsvqa demo[/bold] shows the whole loop; [bold]mdsvqa init[/bold] starts a study of your own.",
     epilog="Exit codes: 0 done, 1 unusable input, 2 wrong usage, 3 labels needed, 4 undecodable videos (--strict).",
 )
-LOOP, STEPS, HELP = "The loop", "Each step alone", "Models and machines"
-
-HANDCRAFTED_LINE, VLM_ENCODER = "  encoder: handcrafted\n", "  encoder: google/siglip2-base-patch16-224\n"
-
-CHECKPOINT = "Encoders that are checkpoints"
-
-StudyFile = Annotated[Path, typer.Argument(help="The study, as `mdsvqa init` writes it.")]
 
 
 def _version(wanted: bool) -> None:
@@ -97,149 +176,11 @@ def _options(
 ) -> None: ...
 
 
-@app.command(rich_help_panel=LOOP)
-def demo(
-    out: Out = Path("mdsvqa-demo"),
-    seeds: Annotated[int, typer.Option(min=2, help="Repeats of selection and fine-tuning for each rule.")] = 10,
-    source: Annotated[int, typer.Option(min=40, help="Simulated source videos.")] = 300,
-    pool: Annotated[int, typer.Option(min=20, help="Simulated pool videos.")] = 400,
-    test: Annotated[int, typer.Option(min=10, help="Simulated target test videos.")] = 150,
-    vlm: Annotated[
-        bool, typer.Option("--vlm", help="Score with a tiny vision-language model, trained on the spot.")
-    ] = False,
-    seed: Seed = 0,
-    as_json: AsJson = False,
-) -> None:
-    """Run the whole loop on simulated videos: no data, no download, about two minutes."""
-    with terminal.progress() as show:
-        sizes = {"source": source, "pool": pool, "test": test}
-        config = prepare_demo(out, show, vlm=vlm, seed=seed, seeds=seeds, **sizes)
-        if not vlm:
-            rehearse_study(config, show, overwrite=True)
-        result = run_study(config, show, overwrite=True)
-        config = result.config
-        with show.working("Bootstrapping intervals"):
-            figures = measure(config, result)
-        summary, page = write_results(config, result, figures, ["mdsvqa demo --vlm" if vlm else "mdsvqa demo"])
-    if as_json:
-        print_json({**summary, "report": str(page)})
-        return
-    terminal.print_study(config, result, figures, page)
-    Console().print("\nNow your own videos: [bold]mdsvqa init[/bold]", highlight=False)
-
-
-@app.command(rich_help_panel=LOOP)
-def init(
-    path: Annotated[Path, typer.Argument(help="Where to write the study file.")] = Path("study.yaml"),
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
-    vlm: Annotated[
-        bool, typer.Option("--vlm", help="For a vision-language model: the paper's, to begin with.")
-    ] = False,
-) -> None:
-    """Write a commented study file to fill in."""
-    if path.exists() and not force:
-        raise InputError(f"{path}: is there already; name another file, or replace it by --force.")
-    template = files("mdsvqa.study").joinpath("study_template.yaml").read_text(encoding="utf-8")
-    if vlm:
-        template = template.replace("  model: statistical\n", VLM_QUALITY).replace(HANDCRAFTED_LINE, VLM_ENCODER)
-    write_atomically(path, template.encode())
-    Console().print(f"Wrote {path}. Name your manifest in it, then: mdsvqa run {path}", highlight=False, markup=False)
-
-
-@app.command(rich_help_panel=LOOP)
-def run(study: StudyFile, overwrite: Overwrite = False, strict: Strict = False, as_json: AsJson = False) -> None:
-    """Run a study, or go on with it: what is done is reused, what is missing is made."""
-    config, result, figures = _run_study(study, overwrite)
-    summary, page = write_results(config, result, figures, [f"mdsvqa run {study}"])
-    if as_json:
-        print_json({**summary, "report": str(page)})
-    else:
-        terminal.print_study(config, result, figures, page)
-    terminal.print_failures(result.data.failures)
-    if strict and result.data.failures:
-        raise typer.Exit(UNDECODABLE)
-    if result.waiting_for:
-        raise typer.Exit(NEEDS_LABELS)
-
-
-@app.command(rich_help_panel=LOOP)
-def report(study: StudyFile, as_json: AsJson = False) -> None:
-    """Write the page of a study that was run before, from its tables."""
-    config = read_study(study)
-    if not is_table(config.out / "scores"):
-        raise InputError(f"{config.out}: has no results yet. Run it first: mdsvqa run {study}")
-    config, result, figures = _run_study(study, overwrite=False)
-    summary, page = write_results(config, result, figures, [f"mdsvqa run {study}"])
-    if as_json:
-        print_json({**summary, "report": str(page)})
-    else:
-        Console().print(str(page), soft_wrap=True, highlight=False, markup=False)
-
-
-app.command(rich_help_panel=LOOP)(cli_rehearse.rehearse)
-
-
-def _run_study(study: Path, overwrite: bool) -> tuple[StudyConfig, StudyResult, Figures]:
-    config = read_study(study)
-    with terminal.progress() as show:
-        result = run_study(config, show, overwrite=overwrite)
-        with show.working("Bootstrapping intervals"):
-            return result.config, result, measure(result.config, result)
-
-
-app.command(rich_help_panel=STEPS)(cli_score.score)
-
-
-@app.command(rich_help_panel=STEPS)
-@with_settings("settings", ContentSettings, panels={CHECKPOINT: ("batch_size", "device", "dtype")})
-def content(
-    videos: Videos,
-    out: Out,
-    settings: ContentSettings,
-    encoder: Annotated[
-        str, typer.Option("--encoder", "-e", help=ContentSettings.model_fields["encoder"].description)
-    ] = HANDCRAFTED,
-    limit: Limit = None,
-    workers: Workers = 0,
-    overwrite: Overwrite = False,
-    strict: Strict = False,
-    as_json: AsJson = False,
-) -> None:
-    """Encode what videos show, for diversity.
-
-    The embedded encoder tells scenes apart, not meanings. For real pools name a checkpoint, for example:
-
-    mdsvqa content FOLDER --encoder google/siglip2-base-patch16-224 --out content/
-    """
-    listed = load_videos(videos)[:limit]
-    with terminal.progress() as show:
-        table = encode_content(listed, settings, Run(out, show, cores(workers), overwrite=overwrite))
-    finish_table("encoded", rows_of(listed, table), out, strict, as_json)
-
-
-app.add_typer(difficulty_app, name="difficulty", rich_help_panel=STEPS)
-
-
-app.command(rich_help_panel=STEPS)(cli_select.select)
-app.command(rich_help_panel=STEPS)(cli_finetune.finetune)
-
-
-app.command(rich_help_panel=STEPS)(cli_evaluate.evaluate)
-app.command(rich_help_panel=STEPS)(cli_evaluate.compare)
-app.command("study-size", rich_help_panel=STEPS)(cli_evaluate.study_size)
-app.add_typer(gmad_app, name="gmad", rich_help_panel=STEPS)
-
-
-app.command(rich_help_panel=HELP)(cli_score.merge)
-app.command("tiny-vlm", rich_help_panel=HELP)(cli_score.tiny_vlm)
-app.command(rich_help_panel=HELP)(cli_score.doctor)
-
-
 def main() -> None:
     """The `mdsvqa` command."""
-    # The problems here are small: more threads wait for each other, badly so on a busy machine.
-    torch.set_num_threads(1)
-    threadpool_limits(1)
+    # The problems here are small: more threads wait for each other, badly so on a busy machine. Read on import only.
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
     try:
         app(prog_name="mdsvqa")
     except InputError as error:

@@ -1,18 +1,14 @@
-"""The commands around f: `mdsvqa score`, `mdsvqa merge`, `mdsvqa tiny-vlm`, `mdsvqa doctor`."""
+"""`mdsvqa score`."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from mdsvqa.cli.options import (
     VLM,
     VLM_FAMILIES,
     AsJson,
-    BaseAdapter,
     Limit,
     Out,
     Overwrite,
@@ -24,13 +20,10 @@ from mdsvqa.cli.options import (
     checked,
     finish_table,
     option_name,
-    print_json,
     rows_of,
     with_settings,
 )
 from mdsvqa.cli.printing import study as terminal
-from mdsvqa.evaluation.correlation import srcc
-from mdsvqa.models.doctor import examine
 from mdsvqa.models.settings import ServedSettings, VlmSettings
 from mdsvqa.models.statistical.features import SAMPLED_FRAMES
 from mdsvqa.models.vlm.load import is_vlm, need_vlm_packages, score_with_vlm
@@ -38,7 +31,6 @@ from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.workers import cores
 from mdsvqa.study import steps
-from mdsvqa.study.demo import TINY_STEPS, make_demo_vlm
 from mdsvqa.videos.manifest import read_videos
 
 SERVER = "Vision-language models behind a server"
@@ -108,79 +100,3 @@ def score(
             run = Run(out, show, cores(workers), overwrite)
             table = steps.score(listed, model, frames or SAMPLED_FRAMES, run, seed=seed)
     finish_table("scored", rows_of(listed, table), out, strict, as_json)
-
-
-def tiny_vlm(
-    out: Annotated[Path, typer.Argument(help="Folder for the checkpoint.")],
-    corpus: Annotated[
-        Path | None, typer.Option(help="Labeled videos to learn from (split train); by default simulated ones.")
-    ] = None,
-    steps_: Annotated[int, typer.Option("--steps", min=1, help="Of training.")] = TINY_STEPS,
-    seed: Seed = 0,
-    workers: Workers = 0,
-    as_json: AsJson = False,
-) -> None:
-    """Make a tiny vision-language model of real classes and teach it to rate simulated videos, in about two minutes.
-
-    For tests, demonstrations and experiments where no real checkpoint is at hand. Whatever takes a checkpoint takes it.
-    """
-    with terminal.progress() as show:
-        held_out = make_demo_vlm(out, corpus, show, seed=seed, steps=steps_, workers=cores(workers))
-    value = srcc(held_out.expected, held_out.mos) if len(held_out.mos) > 1 else float("nan")
-    if as_json:
-        print_json({"out": str(out), "held_out": len(held_out.mos), "srcc": value})
-        return
-    Console().print(f"{out}: SRCC {value:.3f} with the MOS of {len(held_out.mos)} held-out videos", soft_wrap=True)
-
-
-def merge(
-    model: Annotated[str, typer.Option("--model", "-m", help="Base checkpoint: a folder or a Hub name.")],
-    adapter: Annotated[str, typer.Option("--adapter", "-a", help="PEFT adapter on it: a folder or a Hub name.")],
-    out: Out,
-    base_adapter: BaseAdapter = None,
-    dtype: Annotated[str, typer.Option(help="Of the weights: bfloat16, float16, float32.")] = "bfloat16",
-    device: Annotated[str, typer.Option(help="To merge on: auto, cpu, cuda, cuda:1.")] = "auto",
-    overwrite: Overwrite = False,
-    as_json: AsJson = False,
-) -> None:
-    """Write a checkpoint with its adapter merged, for a server that does not take the adapter.
-
-    mdsvqa merge --model hollow404/VQR1-7B-YouTubeUGC --adapter hollow404/MDS-VQA-Active-Finetuning --out mds-vqa/
-    """
-    need_vlm_packages("merge")
-    from mdsvqa.models.vlm.merging import merge_checkpoint  # noqa: PLC0415
-
-    settings = checked(VlmSettings, {"base_adapter": base_adapter, "dtype": dtype, "device": device})
-    with terminal.progress() as show:
-        merged = merge_checkpoint(model, adapter, settings, Run(out, show, overwrite=overwrite))
-    if as_json:
-        print_json({**asdict(merged), "out": str(out)})
-        return
-    Console().print(
-        f"{out}: {merged.parameters / 1e6:,.1f} million parameters in {dtype}, {merged.tensors} tensors of the adapter "
-        f"merged; logits of a made-up clip differ by {merged.difference:.2g} at the most (standard deviation "
-        f"{merged.spread:.2g})",
-        soft_wrap=True,
-    )
-
-
-def doctor(
-    model: Annotated[
-        str | None,
-        typer.Option("--model", "-m", help="Look at this checkpoint, and whether it fits: folder or Hub name."),
-    ] = None,
-    adapter: Annotated[str | None, typer.Option("--adapter", "-a", help="And at this PEFT adapter on it.")] = None,
-    base_adapter: Annotated[str | None, typer.Option(help="Merged into the model below it.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Show what this machine will use for models, what is made of a checkpoint, and what to install for more.
-
-    Nothing is fetched, and no weights are loaded.
-    """
-    if model is None and (adapter or base_adapter):
-        raise InputError("--adapter: goes with --model, the checkpoint that it belongs on.")
-    findings = examine(model, adapter, base_adapter)
-    if as_json:
-        print_json(findings.as_json())
-        return
-    terminal.print_findings(findings)

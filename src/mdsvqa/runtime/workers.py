@@ -16,7 +16,6 @@ from threading import Thread
 from traceback import format_exc
 from typing import TypeVar
 
-import cv2
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 T = TypeVar("T")
@@ -226,8 +225,11 @@ def _end_with_parent() -> None:
 
 
 def _use_one_thread() -> None:
-    cv2.setNumThreads(1)
+    # Libraries that are imported later read these; those that came with the caller's script are told.
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
+        os.environ[name] = "1"
     threadpool_limits(1)
-    torch = sys.modules.get("torch")
-    if torch is not None:
+    if (cv2 := sys.modules.get("cv2")) is not None:
+        cv2.setNumThreads(1)
+    if (torch := sys.modules.get("torch")) is not None:
         torch.set_num_threads(1)

@@ -1,0 +1,117 @@
+"""The commands of the loop: `mdsvqa demo`, `mdsvqa init`, `mdsvqa run`, `mdsvqa report`."""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from mdsvqa.cli.options import UNDECODABLE, AsJson, Out, Overwrite, Seed, Strict, print_json
+from mdsvqa.cli.printing import study as terminal
+from mdsvqa.report.figures import Figures, measure
+from mdsvqa.report.write import write_results
+from mdsvqa.runtime.errors import InputError
+from mdsvqa.runtime.results import is_table, write_atomically
+from mdsvqa.study.config import StudyConfig, read_study
+from mdsvqa.study.demo import prepare_demo
+from mdsvqa.study.rehearsal.run import rehearse_study
+from mdsvqa.study.result import StudyResult
+from mdsvqa.study.run import run_study
+
+NEEDS_LABELS = 3
+VLM_QUALITY = """\
+  model: hollow404/VQR1-7B-YouTubeUGC
+  vlm:
+    # The paper's model after active fine-tuning on short-form video; leave it out for the base model.
+    # adapter: hollow404/MDS-VQA-Active-Finetuning
+    # generate: the model thinks and answers; expected: one pass, no ties.
+    reading: generate
+"""
+
+HANDCRAFTED_LINE, VLM_ENCODER = "  encoder: handcrafted\n", "  encoder: google/siglip2-base-patch16-224\n"
+
+StudyFile = Annotated[Path, typer.Argument(help="The study, as `mdsvqa init` writes it.")]
+
+
+def demo(
+    out: Out = Path("mdsvqa-demo"),
+    seeds: Annotated[int, typer.Option(min=2, help="Repeats of selection and fine-tuning for each rule.")] = 10,
+    source: Annotated[int, typer.Option(min=40, help="Simulated source videos.")] = 300,
+    pool: Annotated[int, typer.Option(min=20, help="Simulated pool videos.")] = 400,
+    test: Annotated[int, typer.Option(min=10, help="Simulated target test videos.")] = 150,
+    vlm: Annotated[
+        bool, typer.Option("--vlm", help="Score with a tiny vision-language model, trained on the spot.")
+    ] = False,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Run the whole loop on simulated videos: no data, no download, about two minutes."""
+    with terminal.progress() as show:
+        sizes = {"source": source, "pool": pool, "test": test}
+        config = prepare_demo(out, show, vlm=vlm, seed=seed, seeds=seeds, **sizes)
+        if not vlm:
+            rehearse_study(config, show, overwrite=True)
+        result = run_study(config, show, overwrite=True)
+        config = result.config
+        with show.working("Bootstrapping intervals"):
+            figures = measure(config, result)
+        summary, page = write_results(config, result, figures, ["mdsvqa demo --vlm" if vlm else "mdsvqa demo"])
+    if as_json:
+        print_json({**summary, "report": str(page)})
+        return
+    terminal.print_study(config, result, figures, page)
+    Console().print("\nNow your own videos: [bold]mdsvqa init[/bold]", highlight=False)
+
+
+def init(
+    path: Annotated[Path, typer.Argument(help="Where to write the study file.")] = Path("study.yaml"),
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    vlm: Annotated[
+        bool, typer.Option("--vlm", help="For a vision-language model: the paper's, to begin with.")
+    ] = False,
+) -> None:
+    """Write a commented study file to fill in."""
+    if path.exists() and not force:
+        raise InputError(f"{path}: is there already; name another file, or replace it by --force.")
+    template = files("mdsvqa.study").joinpath("study_template.yaml").read_text(encoding="utf-8")
+    if vlm:
+        template = template.replace("  model: statistical\n", VLM_QUALITY).replace(HANDCRAFTED_LINE, VLM_ENCODER)
+    write_atomically(path, template.encode())
+    Console().print(f"Wrote {path}. Name your manifest in it, then: mdsvqa run {path}", highlight=False, markup=False)
+
+
+def run(study: StudyFile, overwrite: Overwrite = False, strict: Strict = False, as_json: AsJson = False) -> None:
+    """Run a study, or go on with it: what is done is reused, what is missing is made."""
+    config, result, figures = _run_study(study, overwrite)
+    summary, page = write_results(config, result, figures, [f"mdsvqa run {study}"])
+    if as_json:
+        print_json({**summary, "report": str(page)})
+    else:
+        terminal.print_study(config, result, figures, page)
+    terminal.print_failures(result.data.failures)
+    if strict and result.data.failures:
+        raise typer.Exit(UNDECODABLE)
+    if result.waiting_for:
+        raise typer.Exit(NEEDS_LABELS)
+
+
+def report(study: StudyFile, as_json: AsJson = False) -> None:
+    """Write the page of a study that was run before, from its tables."""
+    config = read_study(study)
+    if not is_table(config.out / "scores"):
+        raise InputError(f"{config.out}: has no results yet. Run it first: mdsvqa run {study}")
+    config, result, figures = _run_study(study, overwrite=False)
+    summary, page = write_results(config, result, figures, [f"mdsvqa run {study}"])
+    if as_json:
+        print_json({**summary, "report": str(page)})
+    else:
+        Console().print(str(page), soft_wrap=True, highlight=False, markup=False)
+
+
+def _run_study(study: Path, overwrite: bool) -> tuple[StudyConfig, StudyResult, Figures]:
+    config = read_study(study)
+    with terminal.progress() as show:
+        result = run_study(config, show, overwrite=overwrite)
+        with show.working("Bootstrapping intervals"):
+            return result.config, result, measure(result.config, result)
