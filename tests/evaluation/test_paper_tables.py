@@ -11,7 +11,6 @@ from mdsvqa.evaluation.compare import compare_models
 from mdsvqa.evaluation.datasets import evaluate_datasets
 from mdsvqa.evaluation.paper_tables import (
     comparison_latex,
-    comparison_rows,
     csv_text,
     evaluation_latex,
     evaluation_rows,
@@ -48,7 +47,7 @@ def test_one_data_set_needs_no_column() -> None:
 
 def test_comparison() -> None:
     found = compare_models(SCORES, MOS, SETS, draws=20)
-    rows = read(csv_text(comparison_rows(found)))
+    rows = read(csv_text(found.rows()))
     assert [row["dataset"] for row in rows] == ["a & b", "c", "overall"]
     assert float(rows[0]["srcc_difference_low"]) == found.pairs[0].differences["srcc"].low
     assert float(rows[2]["meng_srcc_holm"]) == found.pairs[2].tests["meng_srcc"].holm

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+import mdsvqa
 from mdsvqa.cli.options import (
     AsJson,
     Limit,
@@ -17,10 +18,7 @@ from mdsvqa.cli.options import (
     with_settings,
 )
 from mdsvqa.cli.printing import study as terminal
-from mdsvqa.models.encoders.encoding import encode_content
 from mdsvqa.models.settings import HANDCRAFTED, ContentSettings
-from mdsvqa.runtime.run import Run
-from mdsvqa.runtime.workers import cores
 from mdsvqa.videos.manifest import load_videos
 
 CHECKPOINT = "Encoders that are checkpoints"
@@ -48,5 +46,5 @@ def content(
     """
     listed = load_videos(videos)[:limit]
     with terminal.progress() as show:
-        table = encode_content(listed, settings, Run(out, show, cores(workers), overwrite=overwrite))
+        table = mdsvqa.encode(listed, out=out, settings=settings, workers=workers, overwrite=overwrite, show=show).table
     finish_table("encoded", rows_of(listed, table), out, strict, as_json)

@@ -9,6 +9,7 @@ import numpy as np
 import typer
 from typer.core import TyperGroup
 
+import mdsvqa
 from mdsvqa.cli.options import (
     TRAINING,
     VLM,
@@ -21,7 +22,6 @@ from mdsvqa.cli.options import (
     Table,
     Videos,
     Workers,
-    checked,
     choice,
     finish_table,
     print_course,
@@ -30,21 +30,16 @@ from mdsvqa.cli.options import (
 )
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.difficulty.catalogue import BASELINES, PREDICTORS
-from mdsvqa.difficulty.errors import measured_errors
 from mdsvqa.difficulty.held_out import LearnFrom, videos_to_learn_from
 from mdsvqa.difficulty.settings import AUTO, DifficultySettings, ErrorName, FailureTraining
-from mdsvqa.evaluation.failure import evaluate_difficulty
+from mdsvqa.models.open import kind_of
 from mdsvqa.models.settings import VlmSettings
-from mdsvqa.models.statistical.kernel_model import KernelModel
-from mdsvqa.models.vlm.load import is_vlm, need_vlm_packages
-from mdsvqa.runtime.arrays import Ints
+from mdsvqa.models.vlm.load import need_vlm_packages
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.results import read_table
 from mdsvqa.runtime.run import Run
-from mdsvqa.runtime.user_tables import Columns, read_columns
+from mdsvqa.runtime.user_tables import read_columns
 from mdsvqa.runtime.workers import cores
-from mdsvqa.selection.settings import budget_count
-from mdsvqa.study import steps
 from mdsvqa.videos.manifest import read_videos
 from mdsvqa.videos.roles import in_role
 from mdsvqa.videos.video import Video
@@ -124,7 +119,7 @@ def predict(
         raise InputError(f"--rule: there is no rule {rule!r}; expected one of {', '.join(EVERY_RULE)}.")
     choice("--predictor", predictor, (AUTO, *PREDICTORS))
     listed = read_videos(videos, mos_scale)[:limit]
-    if model is not None and is_vlm(model) and (adapter is not None or rule in VLM_RULES):
+    if model is not None and kind_of(model) == "checkpoint" and (adapter is not None or rule in VLM_RULES):
         seen = vlm.model_copy(update={"seed": seed})
         table = _by_vlm(listed, out, model, adapter, rule, seen, settings, cores(workers), overwrite=overwrite)
         finish_table("rated", [{**row, "text": None} for row in table], out, False, as_json)
@@ -134,13 +129,16 @@ def predict(
         raise InputError(f"{what}: goes with --model, a vision-language checkpoint (a folder or a Hub name).")
     if scores is None:
         raise InputError("--scores: name the table of f's scores, as `mdsvqa score` wrote it.")
-    saved = Path(model) if model else scores / "model.safetensors"
-    kernel_model = KernelModel.load(saved) if model or saved.exists() else None
-    found = features or scores / "features"
+    options: dict[str, Any] = {
+        "features": features,
+        "settings": settings,
+        "rule": rule,
+        "seed": seed,
+        "overwrite": overwrite,
+    }
     with terminal.progress() as show:
-        run = Run(out, show, overwrite=overwrite)
-        rated = steps.difficulty(listed, scores, found, settings, kernel_model, run, rule=rule, seed=seed)
-    finish_table("rated", rated.to_pylist(), out, False, as_json)
+        rated = mdsvqa.predict_difficulty(model, listed, scores, out=out, show=show, **options)
+    finish_table("rated", rated.rows(), out, False, as_json)
 
 
 def _by_vlm(
@@ -156,7 +154,7 @@ def _by_vlm(
     overwrite: bool,
 ) -> list[dict[str, Any]]:
     need_vlm_packages(f"model {model!r}")
-    from mdsvqa.difficulty.vlm.predict import instability_of_vlm, predict_with_vlm  # noqa: PLC0415
+    from mdsvqa.difficulty.vlm.predict import instability_of_vlm, predict_with_vlm
 
     # The pool, where the manifest says which videos that is.
     pool = in_role(listed, "pool") or listed
@@ -200,7 +198,7 @@ def train(
     listed = read_videos(videos, mos_scale)[:limit]
     split: LearnFrom = choice("--learn-from", learn_from, get_args(LearnFrom))
     need_vlm_packages(f"model {model!r}")
-    from mdsvqa.difficulty.vlm.train import train_failure_predictor  # noqa: PLC0415
+    from mdsvqa.difficulty.vlm.train import train_failure_predictor
 
     found = read_table(scores).select(["id", "score"]).to_pylist()
     known = {row["id"]: row["score"] for row in found if row["score"] is not None}
@@ -242,27 +240,16 @@ def evaluate(
     chosen_, matched_, nearest_score (mean f);
     pool_, chosen_, matched_, lowest_srcc and _plcc (of f with MOS, the paper's measure).
     """
-    settings = checked(DifficultySettings, {"error": error})
+    kind: ErrorName = choice("--error", error, get_args(ErrorName))
     columns = read_columns(table)
     x, y, d = (columns.numbers(name) for name in (score, mos, difficulty))
     kept = np.isfinite(x) & np.isfinite(y) & np.isfinite(d)
-    try:
-        count = budget_count(k, max(1, int(kept.sum())))
-    except ValueError as wrong:
-        raise InputError(f"--k: {wrong}") from None
-    x, y, d, codes = x[kept], y[kept], d[kept], _codes(columns, dataset)[kept]
+    sets = None if dataset is None else [str(columns.column(dataset)[int(place)]) for place in np.flatnonzero(kept)]
+    x, y, d = x[kept], y[kept], d[kept]
     with terminal.progress() as show, show.working(f"Bootstrapping {len(x)} videos"):
-        errors = measured_errors(settings.error, x, y, codes, settings.folds, seed)
-        result = evaluate_difficulty(x, y, errors, d, count, draws=draws, seed=seed)
+        result = mdsvqa.evaluate_difficulty(d, x, y, k, error=kind, dataset=sets, draws=draws, seed=seed)
     if as_json:
         figures = {name: asdict(interval) for name, interval in result.figures.items()}
         print_json({"n": result.n, "k": result.k, "error": error, **figures})
         return
     terminal.print_failure(difficulty, error, result, int((~kept).sum()))
-
-
-def _codes(columns: Columns, dataset: str | None) -> Ints:
-    if dataset is None:
-        return np.zeros(len(columns), np.int64)
-    names = [str(name) for name in columns.column(dataset)]
-    return np.unique(names, return_inverse=True)[1].astype(np.int64)

@@ -8,15 +8,14 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+import mdsvqa
 from mdsvqa.cli.options import AsJson, Seed, Table, print_json
 from mdsvqa.cli.printing import evaluation as terminal_evaluation
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.evaluation.compare import Comparison, compare_models
-from mdsvqa.evaluation.datasets import evaluate_datasets
 from mdsvqa.evaluation.metrics import Evaluation
 from mdsvqa.evaluation.paper_tables import (
     comparison_latex,
-    comparison_rows,
     csv_text,
     evaluation_latex,
     evaluation_rows,
@@ -58,7 +57,7 @@ def evaluate(
     """SRCC, PLCC (after the four-parameter logistic fit), KRCC and RMSE, each with a 95% interval."""
     given = read_scored(table, [score], mos, dataset=dataset, only=only)
     with terminal.progress() as show, show.working(f"Bootstrapping intervals of {len(given.mos)} videos"):
-        found = evaluate_datasets(given.scores[score], given.mos, given.dataset, draws=draws, seed=seed)
+        found = mdsvqa.evaluate(given.scores[score], given.mos, given.dataset, draws=draws, seed=seed)
     _write(csv, lambda: csv_text(evaluation_rows({score: found})))
     _write(latex, lambda: evaluation_latex({score: found}))
     if as_json:
@@ -111,7 +110,7 @@ def compare(
     )
     with terminal.progress() as show, show.working(f"Comparing {len(given.scores)} models on {len(given.mos)} videos"):
         found = compare_models(given.scores, given.mos, given.dataset, given.rated, draws=draws, seed=seed)
-    _write(csv, lambda: csv_text(comparison_rows(found)))
+    _write(csv, lambda: csv_text(found.rows()))
     _write(latex, lambda: comparison_latex(found))
     if as_json:
         print_json(_comparison(found))

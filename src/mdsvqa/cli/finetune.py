@@ -1,12 +1,13 @@
 """The command `mdsvqa finetune`: source labels and new ones -> a better f."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+import mdsvqa
 from mdsvqa.cli.options import (
     TRAINING,
     VLM,
@@ -21,17 +22,12 @@ from mdsvqa.cli.options import (
     with_settings,
 )
 from mdsvqa.cli.printing import study as terminal
-from mdsvqa.models.settings import FinetuningSettings, VlmFinetuning, VlmSettings
-from mdsvqa.models.vlm.load import is_vlm, need_vlm_packages
+from mdsvqa.models.settings import VlmFinetuning, VlmSettings
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import first_process
-from mdsvqa.runtime.run import Run
-from mdsvqa.runtime.workers import cores
-from mdsvqa.study import steps
+from mdsvqa.study.api import with_labels
 from mdsvqa.videos.labels import Labels, read_labels
-from mdsvqa.videos.manifest import parse_scale, read_videos
-from mdsvqa.videos.roles import in_role
-from mdsvqa.videos.video import Video
+from mdsvqa.videos.manifest import parse_scale
 
 SIGHT = ("sampling", "fps", "frames")
 
@@ -82,38 +78,35 @@ def finetune(
     A vision-language model gets an adapter: OUT is in PEFT's form, with a model card that says whether it is better
     than the base model. A rerun goes on where a killed one stopped.
     """
-    everyone = read_videos(videos, mos_scale)
+    everyone = mdsvqa.read_videos(videos, mos_scale)
     listed = everyone[:limit]
     left_out = {video.id for video in everyone} - {video.id for video in listed}
-    new = read_labels(labels, parse_scale(labels_scale)).without(left_out)
-    if not is_vlm(model):
-        if features is None:
-            raise InputError("--features: a statistical model needs the features table, by default SCORES/features.")
-        counts = steps.fine_tune(listed, features, Path(model), new, out, FinetuningSettings(), seed)
-        if as_json:
-            print_json({"source": counts[0], "new": counts[1], "out": str(out)})
-        else:
-            Console().print(f"{out}: learned from {counts[0]} source and {counts[1]} new labels", soft_wrap=True)
-        return
-    need_vlm_packages(f"model {model!r}")
-    from mdsvqa.models.training.finetune import finetune_vlm  # noqa: PLC0415
-    from mdsvqa.models.training.lora import push_adapter  # noqa: PLC0415
-
-    fresh = _with_labels(listed, new, labels)
-    checked_by: list[Video] = []
-    if audit is not None:
-        audited = read_labels(audit, parse_scale(labels_scale)).without(left_out)
-        checked_by = _with_labels(listed, audited, audit)
-    apart = {video.id for video in [*fresh, *checked_by]}
-    source = [video for video in in_role(listed, "source") if video.id not in apart]
-    trained_on = [video for video in fresh if video.id not in {video.id for video in checked_by}]
+    scale = parse_scale(labels_scale)
+    new = read_labels(labels, scale).without(left_out)
+    f = mdsvqa.load_model(model, vlm=vlm)
+    if f.kind == "statistical" and features is None:
+        raise InputError("--features: a statistical model needs the features table, by default SCORES/features.")
+    apart = read_labels(audit, scale).without(left_out) if audit else Labels({})
+    options: dict[str, Any] = {
+        "features": features,
+        "audit": with_labels(listed, apart, str(audit)),
+        "training": training,
+    }
+    options |= {"seed": seed, "workers": workers, "overwrite": overwrite}
     with terminal.progress() as show:
-        course, compared = finetune_vlm(
-            source, trained_on, checked_by, model, vlm, training, Run(out, show, cores(workers), overwrite=overwrite)
-        )
+        better = mdsvqa.finetune(f, listed, new, out=out, show=show, **options)
         if push_to_hub is not None and first_process():
+            from mdsvqa.models.training.lora import push_adapter
+
             with show.working(f"Uploading to {push_to_hub}"):
                 push_adapter(out, push_to_hub)
+    if f.kind == "statistical":
+        if as_json:
+            print_json({"source": better.source, "new": better.new, "out": str(out)})
+        else:
+            Console().print(f"{out}: learned from {better.source} source and {better.new} new labels", soft_wrap=True)
+        return
+    course, compared = better.course, better.compared
     if not first_process():
         return
     if as_json:
@@ -133,16 +126,3 @@ def finetune(
         console.print(f"  {each}", soft_wrap=True, highlight=False)
     if course.best_step == 0:
         console.print("No step was better than the base model on the held-out videos: this adapter changes nothing.")
-
-
-def _with_labels(listed: list[Video], labels: Labels, path: Path) -> list[Video]:
-    """The videos that a table of labels speaks of, with its MOS.
-
-    Raises:
-        InputError: it names videos that the manifest does not.
-    """
-    known = {video.id: video for video in listed}
-    unknown = sorted(labels.mos.keys() - known.keys())
-    if unknown:
-        raise InputError(f"{path}: {unknown[0]!r} and {len(unknown) - 1} more are not in the manifest.")
-    return [replace(known[video], mos=mos) for video, mos in labels.mos.items()]

@@ -57,7 +57,7 @@ def merge(
     mdsvqa merge --model hollow404/VQR1-7B-YouTubeUGC --adapter hollow404/MDS-VQA-Active-Finetuning --out mds-vqa/
     """
     need_vlm_packages("merge")
-    from mdsvqa.models.vlm.merging import merge_checkpoint  # noqa: PLC0415
+    from mdsvqa.models.vlm.merging import merge_checkpoint
 
     settings = checked(VlmSettings, {"base_adapter": base_adapter, "dtype": dtype, "device": device})
     with terminal.progress() as show:

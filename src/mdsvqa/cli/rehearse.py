@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
+import mdsvqa
 from mdsvqa.cli.options import AsJson, Overwrite, print_json
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.cli.printing.rehearsal import print_rehearsal
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.study.config import RehearsalSettings, read_study
-from mdsvqa.study.rehearsal.run import rehearse_study
 
 DEFAULTS = RehearsalSettings()
 CLUSTER = "Where"
@@ -43,8 +43,6 @@ def rehearse(
     budget there: the known MOS say what it gains. The answer stays in the
     folder of the study, and `rule: auto` in the study uses it.
     """
-    if engine not in ("local", "ray"):
-        raise InputError(f"--engine {engine}: expected local or ray.")
     if minutes is not None and minutes <= 0:
         raise InputError(f"--minutes {minutes:g}: expected more than 0.")
     config = read_study(study)
@@ -52,9 +50,7 @@ def rehearse(
     changed = {name: value for name, value in asked.items() if value is not None}
     config = config.model_copy(update={"rehearsal": config.rehearsal.model_copy(update=changed)})
     with terminal.progress() as show:
-        found = rehearse_study(
-            config, show, engine_name="ray" if engine == "ray" else "local", address=address, overwrite=overwrite
-        )
+        found = mdsvqa.rehearse(config, overwrite=overwrite, show=show, engine=engine, address=address)
     if as_json:
         print_json({**asdict(found), "sentence": found.sentence(), "notes": found.notes()})
     else:

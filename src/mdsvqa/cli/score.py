@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+import mdsvqa
 from mdsvqa.cli.options import (
     VLM,
     VLM_FAMILIES,
@@ -24,14 +25,10 @@ from mdsvqa.cli.options import (
     with_settings,
 )
 from mdsvqa.cli.printing import study as terminal
+from mdsvqa.models.open import kind_of
 from mdsvqa.models.settings import ServedSettings, VlmSettings
 from mdsvqa.models.statistical.features import SAMPLED_FRAMES
-from mdsvqa.models.vlm.load import is_vlm, need_vlm_packages, score_with_vlm
 from mdsvqa.runtime.errors import InputError
-from mdsvqa.runtime.run import Run
-from mdsvqa.runtime.workers import cores
-from mdsvqa.study import steps
-from mdsvqa.videos.manifest import read_videos
 
 SERVER = "Vision-language models behind a server"
 
@@ -81,22 +78,16 @@ def score(
 
     mdsvqa score FOLDER --model hollow404/VQR1-7B-YouTubeUGC --adapter hollow404/MDS-VQA-Active-Finetuning --out scores/
     """
-    listed = read_videos(videos, mos_scale)[:limit]
+    listed = mdsvqa.read_videos(videos, mos_scale)[:limit]
     changed = vlm.model_dump(exclude_defaults=True, exclude={"frames", "seed"})
-    if changed and not is_vlm(model) and server is None:
+    if changed and kind_of(model) != "checkpoint" and server is None:
         raise InputError(
             f"--{option_name(next(iter(changed)))}: goes with a vision-language model, and {model!r} is none."
         )
+    asked = None if server is None else checked(ServedSettings, {**serving, "url": server, "model": model})
+    f = mdsvqa.load_model(model, server=asked, vlm=vlm)
     with terminal.progress() as show:
-        if server is not None:
-            need_vlm_packages(f"server {server}")
-            from mdsvqa.models.vlm.served import score_served  # noqa: PLC0415
-
-            served = checked(ServedSettings, {**serving, "url": server, "model": model})
-            table = score_served(listed, served, vlm, Run(out, show, cores(workers), overwrite=overwrite))
-        elif is_vlm(model):
-            table = score_with_vlm(listed, model, vlm, Run(out, show, cores(workers), overwrite=overwrite))
-        else:
-            run = Run(out, show, cores(workers), overwrite)
-            table = steps.score(listed, model, frames or SAMPLED_FRAMES, run, seed=seed)
+        table = mdsvqa.score(
+            listed, f, out=out, frames=frames, seed=seed, workers=workers, overwrite=overwrite, show=show
+        ).table
     finish_table("scored", rows_of(listed, table), out, strict, as_json)

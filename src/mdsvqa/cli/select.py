@@ -2,19 +2,18 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+import mdsvqa
 from mdsvqa.cli.options import AsJson, Limit, Overwrite, Seed, print_json, with_settings
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.runtime.errors import InputError
-from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.user_tables import read_columns
 from mdsvqa.runtime.workers import cores
 from mdsvqa.selection.catalogue import RULES
 from mdsvqa.selection.settings import SelectionSettings
-from mdsvqa.study.steps import candidates, choose, explained
 
 LIMITS, MACHINE = "Limits", "Machine: changes the time, not the choice"
 WITHOUT_CONTENT = ", ".join(rule.name for rule in RULES.values() if not rule.content)
@@ -68,10 +67,18 @@ def select(
     machine = {"threads": cores(threads), "memory": int(memory * 2**30)}
     settings = settings.model_copy(update={"budget": asked, **machine})
     known = [] if labeled is None else read_columns(labeled).ids()
-    given = candidates(difficulty, column, content, settings, known, limit)
-    rows = choose(given, settings, None if out is None else Run(out, overwrite=overwrite), seed=seed)
+    options: dict[str, Any] = {
+        "column": column,
+        "labeled": known,
+        "limit": limit,
+        "out": out,
+        "seed": seed,
+        "overwrite": overwrite,
+    }
+    chosen = mdsvqa.select(difficulty, content, settings=settings, **options)
+    rows = chosen.chosen
     if explain is not None:
-        explanation = explained(given, settings, rows, explain)
+        explanation = chosen.explain(explain)
         if as_json:
             print_json(asdict(explanation))
         else:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+import mdsvqa
 from mdsvqa.cli.options import UNDECODABLE, AsJson, Out, Overwrite, Seed, Strict, print_json
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.report.figures import Figures, measure
@@ -15,9 +16,7 @@ from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.results import is_table, write_atomically
 from mdsvqa.study.config import StudyConfig, read_study
 from mdsvqa.study.demo import prepare_demo
-from mdsvqa.study.rehearsal.run import rehearse_study
 from mdsvqa.study.result import StudyResult
-from mdsvqa.study.run import run_study
 
 NEEDS_LABELS = 3
 VLM_QUALITY = """\
@@ -51,8 +50,8 @@ def demo(
         sizes = {"source": source, "pool": pool, "test": test}
         config = prepare_demo(out, show, vlm=vlm, seed=seed, seeds=seeds, **sizes)
         if not vlm:
-            rehearse_study(config, show, overwrite=True)
-        result = run_study(config, show, overwrite=True)
+            mdsvqa.rehearse(config, overwrite=True, show=show)
+        result = mdsvqa.run(config, overwrite=True, show=show)
         config = result.config
         with show.working("Bootstrapping intervals"):
             figures = measure(config, result)
@@ -112,6 +111,6 @@ def report(study: StudyFile, as_json: AsJson = False) -> None:
 def _run_study(study: Path, overwrite: bool) -> tuple[StudyConfig, StudyResult, Figures]:
     config = read_study(study)
     with terminal.progress() as show:
-        result = run_study(config, show, overwrite=overwrite)
+        result = mdsvqa.run(config, overwrite=overwrite, show=show)
         with show.working("Bootstrapping intervals"):
             return result.config, result, measure(result.config, result)

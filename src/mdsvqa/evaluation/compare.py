@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 from numpy.typing import ArrayLike
 
@@ -17,7 +18,7 @@ from mdsvqa.evaluation.datasets import (
     group_counts,
     measured_by_dataset,
 )
-from mdsvqa.evaluation.intervals import Interval, percentile_interval
+from mdsvqa.evaluation.intervals import Interval, flat, percentile_interval
 from mdsvqa.evaluation.krasula import (
     PairAnalysis,
     analyse_pairs,
@@ -30,6 +31,7 @@ from mdsvqa.evaluation.logistic import map_to_mos
 from mdsvqa.evaluation.metrics import paired_values
 from mdsvqa.runtime.arrays import Floats, Ints
 from mdsvqa.runtime.errors import InputError
+from mdsvqa.runtime.frames import Rows
 
 Two = tuple[str, str]
 COMPARED = ("srcc", "plcc", "rmse")
@@ -101,7 +103,7 @@ class ModelPair:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Rows):
     """Several models on the same videos.
 
     Attributes:
@@ -114,6 +116,24 @@ class Comparison:
     models: Mapping[str, Model]
     pairs: Sequence[ModelPair]
     video_pairs: tuple[int, int] | None
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One a data set and pair of models: differences with intervals; statistic, p and adjusted p of tests.
+
+        A test that is not defined for a data set has empty cells.
+        """
+        names = list(dict.fromkeys(name for pair in self.pairs for name in pair.tests))
+        rows = []
+        for pair in self.pairs:
+            row: dict[str, Any] = {"dataset": pair.dataset, "first": pair.first, "second": pair.second}
+            row |= {"videos": pair.n}
+            row |= flat({f"{metric}_difference": interval for metric, interval in pair.differences.items()})
+            for name in names:
+                test = pair.tests.get(name)
+                for part in ("statistic", "p", "holm"):
+                    row[f"{name}_{part}"] = "" if test is None else getattr(test, part)
+            rows.append(row)
+        return rows
 
 
 TESTS = {

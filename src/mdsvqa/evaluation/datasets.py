@@ -5,21 +5,24 @@ Two studies never share a scale, so nothing is computed across them: the overall
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from mdsvqa.evaluation.bootstrap import resample_counts
+from mdsvqa.evaluation.intervals import flat
 from mdsvqa.evaluation.metrics import METRICS, Evaluation, Measured, measured, paired_values
 from mdsvqa.runtime.arrays import Floats, Ints
 from mdsvqa.runtime.errors import InputError
+from mdsvqa.runtime.frames import Rows
 
 # What the overall figures of several data sets are called; no data set can have this name.
 OVERALL = "overall"
 
 
 @dataclass(frozen=True)
-class DatasetEvaluation:
+class DatasetEvaluation(Rows):
     """How well one model's scores agree with MOS.
 
     Attributes:
@@ -30,6 +33,17 @@ class DatasetEvaluation:
 
     each: Mapping[str, Evaluation]
     overall: Evaluation
+
+    def parts(self) -> dict[str, Evaluation]:
+        """Each data set and then all of them; one only where there is one."""
+        return dict(self.each) if len(self.each) == 1 else {**self.each, OVERALL: self.overall}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One a data set: its videos, and each metric with its interval."""
+        return [
+            {"dataset": name, "videos": found.n, "fit": found.fit} | flat(found.metrics)
+            for name, found in self.parts().items()
+        ]
 
 
 def dataset_rows(dataset: Sequence[str], n: int) -> dict[str, Ints]:

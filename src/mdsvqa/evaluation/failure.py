@@ -6,7 +6,8 @@ as there are. Where the chosen ones use up a range of f, that is not very near: 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,6 +20,7 @@ from mdsvqa.evaluation.logistic import fit_logistic, logistic, refit_logistic
 from mdsvqa.evaluation.metrics import evaluate
 from mdsvqa.runtime.arrays import Floats, Ints
 from mdsvqa.runtime.errors import InputError
+from mdsvqa.runtime.frames import Rows
 
 # A control is drawn from as many unchosen videos of nearest f.
 NEAREST = 5
@@ -28,7 +30,7 @@ FEWEST = 20
 
 
 @dataclass(frozen=True)
-class FailureEvaluation:
+class FailureEvaluation(Rows):
     """How well difficulty predicts errors.
 
     Attributes:
@@ -40,6 +42,10 @@ class FailureEvaluation:
     n: int
     k: int
     figures: Mapping[str, Interval]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One a figure, with its interval."""
+        return [{"figure": FIGURES[name], **asdict(interval)} for name, interval in self.figures.items()]
 
 
 FIGURES = {

@@ -1,5 +1,6 @@
 """An estimate and how sure it is."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,3 +43,15 @@ def percentile_interval(value: float, draws: Floats, confidence: float = 0.95) -
     tail = (1 - confidence) / 2
     low, high = np.quantile(kept, [tail, 1 - tail])
     return Interval(float(value), float(low), float(high))
+
+
+def flat(intervals: Mapping[str, Interval]) -> dict[str, float]:
+    """Intervals as cells of a row: name, name_low, name_high.
+
+    >>> flat({"srcc": Interval(0.5, 0.4, 0.6)})
+    {'srcc': 0.5, 'srcc_low': 0.4, 'srcc_high': 0.6}
+    """
+    parts = {"": "value", "_low": "low", "_high": "high"}
+    return {
+        name + ending: getattr(interval, part) for name, interval in intervals.items() for ending, part in parts.items()
+    }

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mdsvqa.evaluation.compare import COMPARED, Comparison
-from mdsvqa.evaluation.datasets import OVERALL, DatasetEvaluation
-from mdsvqa.evaluation.intervals import Interval
-from mdsvqa.evaluation.metrics import METRICS, Evaluation
+from mdsvqa.evaluation.datasets import DatasetEvaluation
+from mdsvqa.evaluation.metrics import METRICS
 
 SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -25,43 +24,9 @@ SPECIAL = {
 }
 
 
-def evaluation_parts(found: DatasetEvaluation) -> dict[str, Evaluation]:
-    """The evaluation of each data set, then the overall one where there are several."""
-    return dict(found.each) if len(found.each) == 1 else {**found.each, OVERALL: found.overall}
-
-
 def evaluation_rows(models: Mapping[str, DatasetEvaluation]) -> list[dict[str, Any]]:
     """One row for each model and data set: score, dataset, videos, fit, and each metric with its interval."""
-    return [
-        {"score": name, "dataset": dataset, "videos": result.n, "fit": result.fit} | _flat(result.metrics)
-        for name, found in models.items()
-        for dataset, result in evaluation_parts(found).items()
-    ]
-
-
-def comparison_rows(found: Comparison) -> list[dict[str, Any]]:
-    """One row for each data set and pair of models: differences with intervals; statistic, p and adjusted p of tests.
-
-    A test that is not defined for a data set has empty cells.
-    """
-    names = list(dict.fromkeys(name for pair in found.pairs for name in pair.tests))
-    rows = []
-    for pair in found.pairs:
-        row: dict[str, Any] = {"dataset": pair.dataset, "first": pair.first, "second": pair.second, "videos": pair.n}
-        row |= _flat({f"{metric}_difference": interval for metric, interval in pair.differences.items()})
-        for name in names:
-            test = pair.tests.get(name)
-            for part in ("statistic", "p", "holm"):
-                row[f"{name}_{part}"] = "" if test is None else getattr(test, part)
-        rows.append(row)
-    return rows
-
-
-def _flat(intervals: Mapping[str, Interval]) -> dict[str, float]:
-    parts = {"": "value", "_low": "low", "_high": "high"}
-    return {
-        name + ending: getattr(interval, part) for name, interval in intervals.items() for ending, part in parts.items()
-    }
+    return [{"score": name} | row for name, found in models.items() for row in found.rows()]
 
 
 def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -82,7 +47,7 @@ def evaluation_latex(models: Mapping[str, DatasetEvaluation]) -> str:
     rows = [
         [name, dataset, str(result.n), *(f"{result.metrics[metric]:.3f}" for metric in METRICS)]
         for name, found in models.items()
-        for dataset, result in evaluation_parts(found).items()
+        for dataset, result in found.parts().items()
     ]
     return latex_text(["Model", "Data set", "Videos", *(metric.label for metric in METRICS.values())], rows)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from mdsvqa.evaluation.rule_summary import summarise_rules
 from mdsvqa.report.failure import failure_table, pool_mos
-from mdsvqa.report.figures import FEWEST, Figures
+from mdsvqa.report.figures import FEWEST, Figures, measure
 from mdsvqa.report.page.data import Reading, ReportData, RoundResult, RuleResult, ScatterPoint, Undecoded
 from mdsvqa.report.page.export import csv_text, latex_text
 from mdsvqa.report.page.page import render_page
@@ -196,3 +196,17 @@ def write_tables(folder: Path, tables: Mapping[str, Table]) -> None:
                 write_atomically(path, text_of(tables[name]).encode("utf-8", "replace"))
             else:
                 path.unlink(missing_ok=True)
+
+
+def write_report(result: StudyResult, figures: Figures | None = None, commands: Sequence[str] = ()) -> Path:
+    """Writes page, summary and tables of a study into its folder.
+
+    Args:
+        result: as `run` returns it.
+        figures: measured on it; measured here without.
+        commands: that made it, for its reader.
+
+    Returns:
+        The page.
+    """
+    return write_results(result.config, result, figures or measure(result.config, result), commands)[1]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mdsvqa.runtime.arrays import Floats
+from mdsvqa.runtime.frames import Rows
 from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.data import StudyData
 
@@ -28,7 +29,7 @@ class RuleRun:
 
 
 @dataclass(frozen=True)
-class StudyResult:
+class StudyResult(Rows):
     """Where a run ended.
 
     Attributes:
@@ -57,3 +58,7 @@ class StudyResult:
     rule_runs: Sequence[RuleRun] = ()
     readings: Mapping[str, Floats] = field(default_factory=dict)
     audit: Mapping[str, float] = field(default_factory=dict)
+
+    def rows(self) -> Sequence[dict[str, Any]]:
+        """One a chosen video."""
+        return self.selected

@@ -12,9 +12,9 @@ import pyarrow as pa
 from mdsvqa.difficulty.held_out import where_from
 from mdsvqa.difficulty.prediction import difficulty_rows, predict_difficulty, usual_predictor, write_choice
 from mdsvqa.difficulty.settings import DifficultySettings
-from mdsvqa.models.open import kind_of
-from mdsvqa.models.plugin import load_class, score_videos
-from mdsvqa.models.settings import STATISTICAL, FinetuningSettings
+from mdsvqa.models.open import Model
+from mdsvqa.models.plugin import score_videos
+from mdsvqa.models.settings import FinetuningSettings
 from mdsvqa.models.statistical.extraction import extract_features
 from mdsvqa.models.statistical.kernel_model import KernelModel, fit_statistical
 from mdsvqa.runtime.arrays import Floats
@@ -43,18 +43,17 @@ from mdsvqa.videos.roles import in_role, with_split
 from mdsvqa.videos.video import Video
 
 
-def score(videos: Sequence[Video], model: str, frames: int, run: Run, *, seed: int) -> pa.Table:
+def score(videos: Sequence[Video], model: Model, frames: int, run: Run, *, seed: int) -> pa.Table:
     """f: scores videos by the statistical model (trained on those with MOS and split train), a saved one, or a class.
 
     Returns:
         The scores table; the statistical model's features go to `features` in its folder, the model that was trained
         to `model.safetensors` there.
     """
-    if kind_of(model) == "plugin":
-        return score_videos(
-            videos, load_class(model), {"step": "scores", "model": model, "frames": frames}, frames, run
-        )
-    saved = None if model == STATISTICAL else KernelModel.load(Path(model))
+    if model.kind == "plugin":
+        maker = {"step": "scores", "model": model.name, "frames": frames}
+        return score_videos(videos, model.plugin, maker, frames, run)
+    saved = model.saved
     features = extract_features(videos, frames, run.within("features"))
     kernel_model = saved or _trained(videos, features, run.show, seed)
     maker = {

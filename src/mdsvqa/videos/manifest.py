@@ -243,7 +243,7 @@ def _check_unique(videos: Sequence[Video], rows: Sequence[Row]) -> None:
             )
 
 
-def read_videos(source: Path, mos_scale: str | Mapping[str, str]) -> list[Video]:
+def read_videos(source: Path | str, mos_scale: str | Mapping[str, str] = "1-5") -> list[Video]:
     """The videos of a manifest or a folder, MOS on the 1-5 scale.
 
     Args:
@@ -254,8 +254,8 @@ def read_videos(source: Path, mos_scale: str | Mapping[str, str]) -> list[Video]
         ManifestError, ConfigError: the manifest or the scale cannot be used.
     """
     if isinstance(mos_scale, str):
-        return load_videos(source, scale=parse_scale(mos_scale))
-    return load_videos(source, scale={name: parse_scale(text) for name, text in mos_scale.items()})
+        return load_videos(Path(source), scale=parse_scale(mos_scale))
+    return load_videos(Path(source), scale={name: parse_scale(text) for name, text in mos_scale.items()})
 
 
 def parse_scale(text: str) -> MosScale:

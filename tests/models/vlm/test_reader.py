@@ -16,13 +16,14 @@ pytest.importorskip("transformers")
 from kills import kill_ten_times
 from mdsvqa.models.base import ModelError, Score
 from mdsvqa.models.checkpoints import find_checkpoint, weights_fingerprint
+from mdsvqa.models.open import kind_of
 from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.vlm.answers import Answer, parse_answer
 from mdsvqa.models.vlm.checkpoint import load_checkpoint
 from mdsvqa.models.vlm.clips import ModelClip, Prompt, resize_clip
 from mdsvqa.models.vlm.expected import AnswerTree, expected_value, read_tree
 from mdsvqa.models.vlm.families.qwen2_5_vl_tower import attend_windows
-from mdsvqa.models.vlm.load import is_vlm, load_vlm
+from mdsvqa.models.vlm.load import load_vlm
 from mdsvqa.models.vlm.reader import VlmReader
 from mdsvqa.models.vlm.replies import Reply, score_of_replies
 from mdsvqa.runtime.results import read_table
@@ -233,7 +234,7 @@ def test_what_is_no_checkpoint_is_named_with_the_way_out(tiny_vlm: Path, tmp_pat
     [("statistical", False), ("precomputed", False), ("m.safetensors", False), ("a.b:C", False), ("owner/name", True)],
 )
 def test_a_name_says_whether_it_is_a_vision_language_model(model: str, expected: bool) -> None:
-    assert is_vlm(model) is expected
+    assert (kind_of(model) == "checkpoint") is expected
 
 
 def test_ten_kills_and_a_rerun_score_like_one_undisturbed_run(tiny_vlm, small_corpus, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from mdsvqa.evaluation.compare import COMPARED, Comparison
 from mdsvqa.evaluation.datasets import OVERALL, DatasetEvaluation
 from mdsvqa.evaluation.intervals import Interval
 from mdsvqa.evaluation.metrics import METRICS
-from mdsvqa.evaluation.paper_tables import evaluation_parts, probability
+from mdsvqa.evaluation.paper_tables import probability
 from mdsvqa.evaluation.study_size import Design, StudySize
 
 MEAN = "mean of data sets"
@@ -20,7 +20,7 @@ MEAN = "mean of data sets"
 def print_evaluation(score: str, found: DatasetEvaluation, left_out: int) -> None:
     """The metrics of one column of scores, in each data set and on average."""
     console = Console()
-    for dataset, result in evaluation_parts(found).items():
+    for dataset, result in found.parts().items():
         where = {"": "", OVERALL: f", {MEAN}"}.get(dataset, f", {dataset}")
         table = Table(title=escape(f"{score}{where}, {result.n} videos"), title_justify="left", box=box.SIMPLE_HEAD)
         for heading in ("metric", "value", "95% interval"):
@@ -61,7 +61,7 @@ def _models_table(found: Comparison) -> Table:
     headings = ["model", "data set", "videos", *(metric.label for metric in METRICS.values()), *["outliers"] * outliers]
     rows = []
     for name, model in found.models.items():
-        for dataset, result in evaluation_parts(model.agreement).items():
+        for dataset, result in model.agreement.parts().items():
             metrics = [f"{result.metrics[metric]:.3f}" for metric in METRICS]
             ratio = [f"{model.outlier_ratio[dataset]:.3f}"] if dataset in model.outlier_ratio else [""] * outliers
             rows.append([name, MEAN if dataset == OVERALL else dataset, str(result.n), *metrics, *ratio])

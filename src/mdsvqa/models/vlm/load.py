@@ -1,8 +1,7 @@
 """The way to a vision-language model for whoever has only its name; imports what it needs when it is used."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
-from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +20,6 @@ if TYPE_CHECKING:
 
 NEEDED = ("transformers", "peft", "torchvision", "accelerate", "openai")
 INSTALL = "pip install 'mdsvqa[vlm]'"
-
-
-def is_vlm(model: str) -> bool:
-    """Whether a quality model's name is that of a vision-language checkpoint: a folder or a Hub name."""
-    if model in ("statistical", "precomputed") or model.endswith(".safetensors"):
-        return False
-    return Path(model).expanduser().is_dir() or ("/" in model and ":" not in model)
 
 
 def packages_to_install() -> str:
@@ -81,13 +73,20 @@ def read_maker(settings: VlmSettings, penalty: float | str) -> dict[str, Any]:
     }
 
 
-def score_with_vlm(videos: Sequence[Video], model: str, settings: VlmSettings, run: Run) -> pa.Table:
+def score_with_vlm(
+    videos: Sequence[Video],
+    model: str,
+    settings: VlmSettings,
+    run: Run,
+    load: Callable[[], tuple["VlmReader", Mapping[str, Any]]] | None = None,
+) -> pa.Table:
     """Scores each video that has no score yet by a vision-language model.
 
     Args:
         videos: with paths.
         model: a folder or a Hub name.
         settings: adapter, reading and the rest.
+        load: gives the model where it may be loaded already.
 
     Returns:
         The scores table.
@@ -99,7 +98,7 @@ def score_with_vlm(videos: Sequence[Video], model: str, settings: VlmSettings, r
     starting.start()
     try:
         with run.show.working(f"Loading {model}"):
-            reader, maker = load_vlm(model, settings)
+            reader, maker = load() if load else load_vlm(model, settings)
     finally:
         starting.join()
     from mdsvqa.models.vlm.table_scoring import score_with_reader  # noqa: PLC0415

@@ -16,6 +16,7 @@ from mdsvqa.evaluation.intervals import Interval
 from mdsvqa.models.open import kind_of
 from mdsvqa.models.statistical.standardise import Standardiser
 from mdsvqa.runtime.arrays import Floats
+from mdsvqa.runtime.frames import Rows
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import (
     REPEATS,
@@ -61,7 +62,7 @@ LARGEST_SHARE = 0.25
 
 
 @dataclass(frozen=True)
-class Rehearsal:
+class Rehearsal(Rows):
     """What a rehearsal found, as it is kept.
 
     Attributes:
@@ -86,6 +87,10 @@ class Rehearsal:
     complete: bool
     proxy: str = ""
     real: Sequence[FinetunedResult] = ()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One a contender."""
+        return [asdict(each) for each in self.answer.standings]
 
     def sentence(self) -> str:
         """The recommendation."""
