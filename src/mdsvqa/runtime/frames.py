@@ -21,9 +21,9 @@ class Rows:
         return pa.Table.from_pylist([dict(row) for row in self.rows()]).to_pandas()
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the first rows."""
+        """What a notebook shows: the first rows, without columns that are empty in all of them."""
         rows = self.rows()
-        names = list(rows[0]) if rows else []
+        names = [name for name in (rows[0] if rows else ()) if any(row[name] not in (None, "") for row in rows)]
         head = "".join(f"<th>{escape(name)}</th>" for name in names)
         body = "".join(
             "<tr>" + "".join(f"<td>{escape(_cell(row[name]))}</td>" for name in names) + "</tr>" for row in rows[:SHOWN]
