@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from scipy.optimize import curve_fit
 from scipy.stats import kendalltau, pearsonr, spearmanr
 
+from mdsvqa.evaluation.agreement import rmse
 from mdsvqa.evaluation.bootstrap import resample_counts
 from mdsvqa.evaluation.correlation import krcc, srcc
-from mdsvqa.evaluation.metrics import METRICS, Evaluation, evaluate, measured, paired_values, rmse
+from mdsvqa.evaluation.metrics import METRICS, Evaluation, evaluate, measured, paired_values
 from mdsvqa.runtime.errors import InputError
 from places import REAL_POOL as REAL
 

@@ -1,59 +1,26 @@
-"""Agreement between predicted scores and MOS, as the field reports it: the metrics, one record each."""
+"""Agreement between predicted scores and MOS. A metric is a file in this room and a line here."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mdsvqa.evaluation.bootstrap import krcc_draws, resample_counts, resampled_pearson, srcc_draws
-from mdsvqa.evaluation.correlation import krcc, pearson, srcc
+from mdsvqa.evaluation.bootstrap import resample_counts
 from mdsvqa.evaluation.intervals import Interval, percentile_interval
 from mdsvqa.evaluation.logistic import fit_logistic, logistic, map_to_mos, refit_logistic
+from mdsvqa.evaluation.metric import Metric
 from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.errors import InputError
 
-
-@dataclass(frozen=True)
-class Metric:
-    """A measure of agreement.
-
-    Attributes:
-        name: in tables.
-        label: for readers.
-        value: of scores and MOS, both of shape (n,); NaN where undefined.
-        draws: the same in each resample, shape (draws,), from scores (n,) or (draws, n), MOS (n,) and counts (draws, n)
-            of each video in each resample.
-        after_fit: scores are mapped to MOS by the four-parameter logistic first.
-        higher_is_better: else lower is.
-    """
-
-    name: str
-    label: str
-    value: Callable[[Floats, Floats], float]
-    draws: Callable[[Floats, Floats, Floats], Floats]
-    after_fit: bool = False
-    higher_is_better: bool = True
-
-
-def rmse(predicted: Floats, mos: Floats) -> float:
-    """Root mean square error, MOS points; of scores that were mapped to MOS first."""
-    return float(np.sqrt(np.mean((predicted - mos) ** 2)))
-
-
-def rmse_draws(predicted: Floats, mos: Floats, counts: Floats) -> Floats:
-    """The same in each resample; arguments as `Metric.draws`."""
-    return np.asarray(np.sqrt((counts * (predicted - mos) ** 2).sum(1) / counts.sum(1)), np.float64)
-
-
-METRICS = {
-    metric.name: metric
-    for metric in (
-        Metric("srcc", "SRCC", srcc, srcc_draws),
-        Metric("plcc", "PLCC", pearson, resampled_pearson, after_fit=True),
-        Metric("krcc", "KRCC", krcc, krcc_draws),
-        Metric("rmse", "RMSE", rmse, rmse_draws, after_fit=True, higher_is_better=False),
-    )
+# Modules in this room, in the order in which metrics are listed.
+MODULES = (
+    # SRCC, PLCC, KRCC, RMSE.
+    "agreement",
+)
+METRICS: dict[str, Metric] = {
+    metric.name: metric for module in MODULES for metric in import_module(f"mdsvqa.evaluation.{module}").METRICS
 }
 
 
