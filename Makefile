@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test test-slow vllm test-served lint lock clean
+.PHONY: setup demo texts test test-slow vllm test-served lint lock clean
 
 setup: $(VENV)/.ready
 
@@ -33,6 +33,10 @@ vllm: .vllm/.ready
 # Scores through it, against those of the same checkpoint without a server.
 test-served: setup vllm
 	$(BIN)/python -m pytest -q -s -m slow tests/models/vlm/test_vllm.py
+
+# Parts of the docs that are made from the code.
+texts: setup
+	$(BIN)/python tests/texts.py
 
 lint: setup
 	$(BIN)/ruff check .
