@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from mdsvqa.cli import app as cli
+from mdsvqa.__main__ import main
 
 
 def ended(*arguments: object) -> int:
@@ -12,7 +12,7 @@ def ended(*arguments: object) -> int:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["mdsvqa", *map(str, arguments)])
         try:
-            cli.main()
+            main()
         except SystemExit as exit:
             return int(exit.code or 0)
     return 0

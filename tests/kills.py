@@ -32,7 +32,7 @@ def counting(*places, **settings):
 
 os.replace = counting
 atexit.register(lambda: Path(counted).write_text(str(steps)))
-from mdsvqa.cli.app import main
+from mdsvqa.__main__ import main
 main()
 """
 

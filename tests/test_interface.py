@@ -50,7 +50,7 @@ def test_importing_the_package_imports_nobody_else_s() -> None:
 
 def test_help_imports_nothing_heavy() -> None:
     run = "from mdsvqa.cli import app\nsys.argv = ['mdsvqa', '--help']"
-    help_ = f"{run}\ntry:\n    app.main()\nexcept SystemExit:\n    pass"
+    help_ = f"{run}\ntry:\n    app.run()\nexcept SystemExit:\n    pass"
     assert not imported(help_) & set(HEAVY)
 
 

@@ -4,9 +4,12 @@ Exit codes: 0 done; 1 something handed in cannot be used; 2 wrong usage; 3 label
 4 (with --strict) some videos could not be decoded; 130 interrupted.
 """
 
+import inspect
 import os
 import sys
-from collections.abc import Iterator, MutableMapping
+import traceback
+from collections.abc import Callable, Iterator, MutableMapping
+from functools import wraps
 from importlib import import_module
 from typing import Annotated, Any, NamedTuple
 
@@ -88,6 +91,10 @@ PANELS = {
     },
 }
 COMMANDS = {name: entry for panel in PANELS.values() for name, entry in panel.items()}
+SPEECH = (
+    ("--quiet", "MDSVQA_QUIET", "Say nothing but results and errors."),
+    ("--verbose", "MDSVQA_VERBOSE", "Say when each thing was said, and where an error came from."),
+)
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 
 
@@ -104,6 +111,8 @@ class Commands(MutableMapping[str, Any]):
             if not isinstance(found, typer.Typer):
                 command, found = found, typer.Typer(rich_markup_mode="rich", add_completion=False)
                 found.command(name, context_settings=HELP_OPTIONS)(command)
+            for each in found.registered_commands:
+                each.callback = each.callback and _with_speech(each.callback)
             self._loaded[name] = typer.main.get_command(found)
         return self._loaded[name]
 
@@ -118,6 +127,34 @@ class Commands(MutableMapping[str, Any]):
 
     def __len__(self) -> int:
         return len(COMMANDS)
+
+
+def _with_speech(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The function of a command, with the options that say how much is said."""
+    signature = inspect.signature(command, eval_str=True)
+    if "quiet" in signature.parameters:
+        return command
+    speech = [
+        inspect.Parameter(
+            option.strip("-"),
+            inspect.Parameter.KEYWORD_ONLY,
+            default=False,
+            annotation=Annotated[bool, typer.Option(option, help=help_)],
+        )
+        for option, _, help_ in SPEECH
+    ]
+
+    @wraps(command)
+    def run(**values: Any) -> Any:
+        for option, variable, _ in SPEECH:
+            if values.pop(option.strip("-")):
+                os.environ[variable] = "1"
+        return command(**values)
+
+    own = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in signature.parameters.values()]
+    run.__signature__ = signature.replace(parameters=[*own, *speech])  # type: ignore[attr-defined]
+    run.__annotations__ = {each.name: each.annotation for each in [*own, *speech]}
+    return run
 
 
 class CommandGroup(TyperGroup):
@@ -176,16 +213,15 @@ def _options(
 ) -> None: ...
 
 
-def main() -> None:
-    """The `mdsvqa` command."""
+def run() -> None:
+    """Runs the command that the arguments of this process name; what is wrong with them is one line on stderr."""
     # The problems here are small: more threads wait for each other, badly so on a busy machine. Read on import only.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
     try:
         app(prog_name="mdsvqa")
     except InputError as error:
+        if os.environ.get("MDSVQA_VERBOSE"):
+            traceback.print_exc()
         sys.stderr.write(f"error: {error}\n")
         sys.exit(1)
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted; what was done is safe, run it again to go on\n")
-        sys.exit(130)
