@@ -9,8 +9,8 @@ from scipy.special import expit
 from mdsvqa.runtime.arrays import Floats
 
 Number = float | Floats
-# Of the grid of starts: centers at quantiles of the scores, and widths in robust standard deviations of them, from nearly
-# a step to nearly a straight line.
+# Of the grid of starts: centers at quantiles of the scores, and widths in robust standard deviations of them, from
+# nearly a step to nearly a straight line.
 QUANTILES = 15
 WIDTHS = 2.0 ** np.arange(-5, 6)
 # From which the whole sample is fitted, beside VQEG's.
