@@ -1,7 +1,7 @@
 """Tables that people hand in, of any form: read column by column, checked by row."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -45,6 +45,11 @@ class Columns:
 
     def __len__(self) -> int:
         return len(next(iter(self.cells.values()), ()))
+
+    def or_usual(self) -> "Columns":
+        """The same with the usual names in place of those that it does not have: they are another table's."""
+        has_id, has_mos = (name is not None and name in self for name in (self.names.id, self.names.mos))
+        return replace(self, names=Names(self.names.id if has_id else None, self.names.mos if has_mos else None))
 
     def find(self, name: str, others: Sequence[str] = ()) -> str | None:
         """The column that is meant by a name, None where there is none: see `find_column`.
