@@ -357,8 +357,9 @@ def test_columns_are_found_in_any_case(put: Put) -> None:
     assert read_columns(put("filename,score\na,3\n")).mos().tolist() == [3]
     with pytest.raises(ColumnError, match="has no column 'mos'"):
         read_columns(put("filename,score\na,3\n")).numbers("mos")
-    with pytest.raises(ColumnError, match="has no column 'mos'"):
-        read_columns(put("id,score,status\na,3,ok\n")).mos()
+    for of_a_model in ("id,score,status\na,3,ok\n", "id,Split,score\na,pool,3\n", "id,difficulty,score\na,1,3\n"):
+        with pytest.raises(ColumnError, match="has no column 'mos'"):
+            read_columns(put(of_a_model)).mos()
 
 
 def test_columns_without_a_name_are_not_read(put: Put) -> None:
