@@ -49,6 +49,15 @@ def is_empty(cell: Any) -> bool:
     return cell is None or (isinstance(cell, float) and math.isnan(cell)) or (isinstance(cell, str) and not tidy(cell))
 
 
+def says_no_number(cell: Any) -> bool:
+    """Whether a cell is empty or says that there is no number, such as NA.
+
+    >>> [says_no_number(cell) for cell in (None, " ", "n/a", "-", 0, "nought")]
+    [True, True, True, True, False, False]
+    """
+    return is_empty(cell) or (isinstance(cell, str) and tidy(cell).casefold() in NO_NUMBER)
+
+
 def number_of(cell: Any, *, decimal_comma: bool = False) -> float:
     """The number in a cell, NaN where there is none.
 
@@ -62,12 +71,10 @@ def number_of(cell: Any, *, decimal_comma: bool = False) -> float:
     >>> number_of(" 3.5 "), number_of("n/a"), number_of("3,5", decimal_comma=True)
     (3.5, nan, 3.5)
     """
-    if is_empty(cell):
+    if says_no_number(cell):
         return math.nan
     if isinstance(cell, str):
         text = tidy(cell)
-        if text.casefold() in NO_NUMBER:
-            return math.nan
         if decimal_comma and _DECIMAL_COMMA.fullmatch(text):
             text = text.replace(",", ".")
         if not _NUMBER.fullmatch(text):
