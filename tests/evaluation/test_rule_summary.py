@@ -25,6 +25,7 @@ def statistics(score: Floats, mapped: Floats, mos: Floats) -> list[float]:
         pearsonr(mapped, mos).statistic,
         kendalltau(score, mos).statistic,
         math.sqrt(np.mean((mapped - mos) ** 2)),
+        pearsonr(score, mos).statistic,
     ]
 
 
@@ -37,7 +38,7 @@ def material() -> tuple[dict[str, Floats], Floats]:
 
 @cache
 def slow() -> tuple[dict[str, Floats], dict[str, Floats]]:
-    """Of each rule of `material` the four metrics, and in each draw, by loops over draws, seeds and data sets."""
+    """Of each rule of `material` the metrics, and in each draw, by loops over draws, seeds and data sets."""
     scores, mos = material()
     groups = [np.flatnonzero(code == DATASET) for code in (2, 4)]
     counts = [resample_counts(len(g), DRAWS, SEED + place).astype(int) for place, g in enumerate(groups)]

@@ -6,6 +6,7 @@ import typer
 
 import mdsvqa
 from mdsvqa.cli.options import (
+    MANIFEST,
     AsJson,
     Limit,
     Out,
@@ -20,15 +21,18 @@ from mdsvqa.cli.options import (
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.models.settings import HANDCRAFTED, ContentSettings
 from mdsvqa.videos.manifest import load_videos
+from mdsvqa.videos.settings import ManifestSettings
 
 CHECKPOINT = "Encoders that are checkpoints"
 
 
+@with_settings("manifest", ManifestSettings, panel=MANIFEST)
 @with_settings("settings", ContentSettings, panels={CHECKPOINT: ("batch_size", "device", "dtype")})
 def content(
     videos: Videos,
     out: Out,
     settings: ContentSettings,
+    manifest: ManifestSettings,
     encoder: Annotated[
         str, typer.Option("--encoder", "-e", help=ContentSettings.model_fields["encoder"].description)
     ] = HANDCRAFTED,
@@ -44,7 +48,7 @@ def content(
 
     mdsvqa content FOLDER --encoder google/siglip2-base-patch16-224 --out content/
     """
-    listed = load_videos(videos)[:limit]
+    listed = load_videos(videos, videos_folder=manifest.videos_folder, names=manifest.names)[:limit]
     with terminal.progress() as show:
         table = mdsvqa.encode(listed, out=out, settings=settings, workers=workers, overwrite=overwrite, show=show).table
     finish_table("encoded", rows_of(listed, table), out, strict, as_json)

@@ -9,7 +9,7 @@ import numpy as np
 import typer
 
 import mdsvqa
-from mdsvqa.cli.options import AsJson, Seed, Table, print_json
+from mdsvqa.cli.options import AsJson, IdColumn, Seed, Table, print_json
 from mdsvqa.cli.printing import evaluation as terminal_evaluation
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.evaluation.compare import Comparison, compare_models
@@ -25,8 +25,9 @@ from mdsvqa.evaluation.study_size import NOISE, RATERS
 from mdsvqa.evaluation.study_size import study_size as simulate_studies
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.results import write_atomically
-from mdsvqa.runtime.user_tables import read_columns
+from mdsvqa.runtime.user_tables import Names, read_columns
 
+MOS = "mos"
 Mos = Annotated[str, typer.Option(help="Column of the MOS.")]
 Dataset = Annotated[
     str | None,
@@ -44,8 +45,9 @@ LatexFile = Annotated[Path | None, typer.Option("--latex", help="Write a table f
 
 def evaluate(
     table: Table,
-    mos: Mos = "mos",
+    mos: Mos = MOS,
     score: Annotated[str, typer.Option(help="Column of the scores.")] = "score",
+    id: IdColumn = None,
     dataset: Dataset = None,
     only: Only = None,
     csv: CsvFile = None,
@@ -54,8 +56,8 @@ def evaluate(
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """SRCC, PLCC (after the four-parameter logistic fit), KRCC and RMSE, each with a 95% interval."""
-    given = read_scored(table, [score], mos, dataset=dataset, only=only)
+    """SRCC, PLCC (after the four-parameter logistic fit, and without), KRCC and RMSE, each with a 95% interval."""
+    given = read_scored(table, [score], mos, dataset=dataset, only=only, names=_names(id, mos))
     with terminal.progress() as show, show.working(f"Bootstrapping intervals of {len(given.mos)} videos"):
         found = mdsvqa.evaluate(given.scores[score], given.mos, given.dataset, draws=draws, seed=seed)
     _write(csv, lambda: csv_text(evaluation_rows({score: found})))
@@ -81,7 +83,8 @@ def compare(
             help="One more model: a result folder or table with ids and a column `score` (or NAME). Repeat for more.",
         ),
     ] = None,
-    mos: Mos = "mos",
+    mos: Mos = MOS,
+    id: IdColumn = None,
     mos_std: Annotated[
         str | None, typer.Option(help="Column of the standard deviation of each video's ratings.")
     ] = None,
@@ -106,7 +109,15 @@ def compare(
     """
     columns = [*(scores or []), *(more or [])]
     given = read_scored(
-        table, columns, mos, others=_named(with_ or []), dataset=dataset, mos_std=mos_std, ratings=ratings, only=only
+        table,
+        columns,
+        mos,
+        others=_named(with_ or []),
+        dataset=dataset,
+        mos_std=mos_std,
+        ratings=ratings,
+        only=only,
+        names=_names(id, mos),
     )
     with terminal.progress() as show, show.working(f"Comparing {len(given.scores)} models on {len(given.mos)} videos"):
         found = compare_models(given.scores, given.mos, given.dataset, given.rated, draws=draws, seed=seed)
@@ -156,6 +167,10 @@ def study_size(
         print_json({**asdict(found), "width": width, "smallest": best and asdict(best)})
         return
     terminal_evaluation.print_study_size(found, width)
+
+
+def _names(id: str | None, mos: str) -> Names:
+    return Names(id, None if mos == MOS else mos)
 
 
 def _named(given: Sequence[str]) -> dict[str, Path]:

@@ -9,6 +9,7 @@ from rich.console import Console
 
 import mdsvqa
 from mdsvqa.cli.options import (
+    MANIFEST,
     TRAINING,
     VLM,
     AsJson,
@@ -28,10 +29,12 @@ from mdsvqa.runtime.progress import first_process
 from mdsvqa.study.api import with_labels
 from mdsvqa.videos.labels import Labels, read_labels
 from mdsvqa.videos.manifest import parse_scale
+from mdsvqa.videos.settings import ManifestSettings
 
 SIGHT = ("sampling", "fps", "frames")
 
 
+@with_settings("manifest", ManifestSettings, panel=MANIFEST)
 @with_settings("training", VlmFinetuning, without=("batch_tokens",), panel=TRAINING)
 @with_settings("vlm", VlmSettings, only=("base_adapter", *SIGHT, "device", "dtype", "attention"), panel=VLM)
 def finetune(
@@ -51,6 +54,7 @@ def finetune(
     ],
     training: VlmFinetuning,
     vlm: VlmSettings,
+    manifest: ManifestSettings,
     features: Annotated[
         Path | None,
         typer.Option(help="Features table of these videos, as `mdsvqa score` wrote it; for a statistical model."),
@@ -78,15 +82,15 @@ def finetune(
     A vision-language model gets an adapter: OUT is in PEFT's form, with a model card that says whether it is better
     than the base model. A rerun goes on where a killed one stopped.
     """
-    everyone = mdsvqa.read_videos(videos, mos_scale)
+    everyone = mdsvqa.read_videos(videos, mos_scale, manifest)
     listed = everyone[:limit]
     left_out = {video.id for video in everyone} - {video.id for video in listed}
     scale = parse_scale(labels_scale)
-    new = read_labels(labels, scale).without(left_out)
+    new = read_labels(labels, scale, manifest.names).without(left_out)
     f = mdsvqa.load_model(model, vlm=vlm)
     if f.kind == "statistical" and features is None:
         raise InputError("--features: a statistical model needs the features table, by default SCORES/features.")
-    apart = read_labels(audit, scale).without(left_out) if audit else Labels({})
+    apart = read_labels(audit, scale, manifest.names).without(left_out) if audit else Labels({})
     options: dict[str, Any] = {
         "features": features,
         "audit": with_labels(listed, apart, str(audit)),

@@ -7,6 +7,7 @@ import typer
 
 import mdsvqa
 from mdsvqa.cli.options import (
+    MANIFEST,
     VLM,
     VLM_FAMILIES,
     AsJson,
@@ -29,10 +30,12 @@ from mdsvqa.models.open import kind_of
 from mdsvqa.models.settings import ServedSettings, VlmSettings
 from mdsvqa.models.statistical.features import SAMPLED_FRAMES
 from mdsvqa.runtime.errors import InputError
+from mdsvqa.videos.settings import ManifestSettings
 
 SERVER = "Vision-language models behind a server"
 
 
+@with_settings("manifest", ManifestSettings, panel=MANIFEST)
 @with_settings("vlm", VlmSettings, panel=VLM)
 @with_settings("serving", ServedSettings, only=("concurrency", "timeout", "frames_as"), panel=SERVER)
 def score(
@@ -40,6 +43,7 @@ def score(
     out: Out,
     vlm: VlmSettings,
     serving: Mapping[str, Any],
+    manifest: ManifestSettings,
     model: Annotated[
         str,
         typer.Option(
@@ -78,7 +82,7 @@ def score(
 
     mdsvqa score FOLDER --model hollow404/VQR1-7B-YouTubeUGC --adapter hollow404/MDS-VQA-Active-Finetuning --out scores/
     """
-    listed = mdsvqa.read_videos(videos, mos_scale)[:limit]
+    listed = mdsvqa.read_videos(videos, mos_scale, manifest)[:limit]
     changed = vlm.model_dump(exclude_defaults=True, exclude={"frames", "seed"})
     if changed and kind_of(model) != "checkpoint" and server is None:
         raise InputError(

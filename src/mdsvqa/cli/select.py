@@ -7,10 +7,10 @@ from typing import Annotated, Any
 import typer
 
 import mdsvqa
-from mdsvqa.cli.options import AsJson, Limit, Overwrite, Seed, print_json, with_settings
+from mdsvqa.cli.options import AsJson, IdColumn, Limit, Overwrite, Seed, print_json, with_settings
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.runtime.errors import InputError
-from mdsvqa.runtime.user_tables import read_columns
+from mdsvqa.runtime.user_tables import Names, read_columns
 from mdsvqa.runtime.workers import cores
 from mdsvqa.selection.catalogue import RULES
 from mdsvqa.selection.settings import SelectionSettings
@@ -37,6 +37,7 @@ def select(
     ] = None,
     rule: Annotated[str, typer.Option(help=f"One of {', '.join(RULES)}.")] = SelectionSettings().rule,
     content: Annotated[Path | None, typer.Option(help=f"Content table; {WITHOUT_CONTENT} need none.")] = None,
+    id: IdColumn = None,
     column: Annotated[str, typer.Option(help="Column of the difficulties; higher is harder.")] = "difficulty",
     labeled: Annotated[
         Path | None,
@@ -69,6 +70,7 @@ def select(
     known = [] if labeled is None else read_columns(labeled).ids()
     options: dict[str, Any] = {
         "column": column,
+        "names": Names(id),
         "labeled": known,
         "limit": limit,
         "out": out,

@@ -23,4 +23,6 @@ METRICS = (
     Metric("plcc", "PLCC", pearson, resampled_pearson, after_fit=True),
     Metric("krcc", "KRCC", krcc, krcc_draws),
     Metric("rmse", "RMSE", rmse, rmse_draws, after_fit=True, higher_is_better=False),
+    # Last: results of old studies have the others in this order. docs/statistics.md says which PLCC to quote when.
+    Metric("plcc_raw", "PLCC (no fit)", pearson, resampled_pearson),
 )

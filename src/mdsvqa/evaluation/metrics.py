@@ -46,7 +46,7 @@ class Evaluation:
 
     Attributes:
         n: videos.
-        fit: "logistic", or "linear" where the logistic fit did not converge.
+        fit: "logistic", or "linear" where no logistic fits better than a straight line.
         metrics: each of `METRICS` with its interval, NaN where undefined. Each is an attribute too: `srcc`.
     """
 

@@ -26,6 +26,7 @@ from mdsvqa.runtime.frames import Rows
 from mdsvqa.runtime.progress import Show, Silent
 from mdsvqa.runtime.results import read_table
 from mdsvqa.runtime.run import Run
+from mdsvqa.runtime.user_tables import Names
 from mdsvqa.runtime.workers import cores
 from mdsvqa.selection.settings import SelectionSettings
 from mdsvqa.study import steps
@@ -225,6 +226,7 @@ def select(
     budget: int | str | None = None,
     rule: str | None = None,
     column: str = "difficulty",
+    names: Names | None = None,
     labeled: Sequence[str] = (),
     limit: int | None = None,
     out: Folder = None,
@@ -241,6 +243,7 @@ def select(
         budget: videos to choose, or a text such as "5%" or "90 min".
         rule: by name; see docs/rules.md.
         column: of the difficulties in a table.
+        names: of its column of ids, where it is not one of the usual.
         labeled: ids that are labeled already: not chosen again, and what is chosen differs from them.
         limit: of the table's videos only the first so many.
         out: folder for the selection table; nothing is written without.
@@ -256,7 +259,7 @@ def select(
     wanted = SelectionSettings(**{**dict(settings.pop("settings", {})), **settings, **said})
     features = content.folder if isinstance(content, Result) else None if content is None else Path(content)
     with _table_of(difficulty, column) as table:
-        given = steps.candidates(table, column, features, wanted, labeled, limit)
+        given = steps.candidates(table, column, features, wanted, labeled, limit, names or Names())
     run = None if out is None else Run(Path(out), show or Silent(), overwrite=overwrite)
     return Selection(steps.choose(given, wanted, run, seed=seed), given, wanted)
 

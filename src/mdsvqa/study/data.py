@@ -16,7 +16,7 @@ from mdsvqa.runtime.arrays import Flags, Floats, Ints
 from mdsvqa.runtime.results import fingerprint, frame_matrices, read_meta
 from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.settings import ConfigError
-from mdsvqa.runtime.user_tables import read_columns
+from mdsvqa.runtime.user_tables import place_of_table, read_columns
 from mdsvqa.selection.base import Limits
 from mdsvqa.selection.distances.chamfer import Content
 from mdsvqa.selection.limits import read_limits
@@ -145,7 +145,7 @@ class StudyData:
         """The pool, with what the choice must keep to."""
         ids = self.ids(self.pool)
         paths = {self.videos[int(index)].id: self.videos[int(index)].path for index in self.pool}
-        limits = read_limits(config.selection, ids, paths, config.videos)
+        limits = read_limits(config.selection, ids, paths, config.videos, config.manifest.names)
         return PoolArrays(ids, self.pool, self.space(config.selection.features, self.pool), limits)
 
     def space(self, name: Space, role: Ints) -> Content:
@@ -210,8 +210,9 @@ def pool_labels(config: StudyConfig, material: StudyData) -> Labels:
     Raises:
         ColumnError: the file cannot be used.
     """
-    given = config.labels is not None and config.labels.exists()
-    found = read_labels(config.labels, parse_scale(config.labels_scale)) if config.labels and given else None
+    given = config.labels is not None and place_of_table(config.labels)[0].exists()
+    scale, names = parse_scale(config.labels_scale), config.manifest.names
+    found = read_labels(config.labels, scale, names) if config.labels and given else None
     return known_labels([material.videos[int(index)] for index in material.pool], found)
 
 
@@ -225,7 +226,7 @@ def gather(config: StudyConfig, run: Run) -> StudyData:
     Raises:
         ConfigError, ManifestError, ColumnError, TableError: something handed in cannot be used.
     """
-    videos = [with_split(video) for video in read_videos(config.videos, config.mos_scale)]
+    videos = [with_split(video) for video in read_videos(config.videos, config.mos_scale, config.manifest)]
     excluded = set() if config.selection.exclude is None else set(read_columns(config.selection.exclude).ids())
     videos = [video for video in videos if video.split != "pool" or video.id not in excluded]
     failures: dict[str, str] = {}

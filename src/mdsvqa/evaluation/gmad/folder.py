@@ -12,6 +12,7 @@ from mdsvqa.evaluation.gmad.pairs import Attack, PairToRate, common_scale, find_
 from mdsvqa.evaluation.gmad.ranking import Answers, Competition, Standing
 from mdsvqa.evaluation.paper_tables import csv_text, latex_text
 from mdsvqa.runtime.arrays import Floats
+from mdsvqa.runtime.cells import number_of, says_no_number
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.results import json_text, write_atomically
 from mdsvqa.runtime.user_tables import MISSING, ColumnError, Columns, read_columns
@@ -95,7 +96,7 @@ def find_pairs(
     limits: dict[str, Any] = {"levels": levels, "per_level": per_level, "tolerance": tolerance, "seed": seed}
     attacks = find_attacks(ids[whole].tolist(), scale, **limits)
     to_rate = pairs_to_rate(attacks, seed)
-    paths = columns.cells.get("path")
+    paths = columns.column("path") if "path" in columns else None
     path_of = {} if paths is None else dict(zip(ids.tolist(), paths, strict=True))
     made_by = {"table": str(table.resolve()), "scores": list(models), "scale": scale.unit, "mos": mos, **limits}
     _write(folder, attacks, to_rate, path_of, made_by)
@@ -188,8 +189,8 @@ def read_preferences(competition: Opened, path: Path) -> Answers:
         ColumnError: a pair is unknown, a preference is none of these, or nothing was rated.
     """
     table = read_columns(path)
-    sides = [table.cells.get(side) for side in ("left", "right")]
-    people = table.cells.get("rater")
+    sides = [table.column(side) if side in table else None for side in ("left", "right")]
+    people = table.column("rater") if "rater" in table else None
     rows = []
     for row, (name, cell) in enumerate(zip(table.column("pair"), table.column("preference"), strict=True)):
         place = f"{path}, row {row + 1}, pair {str(name)!r}"
@@ -203,8 +204,8 @@ def read_preferences(competition: Opened, path: Path) -> Answers:
                 f"{place}: found {left!r} and {right!r}, expected {pair.left!r} and {pair.right!r} as in "
                 f"{competition.folder / TO_RATE}."
             )
-        if cell not in MISSING:
-            value = _preference(cell, place)
+        if not says_no_number(cell):
+            value = _preference(cell, place, decimal_comma=table.decimal_comma)
             rows.append((pair.name, value if left == pair.left else 1 - value, _rater(people, row)))
     if not rows:
         raise ColumnError(f"{path}: no row has a preference; fill in left, right, equal or a number in [0, 1].")
@@ -217,14 +218,14 @@ def _rater(people: Sequence[Any] | None, row: int) -> str:
     return "" if people[row] in MISSING else str(people[row])
 
 
-def _preference(cell: Any, place: str) -> float:
+def _preference(cell: Any, place: str, *, decimal_comma: bool) -> float:
     """For the left video."""
     side = SIDES.get(str(cell).strip().lower())
     if side is not None:
         return side
     try:
-        value = float(cell)
-    except (TypeError, ValueError):
+        value = number_of(cell, decimal_comma=decimal_comma)
+    except ValueError:
         value = np.nan
     if not 0 <= value <= 1:
         raise ColumnError(f"{place}: found preference {cell!r}, expected left, right, equal or a number in [0, 1].")
@@ -263,7 +264,7 @@ def mos_preferences(
 
 
 def _deviations(columns: Columns, values: Floats, noise: str | None) -> tuple[Floats, str]:
-    if noise is None and "mos_std" in columns.cells:
+    if noise is None and "mos_std" in columns:
         noise = "mos_std"
     if noise is None:
         most = RATING_NOISE * float(np.nanmax(values) - np.nanmin(values)) if np.isfinite(values).any() else 0.0
