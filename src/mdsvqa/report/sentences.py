@@ -1,10 +1,12 @@
 """What a study found, in words."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mdsvqa.evaluation.intervals import Interval
+from mdsvqa.evaluation.paper_tables import probability
 from mdsvqa.evaluation.rule_summary import RuleSummary
 from mdsvqa.report.figures import Figures
+from mdsvqa.report.page.wording import listed
 from mdsvqa.selection.audit import AUDIT
 from mdsvqa.selection.catalogue import BASE, EVERYTHING, label_of
 from mdsvqa.study.config import StudyConfig
@@ -28,9 +30,9 @@ def findings(config: StudyConfig, result: StudyResult, figures: Figures) -> list
     compared = {rule: s for rule, s in figures.on_target.items() if rule not in (BASE, EVERYTHING)}
     if len(compared) > 1:
         best = max(compared, key=lambda rule: compared[rule].metrics["srcc"].value)
-        sentences.append(_best(best, compared[best]))
+        sentences.append(_best(best, compared))
         if "mds" in compared and best != "mds":
-            sentences.append(_against_random("mds", compared["mds"].over_random))
+            sentences.append(_against_random("mds", compared))
     return sentences
 
 
@@ -54,14 +56,31 @@ def _verdict(chosen: str, gain: Interval | None) -> str:
     return f"Labeling {chosen} {what}: target SRCC {gain:+.3f} against the base model."
 
 
-def _best(rule: str, summary: RuleSummary) -> str:
-    gain = summary.over_random
-    if gain is None or gain.low <= 0:
-        return f"No rule is better than random selection beyond doubt here; the highest mean is {label_of(rule)}'s."
-    return f"Best rule here: {label_of(rule)}, {gain:+.3f} SRCC against random selection."
+def _best(best: str, compared: Mapping[str, RuleSummary]) -> str:
+    better = [rule for rule, summary in compared.items() if summary.better_than_random]
+    if best in better:
+        return f"Best rule here: {label_of(best)}, {_gain(best, compared)} against random selection."
+    if better:
+        return (
+            f"The highest mean is {label_of(best)}'s, which cannot be told from random selection; better than that are "
+            f"{listed([f'{label_of(rule)} ({_gain(rule, compared)})' for rule in better])}."
+        )
+    return f"No rule is better than random selection beyond doubt here; the highest mean is {label_of(best)}'s."
 
 
-def _against_random(rule: str, gain: Interval | None) -> str:
-    if gain is None or not gain.excludes_zero:
+def _against_random(rule: str, compared: Mapping[str, RuleSummary]) -> str:
+    gain, told = compared[rule].over_random, compared[rule].differs_from_random
+    if gain is None or not told:
         return f"{label_of(rule)} cannot be told from random selection" + (f": {gain:+.3f} SRCC." if gain else ".")
-    return f"{label_of(rule)} is {'better' if gain.value > 0 else 'worse'} than random selection: {gain:+.3f} SRCC."
+    return (
+        f"{label_of(rule)} is {'better' if gain.value > 0 else 'worse'} than random selection: {_gain(rule, compared)}."
+    )
+
+
+def _gain(rule: str, compared: Mapping[str, RuleSummary]) -> str:
+    """The gain of a rule that may be called one, and for how many rules its p-value is adjusted."""
+    summary = compared[rule]
+    rules = sum(each.p_over_random is not None for each in compared.values())
+    p = "" if summary.p_over_random is None else probability(summary.p_over_random)
+    adjusted = f", adjusted for {rules} rules" if rules > 1 else ""
+    return f"{summary.over_random:+.3f} SRCC (p {p if p.startswith('<') else f'= {p}'}{adjusted})"

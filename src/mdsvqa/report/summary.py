@@ -47,5 +47,6 @@ def _summary_json(summary: RuleSummary) -> dict[str, Any]:
         **{name: asdict(summary.metrics[name]) for name in METRICS},
         "gain_over_base": None if summary.over_base is None else asdict(summary.over_base),
         "gain_over_random": None if summary.over_random is None else asdict(summary.over_random),
+        "p_over_random": summary.p_over_random,
         "seeds": summary.seeds,
     }

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from mdsvqa.evaluation.failure import FIGURES, FailureEvaluation
 from mdsvqa.evaluation.intervals import Interval
+from mdsvqa.evaluation.paper_tables import probability
 from mdsvqa.models.doctor import Findings
 from mdsvqa.report.figures import Figures
 from mdsvqa.report.rehearsal import rehearsal_sentences
@@ -73,13 +74,14 @@ def _rules_table(config: StudyConfig, figures: Figures) -> Table:
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
-    for heading in ("selection rule", "target", "against random", "source"):
+    for heading in ("selection rule", "target", "against random", "p (Holm)", "source"):
         table.add_column(heading, no_wrap=True)
     for rule, (target, source) in figures.rules.items():
         table.add_row(
             label_of(rule),
             f"{target.metrics['srcc']:.3f}",
             _signed(target.over_random),
+            "" if target.p_over_random is None else probability(target.p_over_random),
             "" if source is None else f"{source.metrics['srcc'].value:.3f}",
         )
     return table
