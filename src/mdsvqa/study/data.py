@@ -196,6 +196,10 @@ class StudyData:
             failures={**self.failures, **lost},
         )
 
+    def because(self, reasons: Mapping[str, str]) -> "StudyData":
+        """With other reasons why some videos are not here."""
+        return replace(self, failures={**self.failures, **reasons})
+
     def labels_fingerprint(self) -> str:
         """Names the source's labels."""
         rows = zip(
