@@ -50,8 +50,8 @@ def test_failed_fit_is_said(table: Path, capsys: pytest.CaptureFixture[str], mon
         monkeypatch.setattr(f"mdsvqa.evaluation.{module}.fit_logistic", lambda score, mos: None)
     options = ("evaluate", table, "--score", "f", "--draws", 20)
     assert json.loads(printed(capsys, *options, "--json")[0])["fit"] == "linear"
-    assert "The logistic fit did not converge; PLCC" in printed(capsys, *options)[0]
-    assert "did not converge on right, left; PLCC" in printed(capsys, *options, "--dataset", "set")[0]
+    assert "No logistic fits better than a straight line; PLCC" in printed(capsys, *options)[0]
+    assert "than a straight line on right, left; PLCC" in printed(capsys, *options, "--dataset", "set")[0]
 
 
 def test_compare(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -78,6 +78,32 @@ def test_refitted_draws_are_an_explicit_fit_of_each_resample() -> None:
     assert [found.rmse.low, found.rmse.high] == pytest.approx(np.quantile(expected_error, [0.05, 0.95]), abs=1e-3)
 
 
+def test_raw_plcc_is_pearson_s_of_the_scores_themselves() -> None:
+    score, mos = sample()
+    found = evaluate(score, mos, draws=200, seed=4)
+    assert list(METRICS)[-1] == "plcc_raw"
+    assert found.plcc_raw.value == pytest.approx(pearsonr(score, mos).statistic)
+    drawn = [
+        pearsonr(np.repeat(score, row), np.repeat(mos, row)).statistic
+        for row in resample_counts(len(score), 200, seed=4).astype(int)
+    ]
+    assert [found.plcc_raw.low, found.plcc_raw.high] == pytest.approx(np.quantile(drawn, [0.025, 0.975]))
+    # Nothing turns it round, as the fit does.
+    assert evaluate(-score, mos, draws=5).plcc_raw.value == pytest.approx(-found.plcc_raw.value)
+
+
+def test_an_outlier_widens_no_interval_below_zero() -> None:
+    rng = np.random.default_rng(0)
+    mos = rng.uniform(1, 5, 40)
+    score = mos + 0.7 * rng.normal(size=40)
+    score[3] = 1e6
+    found = evaluate(score, mos, draws=300)
+    assert found.plcc.value > 0.7
+    assert found.plcc.low > 0.5
+    # Without the fit one score is all there is.
+    assert abs(found.plcc_raw.value) < 0.3
+
+
 def test_linear_draws_are_polyfit_s(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("metrics", "logistic"):
         monkeypatch.setattr(f"mdsvqa.evaluation.{module}.fit_logistic", lambda score, mos: None)

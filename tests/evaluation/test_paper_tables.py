@@ -43,7 +43,7 @@ def test_evaluation() -> None:
 
 def test_one_data_set_needs_no_column() -> None:
     latex = evaluation_latex({"f": evaluate_datasets(SCORES["g"], MOS, draws=20)})
-    assert latex.splitlines()[2] == r"Model & Videos & SRCC & PLCC & KRCC & RMSE \\"
+    assert latex.splitlines()[2] == r"Model & Videos & SRCC & PLCC & KRCC & RMSE & PLCC (no fit) \\"
 
 
 def test_comparison() -> None:

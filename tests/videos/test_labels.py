@@ -73,7 +73,7 @@ def test_every_label_comes_back(tmp_path_factory: pytest.TempPathFactory, values
     [
         ("id,mos\na,3\nb,7\n", "row 2, id 'b': found MOS 7; expected 1 to 5"),
         ("id,mos\na,good\n", "row 1, column mos: found 'good'"),
-        ("id,score\na,3\n", "no column 'mos'"),
+        ("id,quality\na,3\n", "no column 'mos'"),
         ("id,mos\na,3\na,4\n", "id 'a' is in rows 1 and 2"),
         ("id,mos\n", "has no rows"),
     ],

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mdsvqa.runtime.cells import tidy
 from mdsvqa.videos.manifest import (
     ManifestError,
     MosScale,
@@ -106,30 +107,30 @@ def test_ids_from_file_names(tmp_path: Path) -> None:
     [
         ("m.csv", "id,mos\na,1\nb,2\na,3\n", ["line 4", "'a'", "line 2"]),
         ("m.csv", "path\nx/1.mp4\ny/1.mp4\n", ["line 3", "'1'", "line 2", "Add an id column"]),
-        ("m.csv", "video,score\na,1\n", ["video, score", "id (or name)"]),
-        ("m.csv", "", ["(none)"]),
-        ("m.csv", "id,mos\n", ["no videos"]),
-        ("m.csv", "id,mos,mos\na,1,2\n", ["'mos' twice"]),
+        ("m.csv", "clip,quality\na,1\n", ["clip, quality", "'id'", "--id"]),
+        ("m.csv", "", ["no rows"]),
+        ("m.csv", "id,mos\n", ["no rows"]),
+        ("m.csv", "id,mos,mos\na,1,2\n", ["'mos' is there twice"]),
         ("m.csv", "id,mos\na,1,2\n", ["line 2", "3 fields", "expected 2"]),
         ("m.csv", "id,mos\na\n", ["line 2", "1 fields", "expected 2"]),
-        ("m.csv", 'id,mos\n"a,1\n', ["line 2", "broken CSV"]),
-        ("m.csv", "id,mos\n ,1\n", ["line 2", "empty id"]),
+        ("m.csv", 'id,mos\n"a,1\n', ["line 2", "not valid CSV"]),
+        ("m.csv", "id,mos\n ,1\n", ["line 2", "id is empty"]),
         ("m.csv", "id,split\na,Train\n", ["line 2", "'a'", "'Train'", "train, test, pool"]),
         ("m.csv", "id,mos\na,good\n", ["line 2", "'a'", "'good'", "a number"]),
-        ("m.csv", "id,mos\na,NaN\n", ["line 2", "'a'", "'NaN'"]),
         ("m.csv", "id,mos\na,inf\n", ["line 2", "'a'", "'inf'"]),
         ("m.csv", "id,mos\na,0.5\n", ["line 2", "'a'", "0.5", "1 to 5"]),
         ("m.csv", "id,mos_std\na,-1\n", ["line 2", "'a'", "-1", "0 or more"]),
         ("m.csv", "id,ratings\na,2.5\n", ["line 2", "'a'", "'2.5'", "whole number"]),
         ("m.csv", b"id,mos\na\xff,1\n", ["line 2", "UTF-8"]),
-        ("m.jsonl", '{"id": "a"}\n{"id": "b"\n', ["line 2", "broken JSON"]),
-        ("m.jsonl", '"a"\n', ["line 1", "no JSON object"]),
+        ("m.jsonl", '{"id": "a"}\n{"id": "b"\n', ["line 2", "not valid JSON"]),
+        ("m.jsonl", '"a"\n', ["line 1", "one JSON object"]),
         ("m.jsonl", '{"id": ["a"]}\n', ["line 1", "['a']"]),
-        ("m.jsonl", '{"id": "a", "mos": NaN}\n', ["line 1", "'a'", "'NaN'"]),
         ("m.txt", "a 1\nmy clip 2 0.1\n", ["line 2", "4 fields", "name mos"]),
         ("m.txt", "a 1\nb two\n", ["line 2", "'b'", "'two'"]),
-        ("m.parquet", "PAR1", ["broken Parquet"]),
-        ("m.xlsx", "", [".xlsx", ".csv"]),
+        ("m.parquet", "PAR1", ["cannot be read"]),
+        ("m.xlsx", "", ["Excel"]),
+        ("m.mat", "", ["MATLAB"]),
+        ("m.pdf", "", [".pdf", ".csv", ".xlsx", ".mat"]),
     ],
 )
 def test_errors_say_where_what_and_what_instead(
@@ -144,11 +145,11 @@ def test_errors_say_where_what_and_what_instead(
 
 def test_parquet_errors_name_the_row(tmp_path: Path) -> None:
     path = tmp_path / "m.parquet"
-    pq.write_table(pa.table({"id": ["a", "b"], "mos": [1.0, math.nan]}), path)
-    with pytest.raises(ManifestError, match="row 2, id 'b'"):
+    pq.write_table(pa.table({"id": ["a", "b"], "mos": [1.0, math.inf]}), path)
+    with pytest.raises(ManifestError, match=r"row 2, column mos: found inf.* \(id 'b'\)"):
         read_manifest(path)
-    pq.write_table(pa.table({"id": [12, 13]}), path)
-    with pytest.raises(ManifestError, match="int64; expected strings"):
+    pq.write_table(pa.table({"id": [12.5, 13.0]}), path)
+    with pytest.raises(ManifestError, match=r"row 1, column id: found 12\.5, expected text"):
         read_manifest(path)
 
 
@@ -172,9 +173,9 @@ def test_nothing_found(tmp_path: Path) -> None:
 
 videos = st.builds(
     Video,
-    id=st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), min_size=1).filter(str.strip),
+    id=st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), min_size=1).map(tidy).filter(bool),
     path=st.none() | st.from_regex(r"[a-z]{1,5}/[a-z ,]{1,5}\.mp4", fullmatch=True).map(Path),
-    dataset=st.text("abc, \"'", min_size=1),
+    dataset=st.text("abc, \"'", min_size=1).map(tidy).filter(bool),
     split=st.sampled_from(["", "train", "test", "pool"]),
     mos=st.none() | st.floats(allow_nan=False, allow_infinity=False),
     mos_std=st.none() | st.floats(0, 1e6),

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from mdsvqa.cli.options import (
+    MANIFEST,
     AsJson,
     Limit,
     Out,
@@ -22,15 +23,18 @@ from mdsvqa.models.settings import HANDCRAFTED, ContentSettings
 from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.workers import cores
 from mdsvqa.videos.manifest import load_videos
+from mdsvqa.videos.settings import ManifestSettings
 
 CHECKPOINT = "Encoders that are checkpoints"
 
 
+@with_settings("manifest", ManifestSettings, panel=MANIFEST)
 @with_settings("settings", ContentSettings, panels={CHECKPOINT: ("batch_size", "device", "dtype")})
 def content(
     videos: Videos,
     out: Out,
     settings: ContentSettings,
+    manifest: ManifestSettings,
     encoder: Annotated[
         str, typer.Option("--encoder", "-e", help=ContentSettings.model_fields["encoder"].description)
     ] = HANDCRAFTED,
@@ -46,7 +50,7 @@ def content(
 
     mdsvqa content FOLDER --encoder google/siglip2-base-patch16-224 --out content/
     """
-    listed = load_videos(videos)[:limit]
+    listed = load_videos(videos, videos_folder=manifest.videos_folder, names=manifest.names)[:limit]
     with terminal.progress() as show:
         table = encode_content(listed, settings, Run(out, show, cores(workers), overwrite=overwrite))
     finish_table("encoded", rows_of(listed, table), out, strict, as_json)

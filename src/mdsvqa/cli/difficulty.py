@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from mdsvqa.cli.options import (
+    MANIFEST,
     TRAINING,
     VLM,
     AsJson,
@@ -47,6 +48,7 @@ from mdsvqa.selection.settings import budget_count
 from mdsvqa.study import steps
 from mdsvqa.videos.manifest import read_videos
 from mdsvqa.videos.roles import in_role
+from mdsvqa.videos.settings import ManifestSettings
 from mdsvqa.videos.video import Video
 
 # Of a vision-language model's score; the second one has a form for features too.
@@ -77,6 +79,7 @@ app = typer.Typer(
 
 
 @app.command()
+@with_settings("manifest", ManifestSettings, panel=MANIFEST)
 @with_settings("settings", DifficultySettings, only=("predictor", "error", "passes"))
 @with_settings("vlm", VlmSettings, only=(*SIGHT, "max_pixels", "batch_tokens", *MACHINE), panel=VLM)
 def predict(
@@ -84,6 +87,7 @@ def predict(
     out: Out,
     settings: DifficultySettings,
     vlm: VlmSettings,
+    manifest: ManifestSettings,
     scores: Annotated[
         Path | None,
         typer.Option(help="Scores of these videos, as `mdsvqa score` wrote them; not needed with --adapter."),
@@ -123,7 +127,7 @@ def predict(
     if rule is not None and rule not in EVERY_RULE:
         raise InputError(f"--rule: there is no rule {rule!r}; expected one of {', '.join(EVERY_RULE)}.")
     choice("--predictor", predictor, (AUTO, *PREDICTORS))
-    listed = read_videos(videos, mos_scale)[:limit]
+    listed = read_videos(videos, mos_scale, manifest)[:limit]
     if model is not None and is_vlm(model) and (adapter is not None or rule in VLM_RULES):
         seen = vlm.model_copy(update={"seed": seed})
         table = _by_vlm(listed, out, model, adapter, rule, seen, settings, cores(workers), overwrite=overwrite)
@@ -171,6 +175,7 @@ def _by_vlm(
 
 
 @app.command()
+@with_settings("manifest", ManifestSettings, panel=MANIFEST)
 @with_settings("training", FailureTraining, without=("batch_tokens",), panel=TRAINING)
 @with_settings("vlm", VlmSettings, only=(*SIGHT, *MACHINE), panel=VLM)
 def train(
@@ -182,6 +187,7 @@ def train(
     out: Out,
     training: FailureTraining,
     vlm: VlmSettings,
+    manifest: ManifestSettings,
     learn_from: Annotated[
         str, typer.Option(help="Split of the source: train, test, or auto: test where it has enough.")
     ] = "auto",
@@ -197,7 +203,7 @@ def train(
     It learns on labeled videos to rank f's errors; a fifth of them says when to stop. A rerun goes on where a killed
     one stopped. OUT is a PEFT adapter with a model card; OUT/log.csv says how training went.
     """
-    listed = read_videos(videos, mos_scale)[:limit]
+    listed = read_videos(videos, mos_scale, manifest)[:limit]
     split: LearnFrom = choice("--learn-from", learn_from, get_args(LearnFrom))
     need_vlm_packages(f"model {model!r}")
     from mdsvqa.difficulty.vlm.train import train_failure_predictor  # noqa: PLC0415

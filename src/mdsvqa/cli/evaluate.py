@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from mdsvqa.cli.options import AsJson, Seed, Table, print_json
+from mdsvqa.cli.options import AsJson, IdColumn, Seed, Table, print_json
 from mdsvqa.cli.printing import evaluation as terminal_evaluation
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.evaluation.compare import Comparison, compare_models
@@ -26,8 +26,9 @@ from mdsvqa.evaluation.study_size import NOISE, RATERS
 from mdsvqa.evaluation.study_size import study_size as simulate_studies
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.results import write_atomically
-from mdsvqa.runtime.user_tables import read_columns
+from mdsvqa.runtime.user_tables import Names, read_columns
 
+MOS = "mos"
 Mos = Annotated[str, typer.Option(help="Column of the MOS.")]
 Dataset = Annotated[
     str | None,
@@ -45,8 +46,9 @@ LatexFile = Annotated[Path | None, typer.Option("--latex", help="Write a table f
 
 def evaluate(
     table: Table,
-    mos: Mos = "mos",
+    mos: Mos = MOS,
     score: Annotated[str, typer.Option(help="Column of the scores.")] = "score",
+    id: IdColumn = None,
     dataset: Dataset = None,
     only: Only = None,
     csv: CsvFile = None,
@@ -56,7 +58,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """SRCC, PLCC (after the four-parameter logistic fit), KRCC and RMSE, each with a 95% interval."""
-    given = read_scored(table, [score], mos, dataset=dataset, only=only)
+    given = read_scored(table, [score], mos, dataset=dataset, only=only, names=_names(id, mos))
     with terminal.progress() as show, show.working(f"Bootstrapping intervals of {len(given.mos)} videos"):
         found = evaluate_datasets(given.scores[score], given.mos, given.dataset, draws=draws, seed=seed)
     _write(csv, lambda: csv_text(evaluation_rows({score: found})))
@@ -82,7 +84,8 @@ def compare(
             help="One more model: a result folder or table with ids and a column `score` (or NAME). Repeat for more.",
         ),
     ] = None,
-    mos: Mos = "mos",
+    mos: Mos = MOS,
+    id: IdColumn = None,
     mos_std: Annotated[
         str | None, typer.Option(help="Column of the standard deviation of each video's ratings.")
     ] = None,
@@ -107,7 +110,15 @@ def compare(
     """
     columns = [*(scores or []), *(more or [])]
     given = read_scored(
-        table, columns, mos, others=_named(with_ or []), dataset=dataset, mos_std=mos_std, ratings=ratings, only=only
+        table,
+        columns,
+        mos,
+        others=_named(with_ or []),
+        dataset=dataset,
+        mos_std=mos_std,
+        ratings=ratings,
+        only=only,
+        names=_names(id, mos),
     )
     with terminal.progress() as show, show.working(f"Comparing {len(given.scores)} models on {len(given.mos)} videos"):
         found = compare_models(given.scores, given.mos, given.dataset, given.rated, draws=draws, seed=seed)
@@ -157,6 +168,10 @@ def study_size(
         print_json({**asdict(found), "width": width, "smallest": best and asdict(best)})
         return
     terminal_evaluation.print_study_size(found, width)
+
+
+def _names(id: str | None, mos: str) -> Names:
+    return Names(id, None if mos == MOS else mos)
 
 
 def _named(given: Sequence[str]) -> dict[str, Path]:

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from mdsvqa.cli.options import (
+    MANIFEST,
     TRAINING,
     VLM,
     AsJson,
@@ -31,11 +32,13 @@ from mdsvqa.study import steps
 from mdsvqa.videos.labels import Labels, read_labels
 from mdsvqa.videos.manifest import parse_scale, read_videos
 from mdsvqa.videos.roles import in_role
+from mdsvqa.videos.settings import ManifestSettings
 from mdsvqa.videos.video import Video
 
 SIGHT = ("sampling", "fps", "frames")
 
 
+@with_settings("manifest", ManifestSettings, panel=MANIFEST)
 @with_settings("training", VlmFinetuning, without=("batch_tokens",), panel=TRAINING)
 @with_settings("vlm", VlmSettings, only=("base_adapter", *SIGHT, "device", "dtype", "attention"), panel=VLM)
 def finetune(
@@ -55,6 +58,7 @@ def finetune(
     ],
     training: VlmFinetuning,
     vlm: VlmSettings,
+    manifest: ManifestSettings,
     features: Annotated[
         Path | None,
         typer.Option(help="Features table of these videos, as `mdsvqa score` wrote it; for a statistical model."),
@@ -82,10 +86,10 @@ def finetune(
     A vision-language model gets an adapter: OUT is in PEFT's form, with a model card that says whether it is better
     than the base model. A rerun goes on where a killed one stopped.
     """
-    everyone = read_videos(videos, mos_scale)
+    everyone = read_videos(videos, mos_scale, manifest)
     listed = everyone[:limit]
     left_out = {video.id for video in everyone} - {video.id for video in listed}
-    new = read_labels(labels, parse_scale(labels_scale)).without(left_out)
+    new = read_labels(labels, parse_scale(labels_scale), manifest.names).without(left_out)
     if not is_vlm(model):
         if features is None:
             raise InputError("--features: a statistical model needs the features table, by default SCORES/features.")
@@ -102,7 +106,7 @@ def finetune(
     fresh = _with_labels(listed, new, labels)
     checked_by: list[Video] = []
     if audit is not None:
-        audited = read_labels(audit, parse_scale(labels_scale)).without(left_out)
+        audited = read_labels(audit, parse_scale(labels_scale), manifest.names).without(left_out)
         checked_by = _with_labels(listed, audited, audit)
     apart = {video.id for video in [*fresh, *checked_by]}
     source = [video for video in in_role(listed, "source") if video.id not in apart]

@@ -34,8 +34,13 @@ Strict = Annotated[bool, typer.Option("--strict", help="Exit with 4 when a video
 Workers = Annotated[int, typer.Option("--workers", "-j", min=0, help="Processes that decode; 0: one for each core.")]
 Seed = Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Of everything random.")]
 Scale = Annotated[str, typer.Option(help='What MOS in the manifest mean: "1-5", "0-100", "DMOS 0-100".')]
-Videos = Annotated[Path, typer.Argument(help="Manifest (CSV, JSONL, Parquet, name-MOS text) or folder of videos.")]
+Videos = Annotated[
+    Path,
+    typer.Argument(help="Manifest (CSV, Excel, MATLAB, JSONL, Parquet, name-MOS text) or folder of videos."),
+]
+IdColumn = Annotated[str | None, typer.Option("--id", help="Column of the ids, where it has none of the usual names.")]
 VLM, TRAINING = "Vision-language models", "Training"
+MANIFEST = "Manifest: docs/datasets.md has those of the field"
 VLM_FAMILIES = ", ".join(FAMILIES.values())
 BaseAdapter = Annotated[
     str | None,
@@ -44,7 +49,7 @@ BaseAdapter = Annotated[
     ),
 ]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many videos.")]
-Table = Annotated[Path, typer.Argument(help="Any CSV, JSONL, Parquet, or result folder.")]
+Table = Annotated[Path, typer.Argument(help="Any CSV, Excel, MATLAB, JSONL, Parquet, or result folder.")]
 
 
 def rows_of(videos: Sequence[Video], table: pa.Table) -> list[dict[str, Any]]:

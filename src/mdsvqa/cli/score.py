@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from mdsvqa.cli.options import (
+    MANIFEST,
     VLM,
     VLM_FAMILIES,
     AsJson,
@@ -32,10 +33,12 @@ from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.workers import cores
 from mdsvqa.study import steps
 from mdsvqa.videos.manifest import read_videos
+from mdsvqa.videos.settings import ManifestSettings
 
 SERVER = "Vision-language models behind a server"
 
 
+@with_settings("manifest", ManifestSettings, panel=MANIFEST)
 @with_settings("vlm", VlmSettings, panel=VLM)
 @with_settings("serving", ServedSettings, only=("concurrency", "timeout", "frames_as"), panel=SERVER)
 def score(
@@ -43,6 +46,7 @@ def score(
     out: Out,
     vlm: VlmSettings,
     serving: Mapping[str, Any],
+    manifest: ManifestSettings,
     model: Annotated[
         str,
         typer.Option(
@@ -81,7 +85,7 @@ def score(
 
     mdsvqa score FOLDER --model hollow404/VQR1-7B-YouTubeUGC --adapter hollow404/MDS-VQA-Active-Finetuning --out scores/
     """
-    listed = read_videos(videos, mos_scale)[:limit]
+    listed = read_videos(videos, mos_scale, manifest)[:limit]
     changed = vlm.model_dump(exclude_defaults=True, exclude={"frames", "seed"})
     if changed and not is_vlm(model) and server is None:
         raise InputError(

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from mdsvqa.cli.options import AsJson, Limit, Overwrite, Seed, print_json, with_settings
+from mdsvqa.cli.options import AsJson, IdColumn, Limit, Overwrite, Seed, print_json, with_settings
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.run import Run
-from mdsvqa.runtime.user_tables import read_columns
+from mdsvqa.runtime.user_tables import Names, read_columns
 from mdsvqa.runtime.workers import cores
 from mdsvqa.selection.catalogue import RULES
 from mdsvqa.selection.settings import SelectionSettings
@@ -38,6 +38,7 @@ def select(
     ] = None,
     rule: Annotated[str, typer.Option(help=f"One of {', '.join(RULES)}.")] = SelectionSettings().rule,
     content: Annotated[Path | None, typer.Option(help=f"Content table; {WITHOUT_CONTENT} need none.")] = None,
+    id: IdColumn = None,
     column: Annotated[str, typer.Option(help="Column of the difficulties; higher is harder.")] = "difficulty",
     labeled: Annotated[
         Path | None,
@@ -68,7 +69,7 @@ def select(
     machine = {"threads": cores(threads), "memory": int(memory * 2**30)}
     settings = settings.model_copy(update={"budget": asked, **machine})
     known = [] if labeled is None else read_columns(labeled).ids()
-    given = candidates(difficulty, column, content, settings, known, limit)
+    given = candidates(difficulty, column, content, settings, known, limit, Names(id))
     rows = choose(given, settings, None if out is None else Run(out, overwrite=overwrite), seed=seed)
     if explain is not None:
         explanation = explained(given, settings, rows, explain)

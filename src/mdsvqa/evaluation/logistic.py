@@ -1,14 +1,26 @@
 """The four-parameter logistic between a model's scores and MOS, which precedes PLCC and RMSE."""
 
-import warnings
+from typing import Any
 
 import numpy as np
-from scipy.optimize import OptimizeWarning, curve_fit
+from scipy.optimize import leastsq
 from scipy.special import expit
 
 from mdsvqa.runtime.arrays import Floats
 
 Number = float | Floats
+# Of the grid of starts: centers at quantiles of the scores, and widths in robust standard deviations of them, from
+# nearly a step to nearly a straight line.
+QUANTILES = 15
+WIDTHS = 2.0 ** np.arange(-5, 6)
+# From which the whole sample is fitted, beside VQEG's.
+STARTS = 4
+# Of the curve, from each start.
+MOST_EVALUATIONS = 300
+# Of the rise over the scores, below which a logistic is flat where the scores are.
+LEAST_VARIANCE = 1e-12
+# Widths, in ranges of the scores: of a logistic that is a straight line to ten digits, and of one that may still bend.
+STRAIGHT, BENT = 1e4, 0.5
 # Of the damped Gauss-Newton refits; they start at the whole sample's fit and mostly need about five.
 MOST_STEPS = 20
 # Relative decrease of the squared error below which a refit has converged.
@@ -38,7 +50,10 @@ def _gradient(score: Floats, top: Number, bottom: Number, center: Number, width:
 
 
 def fit_logistic(score: Floats, mos: Floats) -> Floats | None:
-    """Least-squares parameters of `logistic`, or None where the fit does not converge.
+    """Least-squares parameters of `logistic`, or None where a straight line has no larger error.
+
+    The least error is searched for from several starts, since one far score ruins the mean and the deviation that
+    VQEG's start is made of: the mean and the quantiles of the scores as centers, each with narrow and wide slopes.
 
     Args:
         score, mos: paired values, shape (n,), n >= 4.
@@ -46,32 +61,79 @@ def fit_logistic(score: Floats, mos: Floats) -> Floats | None:
     # Not the standard deviation: that of a constant is not always 0 in floating point.
     if np.ptp(score) == 0 or np.ptp(mos) == 0:
         return None
-    # The start that VQEG's own code uses.
-    start = (float(mos.max()), float(mos.min()), float(score.mean()), float(np.std(score)) / 4)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        warnings.simplefilter("error", OptimizeWarning)
-        try:
-            parameters, _ = curve_fit(logistic, score, mos, p0=start, jac=_gradient, method="lm", maxfev=2000)
-        except (RuntimeError, OptimizeWarning, ValueError):
-            return None
-    return np.asarray(parameters) if np.all(np.isfinite(parameters)) else None
+    found = [_least_squares(score, mos, start) for start in _starts(score, mos)]
+    once = np.ones((1, len(score)))
+    errors = [float(_squared_error(score, mos, once, each[None])[0]) for each in found]
+    best = int(np.argmin(errors))
+    line = float(((mos - _line(score, mos)) ** 2).sum())
+    return found[best] if errors[best] < line else None
+
+
+def _starts(score: Floats, mos: Floats) -> list[Floats]:
+    """VQEG's start, and those of a grid of centers and widths from which the error is least.
+
+    At a given center and width, top and bottom follow by linear least squares, and the error is least where rise and
+    MOS correlate most: the grid has two dimensions, not four.
+
+    Returns:
+        Parameters, each of shape (4,).
+    """
+    # VQEG's own code starts here.
+    vqeg = np.array([mos.max(), mos.min(), score.mean(), np.std(score) / 4])
+    centers = np.unique([score.mean(), *np.quantile(score, np.linspace(0.02, 0.98, QUANTILES))])
+    spread = float(np.subtract(*np.quantile(score, [0.75, 0.25]))) / 1.349 or float(np.std(score))
+    widths = np.unique([*(spread * WIDTHS), vqeg[3], 4 * vqeg[3]])
+    center, width = (part.ravel()[:, None] for part in np.meshgrid(centers, widths, indexing="ij"))
+    with np.errstate(over="ignore"):
+        rise = expit((score - center) / width)
+    rise_mean, mos_mean = rise.mean(1, keepdims=True), mos.mean()
+    variance = ((rise - rise_mean) ** 2).sum(1)
+    covariance = (rise - rise_mean) @ (mos - mos_mean)
+    explained = np.divide(covariance**2, variance, out=np.zeros_like(variance), where=variance > LEAST_VARIANCE)
+    # The best center of each width: the neighbors of the best start would only end where it does.
+    by_width = explained.reshape(len(centers), len(widths))
+    best = by_width.argmax(0) * len(widths) + np.arange(len(widths))
+    kept = best[np.argsort(-explained[best], kind="stable")[:STARTS]]
+    kept = kept[explained[kept] > 0]
+    height = covariance[kept] / variance[kept]
+    bottom = mos_mean - height * rise_mean[kept, 0]
+    grid = np.stack([bottom + height, bottom, center[kept, 0], width[kept, 0]], axis=1)
+    return [vqeg, *grid]
+
+
+def _least_squares(score: Floats, mos: Floats, start: Floats) -> Floats:
+    """Where Levenberg's and Marquardt's steps from a start end, or the start where they lead to nothing finite."""
+
+    def residual(parameters: Any) -> Floats:
+        return logistic(score, *parameters) - mos
+
+    def jacobian(parameters: Any) -> Floats:
+        return _gradient(score, *parameters)
+
+    with np.errstate(all="ignore"):
+        result: Any = leastsq(residual, start, Dfun=jacobian, full_output=True, maxfev=MOST_EVALUATIONS)
+    found: Floats = result[0]
+    return found if np.isfinite(found).all() and found[3] != 0 else start
+
+
+def _line(score: Floats, mos: Floats) -> Floats:
+    centered = score - score.mean()
+    return np.asarray(mos.mean() + (centered @ mos) / (centered @ centered) * centered, np.float64)
 
 
 def map_to_mos(score: Floats, mos: Floats) -> tuple[Floats, str]:
     """Scores on the scale of MOS, and how they got there.
 
     Returns:
-        The mapped scores, and "logistic", or "linear" (least squares) where the logistic fit does not converge. The
-        map may fall, as for a model whose high scores mean low quality: the sign of the SRCC tells.
+        The mapped scores, and "logistic", or "linear" (least squares) where no logistic has less error. The map may
+        fall, as for a model whose high scores mean low quality: the sign of the SRCC tells.
     """
     parameters = fit_logistic(score, mos)
     if parameters is not None:
         return logistic(score, *parameters), "logistic"
     if np.ptp(score) == 0 or np.ptp(mos) == 0:
         return np.full_like(mos, mos.mean()), "linear"
-    centered = score - score.mean()
-    return mos.mean() + (centered @ mos) / (centered @ centered) * centered, "linear"
+    return _line(score, mos), "linear"
 
 
 def refit_logistic(score: Floats, mos: Floats, counts: Floats, start: Floats) -> Floats:
@@ -83,9 +145,9 @@ def refit_logistic(score: Floats, mos: Floats, counts: Floats, start: Floats) ->
         start: parameters of the whole sample's fit, shape (4,).
 
     Returns:
-        Parameters, shape (draws, 4), each at least as good on its resample as the start. Where the best curve lies at
-        infinity (the scores cover a part of the logistic only) the steps stop on the way: the error no longer changes
-        by what could be seen in a correlation.
+        Parameters, shape (draws, 4), each at least as good on its resample as the start and as a straight line. Where
+        the best curve lies at infinity (the scores cover a part of the logistic only) the steps stop on the way: the
+        error no longer changes by what could be seen in a correlation.
     """
     rows = max(1, BLOCK // (4 * counts.shape[1]))
     score, mos = (np.broadcast_to(values, counts.shape) for values in (score, mos))
@@ -94,7 +156,41 @@ def refit_logistic(score: Floats, mos: Floats, counts: Floats, start: Floats) ->
 
 
 def _refit_block(score: Floats, mos: Floats, counts: Floats, start: Floats) -> Floats:
-    parameters = np.tile(start, (len(counts), 1))
+    parameters, error = _descend(score, mos, counts, np.tile(start, (len(counts), 1)))
+    line = _line_as_logistic(score, mos, counts, STRAIGHT)
+    line_error = _squared_error(score, mos, counts, line)
+    # The whole sample's curve may lead nowhere in a resample, for instance without the one score that shaped it.
+    worse = np.flatnonzero(error > line_error)
+    if len(worse):
+        again = score[worse], mos[worse], counts[worse]
+        parameters[worse], error[worse] = _descend(*again, _line_as_logistic(*again, BENT))
+    straight = error > line_error
+    parameters[straight] = line[straight]
+    return parameters
+
+
+def _line_as_logistic(score: Floats, mos: Floats, counts: Floats, width: float) -> Floats:
+    """The logistic that has the slope of each resample's least-squares line at its mean score.
+
+    Args:
+        score, mos, counts: shape (draws, n).
+        width: of the logistic, in ranges of the scores.
+
+    Returns:
+        Parameters, shape (draws, 4).
+    """
+    n = counts.sum(1, keepdims=True)
+    x, y = ((counts * values).sum(1, keepdims=True) / n for values in (score, mos))
+    spread = (counts * (score - x) ** 2).sum(1)
+    slope = (counts * (score - x) * (mos - y)).sum(1) / np.where(spread > 0, spread, 1)
+    widths = width * np.ptp(score, axis=1)
+    height = 4 * widths * slope
+    return np.stack([y[:, 0] + height / 2, y[:, 0] - height / 2, x[:, 0], widths], axis=1)
+
+
+def _descend(score: Floats, mos: Floats, counts: Floats, start: Floats) -> tuple[Floats, Floats]:
+    """Parameters (draws, 4) at the end of the steps from a start of the same shape, and their errors (draws,)."""
+    parameters = start.copy()
     damping = np.full(len(counts), 1e-3)
     error = _squared_error(score, mos, counts, parameters)
     open_ = np.arange(len(counts))
@@ -109,7 +205,7 @@ def _refit_block(score: Floats, mos: Floats, counts: Floats, start: Floats) -> F
         open_ = open_[~settled]
         if len(open_) == 0:
             break
-    return parameters
+    return parameters, error
 
 
 def _damped_step(score: Floats, mos: Floats, counts: Floats, parameters: Floats, damping: Floats) -> Floats:

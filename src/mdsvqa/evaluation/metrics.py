@@ -53,6 +53,8 @@ METRICS = {
         Metric("plcc", "PLCC", pearson, resampled_pearson, after_fit=True),
         Metric("krcc", "KRCC", krcc, krcc_draws),
         Metric("rmse", "RMSE", rmse, rmse_draws, after_fit=True, higher_is_better=False),
+        # Last: results of old studies have the others in this order. docs/statistics.md says which PLCC to quote when.
+        Metric("plcc_raw", "PLCC (no fit)", pearson, resampled_pearson),
     )
 }
 
@@ -79,7 +81,7 @@ class Evaluation:
 
     Attributes:
         n: videos.
-        fit: "logistic", or "linear" where the logistic fit did not converge.
+        fit: "logistic", or "linear" where no logistic fits better than a straight line.
         metrics: each of `METRICS` with its interval, NaN where undefined. Each is an attribute too: `srcc`.
     """
 

@@ -9,7 +9,7 @@ import numpy as np
 from mdsvqa.evaluation.compare import RatingStatistics
 from mdsvqa.runtime.arrays import Flags, Floats
 from mdsvqa.runtime.errors import InputError
-from mdsvqa.runtime.user_tables import MISSING, ColumnError, Columns, read_columns
+from mdsvqa.runtime.user_tables import MISSING, ColumnError, Columns, Names, read_columns
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ def read_scored(
     mos_std: str | None = None,
     ratings: str | None = None,
     only: Path | None = None,
+    names: Names | None = None,
 ) -> Scored:
     """Reads and joins tables.
 
@@ -54,12 +55,13 @@ def read_scored(
         mos_std: column of it with the standard deviation of each video's ratings.
         ratings: column of it with their number, or that number itself, the same for all.
         only: table whose ids to keep.
+        names: of the table's columns of ids and MOS, where it has none of the usual names.
 
     Raises:
         InputError: a column is missing or holds something else; the same model twice; `mos_std` without `ratings`, or
             the other way round; no video has everything.
     """
-    columns = read_columns(table)
+    columns = read_columns(table, names)
     _check_names([*scores, *(others or {})])
     found = {name: columns.numbers(name) for name in scores}
     for name, path in (others or {}).items():
@@ -75,8 +77,8 @@ def read_scored(
         rated = RatingStatistics(rated.std[kept], rated.ratings[kept])
     if not kept.any():
         raise InputError(f"{table}: no video has a number in every column asked for: {', '.join([mos, *found])}.")
-    names = [] if dataset is None else _datasets(columns, dataset, kept)
-    return Scored({name: x[kept] for name, x in found.items()}, y[kept], names, rated, int((~kept).sum()))
+    datasets = [] if dataset is None else _datasets(columns, dataset, kept)
+    return Scored({name: x[kept] for name, x in found.items()}, y[kept], datasets, rated, int((~kept).sum()))
 
 
 def _check_names(names: Sequence[str]) -> None:
@@ -87,9 +89,9 @@ def _check_names(names: Sequence[str]) -> None:
 
 def _joined(columns: Columns, name: str, path: Path) -> Floats:
     other = read_columns(path)
-    if "score" not in other.cells and name not in other.cells:
+    if "score" not in other and name not in other:
         raise ColumnError(f"{path}: has neither a column 'score' nor one {name!r}; found {', '.join(other.cells)}.")
-    values = other.numbers("score" if "score" in other.cells else name)
+    values = other.numbers("score" if "score" in other else name)
     by_id = dict(zip(other.ids(), values, strict=True))
     ids = columns.ids()
     if not any(video in by_id for video in ids):
@@ -108,7 +110,7 @@ def _rating_statistics(columns: Columns, mos_std: str | None, ratings: str | Non
             "ratings and their number. --ratings takes a column, or the number itself where it is the same for all."
         )
     std = columns.numbers(mos_std)
-    if ratings not in columns.cells and ratings.isdecimal():
+    if ratings not in columns and ratings.isdecimal():
         number = np.full(len(columns), float(ratings))
     else:
         number = columns.numbers(ratings)

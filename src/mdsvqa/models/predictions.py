@@ -57,7 +57,7 @@ def read_features(path: Path, ids: Sequence[str]) -> Floats:
     """
     table = read_columns(path)
     position = {video: row for row, video in enumerate(table.ids())}
-    names = [name for name in table.cells if name not in ("id", "name")]
+    names = [name for name in table.cells if name not in ("id", "name", table.id_column())]
     if not names:
         raise ColumnError(f"{path}: has no feature columns beside the ids.")
     values = np.stack([table.numbers(name) for name in names], axis=1)

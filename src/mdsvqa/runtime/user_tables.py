@@ -1,13 +1,8 @@
-"""Tables that people hand in: CSV, JSONL, Parquet or a result folder, read column by column, checked by row."""
+"""Tables that people hand in, of any form: read column by column, checked by row."""
 
-import csv
-import io
-import json
-import math
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -15,14 +10,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mdsvqa.runtime.arrays import Floats
-from mdsvqa.runtime.errors import InputError
+from mdsvqa.runtime.cells import MISSING, has_decimal_comma, number_of, text_of, tidy
+from mdsvqa.runtime.column_names import SCORES_AS_MOS, Names, find_column
+from mdsvqa.runtime.matlab import read_matlab
 from mdsvqa.runtime.results import read_table
+from mdsvqa.runtime.spreadsheet import read_spreadsheet
+from mdsvqa.runtime.table_content import ColumnError, TableContent
+from mdsvqa.runtime.table_text import read_delimited, read_jsonl, read_plain
 
-MISSING = ("", "nan", "NaN", "NA", "null", "None", None)
-
-
-class ColumnError(InputError):
-    """A table that cannot be used; the message names the file, the row and what to change."""
+__all__ = ["MISSING", "ColumnError", "Columns", "Names", "place_of_table", "read_columns"]
 
 
 @dataclass(frozen=True)
@@ -32,13 +28,37 @@ class Columns:
     Attributes:
         path: where it was read.
         cells: values by column name, all columns of one length; None for an empty cell.
+        names: what its columns of ids and MOS are called, where that is said.
+        lines: of the file in which each row begins, where it has lines.
+        decimal_comma: 3,5 is a number here.
+        named: the columns' names stand in the file.
+        scored: the table is a result of this package: its `score` is a model's.
     """
 
     path: Path
     cells: Mapping[str, Sequence[Any]]
+    names: Names = field(default_factory=Names)
+    lines: Sequence[int] | None = None
+    decimal_comma: bool = False
+    named: bool = True
+    scored: bool = False
 
     def __len__(self) -> int:
         return len(next(iter(self.cells.values()), ()))
+
+    def find(self, name: str, others: Sequence[str] = ()) -> str | None:
+        """The column that is meant by a name, None where there is none: see `find_column`.
+
+        Raises:
+            ColumnError: two could be meant.
+        """
+        try:
+            return find_column(name, list(self.cells), others)
+        except ValueError as error:
+            raise ColumnError(f"{self.path}: {error}; rename one.") from None
+
+    def __contains__(self, name: str) -> bool:
+        return self.find(name) is not None
 
     def column(self, name: str) -> Sequence[Any]:
         """The values of a column.
@@ -46,9 +66,22 @@ class Columns:
         Raises:
             ColumnError: there is no such column; the message lists those there are.
         """
-        if name not in self.cells:
+        return self.cells[self._found(name)]
+
+    def _found(self, name: str) -> str:
+        found = self.find(name)
+        if found is None:
             raise ColumnError(f"{self.path}: has no column {name!r}; found {', '.join(self.cells)}.")
-        return self.cells[name]
+        return found
+
+    def where(self, row: int) -> str:
+        """File, line and row, as messages name them.
+
+        Args:
+            row: counted from 1.
+        """
+        line = "" if self.lines is None else f"line {self.lines[row - 1]}, "
+        return f"{self.path}, {line}row {row}"
 
     def said_of(self, videos: Sequence[str], name: str) -> list[str | None]:
         """What a column says of each of some videos, as text; None where its cell is empty.
@@ -62,112 +95,185 @@ class Columns:
             raise ColumnError(f"{self.path}: video {missing!r} is not in it, so its {name} is unknown.")
         return [None if said[video] in MISSING else str(said[video]) for video in videos]
 
+    def texts(self, name: str) -> list[str]:
+        """A column as text without white space around it, empty where nothing stands.
+
+        Raises:
+            ColumnError: there is no such column, or a cell holds something else.
+        """
+        found = []
+        for row, cell in enumerate(self.column(name), 1):
+            try:
+                found.append(text_of(cell))
+            except ValueError:
+                raise ColumnError(
+                    f"{self.where(row)}, column {name}: found {cell!r}, expected text. Spreadsheets make dates, truth "
+                    "values and rounded numbers of some names: format the column as text."
+                ) from None
+        return found
+
     def numbers(self, name: str) -> Floats:
-        """A column as numbers, NaN where the cell is empty.
+        """A column as numbers, NaN where the cell is empty or says that there is none, such as NA.
 
         Raises:
             ColumnError: a cell is neither empty nor a finite number.
         """
-        return np.array([self._number(name, row, cell) for row, cell in enumerate(self.column(name), 1)], np.float64)
+        name = self._found(name)
+        commas = self.decimal_comma and any(has_decimal_comma(cell) for cell in self.cells[name])
+        return np.array([self._number(name, row, commas) for row in range(1, len(self) + 1)], np.float64)
 
-    def _number(self, name: str, row: int, cell: Any) -> float:
-        if cell in MISSING or (isinstance(cell, float) and math.isnan(cell)):
-            return math.nan
+    def _number(self, name: str, row: int, commas: bool) -> float:
+        cell = self.cells[name][row - 1]
         try:
-            value = float(cell)
-        except (TypeError, ValueError, OverflowError):
-            value = math.nan
-        if not math.isfinite(value):
-            raise ColumnError(f"{self.path}, row {row}, column {name}: found {cell!r}, expected a number or nothing.")
+            value = number_of(cell, decimal_comma=commas)
+        except ValueError:
+            hint = self._of_id(row) + "."
+            if has_decimal_comma(cell):
+                hint += " A decimal comma is read where semicolons or tabs separate the fields."
+            raise ColumnError(
+                f"{self.where(row)}, column {name}: found {cell!r}, expected a number or nothing{hint}"
+            ) from None
+        # 1.234 beside 0,5 may be a thousand.
+        if commas and isinstance(cell, str) and "." in cell and value == value:
+            example = next(each for each in self.cells[name] if has_decimal_comma(each))
+            raise ColumnError(
+                f"{self.where(row)}, column {name}: found {cell!r} where others have a decimal comma, such as "
+                f"{example!r}; write all in one way."
+            )
         return value
 
+    def _of_id(self, row: int) -> str:
+        name = self.id_column()
+        return "" if name is None else f" (id {self.cells[name][row - 1]!r})"
+
+    def mos(self) -> Floats:
+        """The MOS of the rows, NaN where there is none, from the column that was named or one that is called so.
+
+        Raises:
+            ColumnError: there is no such column, or a cell is no number.
+        """
+        name = self.mos_column()
+        if name is None:
+            raise ColumnError(
+                f"{self.path}: has no column {self.names.mos or 'mos'!r}; found {', '.join(self.cells)}. Name the "
+                "column of the MOS: --mos, or `manifest: {mos: ...}` in a study."
+            )
+        return self.numbers(name)
+
+    def mos_column(self) -> str | None:
+        """The column of the MOS, None where there is none."""
+        if self.names.mos is not None:
+            return self.find(self.names.mos)
+        return self.find("mos", () if self.scored else SCORES_AS_MOS)
+
+    def id_column(self) -> str | None:
+        """The column of the ids, None where there is none."""
+        return self.find("id" if self.names.id is None else self.names.id)
+
     def ids(self) -> list[str]:
-        """The ids of the rows, from a column called id or name.
+        """The ids of the rows: of the column that was named or one that is called so, else the names of the files in a
+        column path, without extension.
 
         Raises:
             ColumnError: there is none, one is empty, or one stands twice.
         """
-        ids = [str(cell) for cell in self.column("name" if "id" not in self.cells and "name" in self.cells else "id")]
-        first: dict[str, int] = {}
-        for row, video in enumerate(ids, 1):
-            if video in MISSING:
-                raise ColumnError(f"{self.path}, row {row}: the id is empty.")
-            if video in first:
-                raise ColumnError(f"{self.path}: id {video!r} is in rows {first[video]} and {row}; ids are unique.")
-            first[video] = row
+        name = self.id_column()
+        if name is not None:
+            ids = self.texts(name)
+        elif self.names.id is None and "path" in self:
+            paths = [PurePath(path) for path in self.texts("path")]
+            ids = [tidy(path.stem) for path in paths]
+            if not self.named and len(set(ids)) < len(ids):
+                # Nobody can add a column of ids to a list that has no names of columns.
+                ids = [str(path) if path.name else "" for path in paths]
+        else:
+            raise ColumnError(
+                f"{self.path}: has no column {self.names.id or 'id'!r}; found {', '.join(self.cells)}. Name the column "
+                "of the ids: --id, or `manifest: {id: ...}` in a study."
+            )
+        self._check_unique(ids, "path" if name is None else "id")
         return ids
 
+    def _check_unique(self, ids: Sequence[str], column: str) -> None:
+        first: dict[str, int] = {}
+        for row, video in enumerate(ids, 1):
+            if not video:
+                raise ColumnError(f"{self.where(row)}: the {column} is empty. Fill it in or drop the row.")
+            if video in first:
+                rows = f"rows {first[video]} and {row}"
+                if self.lines is not None:
+                    rows += f" (line {self.lines[first[video] - 1]} and line {self.lines[row - 1]})"
+                way_out = "" if column == "id" else " Add an id column that tells them apart."
+                raise ColumnError(f"{self.path}: id {video!r} is in {rows}; ids are unique.{way_out}")
+            first[video] = row
 
-def read_columns(path: Path) -> Columns:
+
+def place_of_table(path: Path) -> tuple[Path, str | None]:
+    """The file of a table, and which of its tables: `labels.mat:MOS` is the variable MOS of labels.mat.
+
+    >>> place_of_table(Path("study/labels.xlsx:Sheet2"))[1]
+    'Sheet2'
+    """
+    file, colon, part = path.name.rpartition(":")
+    if colon and part and Path(file).suffix.lower() in _OF_PARTS and not path.exists():
+        return path.with_name(file), part
+    return path, None
+
+
+def read_columns(path: Path, names: Names | None = None) -> Columns:
     """Reads a table.
 
     Args:
-        path: .csv, .tsv, .jsonl, .parquet, or a result folder.
+        path: .csv, .tsv, .txt, .list (or no ending), .jsonl, .ndjson, .parquet, .xlsx, .xlsm, .mat, or a result folder.
+            `labels.mat:MOS` names the variable that is the MOS, `labels.xlsx:Sheet2` the sheet.
+        names: of its columns of ids and MOS, where they have none of the usual ones.
 
     Raises:
         ColumnError: it cannot be read, or has no rows.
     """
-    readers = {".csv": _read_csv, ".tsv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}
+    names = names or Names()
     if path.is_dir():
-        return Columns(path, read_table(path).to_pydict())
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise ColumnError(f"{path}: expected a result folder or a file ending in {', '.join(readers)}.")
+        return Columns(path, read_table(path).to_pydict(), names, scored=True)
+    file, part = place_of_table(path)
+    ending = file.suffix.lower()
+    if ending not in _READERS and ending not in _OF_PARTS:
+        endings = ", ".join(filter(None, (*_READERS, *_OF_PARTS)))
+        raise ColumnError(
+            f"{path}: found the ending {ending!r}; expected a result folder or a file ending in {endings}."
+        )
+    if not file.is_file():
+        raise ColumnError(f"{path}: cannot be read: found no such file.")
     try:
-        cells = reader(path)
-    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
+        content = (
+            _READERS[ending](file, names)
+            if part is None and ending in _READERS
+            else _OF_PARTS[ending](file, part, names)
+        )
+    except (OSError, pa.ArrowException) as error:
         raise ColumnError(f"{path}: cannot be read ({error}).") from None
-    if not cells or not len(next(iter(cells.values()))):
+    if not content.cells or not len(next(iter(content.cells.values()))):
         raise ColumnError(f"{path}: has no rows.")
-    return Columns(path, cells)
+    # A result that was copied out of its folder is still one.
+    scored = "score" in content.cells and "status" in content.cells
+    return Columns(path, content.cells, names, content.lines, content.decimal_comma, content.named, scored)
 
 
-def separator(text: str) -> str:
-    """What separates the cells of a CSV, by its first line: a comma, a tab, or the semicolon of European spreadsheets.
-
-    >>> separator("id;mos\\r\\nclip 1;3.5\\r\\n")
-    ';'
-    """
-    # What stands in quotes separates nothing.
-    bare = re.sub(r'"[^"]*"', "", text[:65_536])
-    return max(",\t;", key=bare.lstrip("\r\n").split("\n", 1)[0].count)
+def _read_parquet(path: Path, names: Names) -> TableContent:
+    return TableContent(pq.read_table(path).to_pydict())
 
 
-def _read_csv(path: Path) -> dict[str, list[Any]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        text = file.read()
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator(text), strict=True)
-        try:
-            lines = [line for line in reader if line]
-        except csv.Error as error:
-            raise ColumnError(f"{path}, line {reader.line_num}: not valid CSV ({error}).") from None
-    names = [name.strip() for name in lines[0]] if lines else []
-    for name in names:
-        if names.count(name) > 1:
-            raise ColumnError(f"{path}: column {name!r} is there twice; rename or remove one.")
-    for number, row in enumerate(lines[1:], 1):
-        if len(row) != len(names):
-            raise ColumnError(f"{path}, row {number}: found {len(row)} cells, expected {len(names)}.")
-    return {name: [row[place].strip() or None for row in lines[1:]] for place, name in enumerate(names)}
-
-
-def _read_jsonl(path: Path) -> dict[str, list[Any]]:
-    rows: list[Mapping[str, Any]] = []
-    # Not splitlines(), which also breaks at U+2028 and others that JSON allows within a string.
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ColumnError(f"{path}, line {number}: not valid JSON ({error.msg} at column {error.colno}).") from None
-        if not isinstance(row, dict):
-            raise ColumnError(f"{path}, line {number}: expected one JSON object, found {line[:40]!r}.")
-        rows.append(row)
-    names = dict.fromkeys(name for row in rows for name in row)
-    return {name: [row.get(name) for row in rows] for name in names}
-
-
-def _read_parquet(path: Path) -> dict[str, list[Any]]:
-    cells: dict[str, list[Any]] = pq.read_table(path).to_pydict()
-    return cells
+_READERS: Mapping[str, Callable[[Path, Names], TableContent]] = {
+    ".csv": read_delimited,
+    ".tsv": read_delimited,
+    ".txt": read_plain,
+    ".list": read_plain,
+    "": read_plain,
+    ".jsonl": read_jsonl,
+    ".ndjson": read_jsonl,
+    ".parquet": _read_parquet,
+}
+_OF_PARTS: Mapping[str, Callable[[Path, str | None, Names], TableContent]] = {
+    ".xlsx": read_spreadsheet,
+    ".xlsm": read_spreadsheet,
+    ".mat": read_matlab,
+}

@@ -12,8 +12,6 @@ from mdsvqa.selection.base import Limits
 from mdsvqa.selection.settings import SelectionSettings, budget_seconds
 from mdsvqa.videos.probing import DECODING_ERRORS, Undecodable, probe
 
-# Manifests in other formats have no columns beside a name and MOS.
-READABLE = (".csv", ".tsv", ".jsonl", ".parquet")
 # Of a video, where a table has it.
 SECONDS = "seconds"
 
@@ -37,7 +35,7 @@ def read_limits(
     table = None
     if settings.group is not None and (about is None or about.is_dir()):
         raise InputError("groups need a table with ids and the column that names them: `about` (--about FILE).")
-    if about is not None and (settings.group is not None or (total is not None and about.suffix in READABLE)):
+    if about is not None and not about.is_dir() and (settings.group is not None or total is not None):
         table = read_columns(about)
     seconds = None if total is None else _seconds(table, ids, paths)
     group = None if settings.group is None or table is None else _groups(table, settings.group, ids)
@@ -51,7 +49,7 @@ def _groups(table: Columns, column: str, ids: Sequence[str]) -> Ints:
 
 def _seconds(table: Columns | None, ids: Sequence[str], paths: Mapping[str, Path | None]) -> Floats:
     stated: dict[str, float] = {}
-    if table is not None and SECONDS in table.cells:
+    if table is not None and SECONDS in table:
         stated = dict(zip(table.ids(), table.numbers(SECONDS).tolist(), strict=True))
     found = np.array([_length(video, stated.get(video, np.nan), paths.get(video)) for video in ids])
     bad = np.flatnonzero(~(found > 0))

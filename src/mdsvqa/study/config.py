@@ -9,9 +9,10 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator
 from mdsvqa.difficulty.catalogue import check_predictor
 from mdsvqa.difficulty.settings import DifficultySettings
 from mdsvqa.models.settings import ContentSettings, FinetuningSettings, QualitySettings
-from mdsvqa.runtime.settings import MOST_SEED, ConfigError, Settings, StudyPath
+from mdsvqa.runtime.settings import MOST_SEED, Added, ConfigError, Settings, StudyPath
 from mdsvqa.selection.catalogue import rule_named
 from mdsvqa.selection.settings import AUTO, Scale, SelectionSettings, Space, budget_count
+from mdsvqa.videos.settings import ManifestSettings
 
 
 def _rule(name: str) -> str:
@@ -84,8 +85,8 @@ class StudyConfig(Settings):
 
     title: str = Field("Study", description="Of the report.")
     videos: StudyPath = Field(
-        description="Manifest (CSV, JSONL, Parquet or name-MOS text) with the source (split train and test, with MOS) "
-        "and the pool (split pool), and a labeled test set of the target if there is one."
+        description="Manifest (CSV, Excel, MATLAB, JSONL, Parquet or name-MOS text) with the source (split train and "
+        "test, with MOS) and the pool (split pool), and a labeled test set of the target if there is one."
     )
     out: StudyPath = Field(Path("results"), validate_default=True, description="Folder for the results.")
     mos_scale: str | dict[str, str] = Field(
@@ -93,9 +94,10 @@ class StudyConfig(Settings):
     )
     labels: StudyPath | None = Field(
         None,
-        description="CSV with id, mos and maybe mos_std: what the raters said of the selected videos. Where the "
+        description="Table with id, mos and maybe mos_std: what the raters said of the selected videos. Where the "
         "manifest has MOS of a pool video, that is used.",
     )
+    manifest: Added[ManifestSettings] = Field(ManifestSettings(), description="How the manifest is read.")
     labels_scale: str = Field("1-5", description="Of that file.")
     simulated: bool = Field(False, description="The MOS are made up; said wherever they are shown.")
     rounds: int = Field(

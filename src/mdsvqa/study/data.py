@@ -16,7 +16,7 @@ from mdsvqa.runtime.arrays import Flags, Floats, Ints
 from mdsvqa.runtime.results import fingerprint, frame_matrices, read_meta
 from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.settings import ConfigError
-from mdsvqa.runtime.user_tables import read_columns
+from mdsvqa.runtime.user_tables import place_of_table, read_columns
 from mdsvqa.selection.base import Limits
 from mdsvqa.selection.distances.chamfer import Content
 from mdsvqa.selection.limits import read_limits
@@ -214,8 +214,9 @@ def pool_labels(config: StudyConfig, material: StudyData) -> Labels:
     Raises:
         ColumnError: the file cannot be used.
     """
-    given = config.labels is not None and config.labels.exists()
-    found = read_labels(config.labels, parse_scale(config.labels_scale)) if config.labels and given else None
+    given = config.labels is not None and place_of_table(config.labels)[0].exists()
+    scale, names = parse_scale(config.labels_scale), config.manifest.names
+    found = read_labels(config.labels, scale, names) if config.labels and given else None
     return known_labels([material.videos[int(index)] for index in material.pool], found)
 
 
@@ -229,7 +230,7 @@ def gather(config: StudyConfig, run: Run) -> StudyData:
     Raises:
         ConfigError, ManifestError, ColumnError, TableError: something handed in cannot be used.
     """
-    videos = [with_split(video) for video in read_videos(config.videos, config.mos_scale)]
+    videos = [with_split(video) for video in read_videos(config.videos, config.mos_scale, config.manifest)]
     excluded = set() if config.selection.exclude is None else set(read_columns(config.selection.exclude).ids())
     videos = [video for video in videos if video.split != "pool" or video.id not in excluded]
     failures: dict[str, str] = {}

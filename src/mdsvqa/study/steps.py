@@ -22,7 +22,7 @@ from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import DIFFICULTY, SCORES, SELECTION, Maker, ResultTable, fingerprint, read_meta, read_table
 from mdsvqa.runtime.run import Run
-from mdsvqa.runtime.user_tables import Columns, read_columns
+from mdsvqa.runtime.user_tables import Columns, Names, read_columns
 from mdsvqa.selection.audit import budget_of
 from mdsvqa.selection.base import Limits
 from mdsvqa.selection.catalogue import rule_named
@@ -192,6 +192,7 @@ def candidates(
     settings: SelectionSettings,
     labeled: Sequence[str] = (),
     limit: int | None = None,
+    names: Names | None = None,
 ) -> Candidates:
     """Reads what a choice needs.
 
@@ -202,11 +203,12 @@ def candidates(
         settings: of the choice; `exclude` and `about` are read.
         labeled: ids that are labeled already.
         limit: of the table's videos only the first so many.
+        names: of the table's column of ids, where it has none of the usual names.
 
     Raises:
         InputError: there is no video to choose from, or a table does not go with the others.
     """
-    found = read_columns(table)
+    found = read_columns(table, names)
     _check_committee(table, settings)
     excluded = set() if settings.exclude is None else set(read_columns(settings.exclude).ids())
     values = dict(list(zip(found.ids(), found.numbers(column), strict=True))[:limit])
@@ -241,9 +243,9 @@ def _check_committee(table: Path, settings: SelectionSettings) -> None:
 
 def _paths(settings: SelectionSettings, table: Columns) -> dict[str, Path | None]:
     """Files of the videos, for how long they are."""
-    if settings.about is not None and "path" in read_columns(settings.about).cells:
+    if settings.about is not None and "path" in read_columns(settings.about):
         return {video.id: video.path for video in load_videos(settings.about)}
-    if "path" not in table.cells:
+    if "path" not in table:
         return {}
     folder = table.path.parent
     paths = zip(table.ids(), table.column("path"), strict=True)

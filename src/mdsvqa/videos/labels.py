@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mdsvqa.runtime.results import write_atomically
-from mdsvqa.runtime.user_tables import ColumnError, read_columns
+from mdsvqa.runtime.user_tables import ColumnError, Columns, Names, read_columns
 from mdsvqa.videos.manifest import Video
 from mdsvqa.videos.mos_scale import MosScale
 
@@ -66,21 +66,22 @@ def write_training_set(
     write_atomically(path, text.getvalue().encode())
 
 
-def read_labels(path: Path, scale: MosScale) -> Labels:
+def read_labels(path: Path, scale: MosScale, names: Names | None = None) -> Labels:
     """Reads MOS that raters gave.
 
     Args:
-        path: a table with columns id (or name) and mos. A row whose mos is empty says that the video could not be
-            rated.
+        path: a table with ids and MOS, as `read_manifest` takes them. A row whose MOS is empty says that the video
+            could not be rated.
         scale: of the file's MOS.
+        names: of the manifest's columns of ids and MOS; where the table lacks them, it has the usual ones.
 
     Raises:
         ColumnError: the table cannot be used, or a MOS is not on the scale.
     """
-    table = read_columns(path)
+    table = _called_as_usual(read_columns(path, names))
     mos: dict[str, float] = {}
     unratable = set()
-    for row, (video, value) in enumerate(zip(table.ids(), table.numbers("mos"), strict=True), 1):
+    for row, (video, value) in enumerate(zip(table.ids(), table.mos(), strict=True), 1):
         if np.isnan(value):
             unratable.add(video)
             continue
@@ -89,6 +90,12 @@ def read_labels(path: Path, scale: MosScale) -> Labels:
         except ValueError as error:
             raise ColumnError(f"{path}, row {row}, id {video!r}: {error}") from None
     return Labels(mos, frozenset(unratable))
+
+
+def _called_as_usual(table: Columns) -> Columns:
+    """A table without those names of columns that it does not have."""
+    has_id, has_mos = (name is not None and name in table for name in (table.names.id, table.names.mos))
+    return replace(table, names=Names(table.names.id if has_id else None, table.names.mos if has_mos else None))
 
 
 def known_labels(videos: Sequence[Video], labels: Labels | None) -> Labels:

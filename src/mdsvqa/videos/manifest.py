@@ -3,14 +3,19 @@
 import csv
 import io
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import cast, get_args
 
+from mdsvqa.runtime.cells import tidy
+from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.results import write_atomically
 from mdsvqa.runtime.settings import ConfigError
-from mdsvqa.videos.manifest_formats import ManifestError, Row, read_rows
+from mdsvqa.runtime.user_tables import ColumnError, Columns, Names, place_of_table, read_columns
 from mdsvqa.videos.mos_scale import MosScale
+from mdsvqa.videos.settings import ManifestSettings
 from mdsvqa.videos.video import Split, Video
 
 __all__ = [
@@ -32,20 +37,27 @@ _COLUMNS = ("id", "path", "dataset", "split", "mos", "mos_std", "ratings")
 _SPLITS = get_args(Split)
 
 
+class ManifestError(InputError):
+    """A manifest that cannot be used as it is; the message says where, what and how to mend it."""
+
+
 def read_manifest(
     path: Path,
     *,
     videos_folder: Path | None = None,
     scale: MosScale | Mapping[str, MosScale] | None = None,
     dataset: str | None = None,
+    names: Names | None = None,
 ) -> list[Video]:
-    """Reads a manifest: CSV (or TSV), JSONL, Parquet, or plain text lines of `name mos [std]`.
+    """Reads a manifest: a table of any form that `read_columns` takes, as data sets ship them.
 
-    Columns are id (or name), path, dataset, split, mos, mos_std, ratings; any others are ignored. A manifest has
-    at least an id or a path column. Ids are kept character by character; without an id column they are the names
-    of the files without extension. A relative path counts from `videos_folder`, or from the manifest's folder.
-    A row without a path has the file in `videos_folder` that is called like its id (with or without extension);
-    without `videos_folder`, the file beside the manifest that is called exactly like its id, if there is one.
+    Columns are id, path, dataset, split, mos, mos_std, ratings, by these or other usual names, whatever their capitals;
+    any others are ignored. A manifest has at least an id or a path column. Ids are kept character by character, but for
+    white space around them; without an id column they are the names of the files without extension. A file without
+    column names has lines of `name mos [std]` or `path, duration, fps, mos`. A relative path counts from
+    `videos_folder`, or from the manifest's folder. A row without a path has the file in `videos_folder`, or in a folder
+    below it, that is called like its id (with or without extension); without `videos_folder`, the file beside the
+    manifest that is called exactly like its id, if there is one.
 
     Args:
         path: of the manifest; the format follows the extension.
@@ -53,6 +65,7 @@ def read_manifest(
         scale: the scale of the ratings in the file, or one for each dataset. When given, mos and mos_std are
             converted to the 1-5 scale.
         dataset: of rows that do not state one, "default" if neither does.
+        names: of the columns of ids and MOS, where they have none of the usual ones.
 
     Returns:
         One `Video` a row, in the order of the file.
@@ -61,18 +74,12 @@ def read_manifest(
         ManifestError: the file or one of its values is wrong; names the file, the row, what was found, what was
             expected.
     """
-    columns, rows = read_rows(path)
-    if "id" not in columns and "path" not in columns:
-        raise ManifestError(
-            f"{path}: found the columns {', '.join(columns) or '(none)'}; expected an id (or name) column or a "
-            "path column. Rename or add one in the first line."
-        )
-    if not rows:
-        raise ManifestError(f"{path}: found no videos; expected at least one row below the column names.")
-    base = (videos_folder or path.parent).absolute()
-    videos = [_video(row, base, videos_folder, scale, dataset) for row in rows]
-    _check_unique(videos, rows)
-    return videos
+    try:
+        rows = _rows(read_columns(path, names))
+    except ColumnError as error:
+        raise ManifestError(str(error)) from None
+    files = _Files((videos_folder or place_of_table(path)[0].parent).absolute(), searched=videos_folder is not None)
+    return [_video(row, files, scale, dataset) for row in rows]
 
 
 def find_videos(folder: Path, *, dataset: str = "default") -> list[Video]:
@@ -92,7 +99,11 @@ def find_videos(folder: Path, *, dataset: str = "default") -> list[Video]:
         raise ManifestError(f"{folder}: found no such folder; expected a folder of videos.")
     root = folder.absolute()
     files = [file for file in root.rglob("*") if file.suffix.lower() in VIDEO_EXTENSIONS and file.is_file()]
-    ids = {file.relative_to(root).as_posix(): file for file in files}
+    ids: dict[str, Path] = {}
+    for file in sorted(files):
+        # White space around an id is lost wherever tables are read.
+        name = file.relative_to(root).as_posix()
+        ids[name if tidy(name) in ids else tidy(name)] = file
     shown = sorted(id for id in ids if not any(part.startswith(".") for part in id.split("/")))
     if not shown:
         raise ManifestError(
@@ -108,6 +119,7 @@ def load_videos(
     videos_folder: Path | None = None,
     scale: MosScale | Mapping[str, MosScale] | None = None,
     dataset: str | None = None,
+    names: Names | None = None,
 ) -> list[Video]:
     """Videos of a manifest file (see `read_manifest`) or of a folder (see `find_videos`).
 
@@ -116,7 +128,7 @@ def load_videos(
     """
     if source.is_dir():
         return find_videos(source, dataset=dataset or "default")
-    return read_manifest(source, videos_folder=videos_folder, scale=scale, dataset=dataset)
+    return read_manifest(source, videos_folder=videos_folder, scale=scale, dataset=dataset, names=names)
 
 
 def write_manifest(path: Path, videos: Iterable[Video]) -> None:
@@ -146,116 +158,137 @@ def _cell(value: object, folder: Path) -> str:
     return value if isinstance(value, str) else repr(value)
 
 
-def _video(
-    row: Row,
-    base: Path,
-    videos_folder: Path | None,
-    scale: MosScale | Mapping[str, MosScale] | None,
-    dataset: str | None,
-) -> Video:
-    written_path = row.text("path")
-    id = row.text("id") if "id" in row.cells else Path(written_path).stem
-    if not id.strip():
-        missing = "id" if "id" in row.cells else "path"
-        raise ManifestError(f"{row.where}: found an empty {missing}; expected a name. Fill it in or drop the row.")
-    split = row.text("split")
-    if split not in _SPLITS:
-        raise ManifestError(f"{row.where}, id {id!r}: found split {split!r}; expected train, test, pool or nothing.")
-    mos = _number(row, id, "mos")
-    mos_std = _number(row, id, "mos_std")
-    if mos_std is not None and mos_std < 0:
-        raise ManifestError(f"{row.where}, id {id!r}: found mos_std {mos_std:g}; expected 0 or more.")
-    study = row.text("dataset") or dataset or "default"
-    if isinstance(scale, Mapping) and mos is not None and study not in scale:
+@dataclass(frozen=True)
+class _Row:
+    """What a row says, before it is checked; None or empty where it says nothing."""
+
+    where: str
+    id: str
+    path: str
+    dataset: str
+    split: str
+    mos: float | None
+    mos_std: float | None
+    ratings: float | None
+
+
+def _rows(table: Columns) -> list[_Row]:
+    ids = table.ids()
+    count = len(table)
+
+    def texts(name: str) -> list[str]:
+        return table.texts(name) if name in table else [""] * count
+
+    def numbers(name: str | None) -> list[float | None]:
+        values = [math.nan] * count if name is None else table.numbers(name).tolist()
+        return [None if math.isnan(value) else value for value in values]
+
+    mos = table.mos_column()
+    if mos is None and table.names.mos is not None:
+        table.mos()  # says which columns there are
+    columns = [numbers(mos), *(numbers(name if name in table else None) for name in ("mos_std", "ratings"))]
+    where = [table.where(row) for row in range(1, count + 1)]
+    return [
+        _Row(*row) for row in zip(where, ids, texts("path"), texts("dataset"), texts("split"), *columns, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class _Files:
+    """The folder that relative paths count from.
+
+    Attributes:
+        base: absolute.
+        searched: for files that are called like ids, also below it; else an id is a file's name only as it stands.
+    """
+
+    base: Path
+    searched: bool
+
+    def at(self, written: str) -> Path:
+        """The file of a path as it is written."""
+        return self.base / written
+
+    def named(self, id: str) -> Path | None:
+        """The file that is called like an id."""
+        exact = self.base / id
+        if not self.searched:
+            return exact if exact.suffix.lower() in VIDEO_EXTENSIONS and exact.is_file() else None
+        if exact.is_file():
+            return exact
+        beside = [self.base / f"{id}{extension}" for extension in sorted(VIDEO_EXTENSIONS)]
+        found = next((file for file in beside if file.is_file()), None)
+        if found is None:
+            below = self._below.get(id, [])
+            found = below[0] if len(below) == 1 else None
+        # A video that is not there keeps its path, so that whoever decodes it says which file is missing.
+        return found or exact
+
+    @cached_property
+    def _below(self) -> Mapping[str, list[Path]]:
+        """Files in the folders below, by name, with and without extension."""
+        found: dict[str, list[Path]] = {}
+        for file in sorted(self.base.rglob("*")):
+            if file.suffix.lower() in VIDEO_EXTENSIONS and not file.name.startswith(".") and file.is_file():
+                for name in {file.name, file.stem}:
+                    found.setdefault(name, []).append(file)
+        return found
+
+
+def _video(row: _Row, files: _Files, scale: MosScale | Mapping[str, MosScale] | None, dataset: str | None) -> Video:
+    where = f"{row.where}, id {row.id!r}"
+    if row.split not in _SPLITS:
+        raise ManifestError(f"{where}: found split {row.split!r}; expected train, test, pool or nothing.")
+    if row.mos_std is not None and row.mos_std < 0:
+        raise ManifestError(f"{where}: found mos_std {row.mos_std:g}; expected 0 or more.")
+    if row.ratings is not None and not (row.ratings >= 0 and row.ratings.is_integer()):
         raise ManifestError(
-            f"{row.where}, id {id!r}: found dataset {study!r}; expected one whose MOS scale is stated: "
-            f"{', '.join(scale)}."
+            f"{where}: found ratings '{row.ratings:g}'; expected how many people rated it, a whole number."
+        )
+    study = row.dataset or dataset or "default"
+    if isinstance(scale, Mapping) and row.mos is not None and study not in scale:
+        raise ManifestError(
+            f"{where}: found dataset {study!r}; expected one whose MOS scale is stated: {', '.join(scale)}."
         )
     scale = scale.get(study) if isinstance(scale, Mapping) else scale
-    if scale is not None:
-        mos = _convert(row, id, mos, scale.to_five)
-        mos_std = _convert(row, id, mos_std, scale.std_to_five)
     return Video(
-        id=id,
-        path=base / written_path if written_path else _file_named(id, base, videos_folder),
+        id=row.id,
+        path=files.at(row.path) if row.path else files.named(row.id),
         dataset=study,
-        split=cast(Split, split),
-        mos=mos,
-        mos_std=mos_std,
-        ratings=_count(row, id),
+        split=cast(Split, row.split),
+        mos=row.mos if scale is None else _convert(where, row.mos, scale.to_five),
+        mos_std=row.mos_std if scale is None else _convert(where, row.mos_std, scale.std_to_five),
+        ratings=None if row.ratings is None else int(row.ratings),
     )
 
 
-def _number(row: Row, id: str, column: str) -> float | None:
-    text = row.text(column).strip()
-    if not text:
-        return None
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise ManifestError(
-            f"{row.where}, id {id!r}: found {column} {text!r}; expected a number. Leave it empty if it is unknown."
-        )
-    return number
-
-
-def _count(row: Row, id: str) -> int | None:
-    text = row.text("ratings").strip()
-    if not text:
-        return None
-    # isascii, because isdecimal alone accepts the digits of every script.
-    if not (text.isascii() and text.isdecimal()):
-        raise ManifestError(
-            f"{row.where}, id {id!r}: found ratings {text!r}; expected how many people rated it, a whole number."
-        )
-    return int(text)
-
-
-def _convert(row: Row, id: str, value: float | None, convert: Callable[[float], float]) -> float | None:
+def _convert(where: str, value: float | None, convert: Callable[[float], float]) -> float | None:
     try:
         return None if value is None else convert(value)
     except ValueError as error:
-        raise ManifestError(f"{row.where}, id {id!r}: {error}") from None
+        raise ManifestError(f"{where}: {error}") from None
 
 
-def _file_named(id: str, base: Path, videos_folder: Path | None) -> Path | None:
-    exact = base / id
-    if videos_folder is None:
-        return exact if exact.suffix.lower() in VIDEO_EXTENSIONS and exact.is_file() else None
-    if exact.is_file():
-        return exact
-    named = [base / f"{id}{extension}" for extension in sorted(VIDEO_EXTENSIONS)]
-    # A video that is not there keeps its path, so that whoever decodes it says which file is missing.
-    return next((file for file in named if file.is_file()), exact)
-
-
-def _check_unique(videos: Sequence[Video], rows: Sequence[Row]) -> None:
-    first: dict[str, Row] = {}
-    for video, row in zip(videos, rows, strict=True):
-        earlier = first.setdefault(video.id, row)
-        if earlier is not row:
-            way_out = "Drop or rename one." if "id" in row.cells else "Add an id column that tells them apart."
-            raise ManifestError(
-                f"{row.where}: found the id {video.id!r} again, first at {earlier.label}; expected unique "
-                f"ids. {way_out}"
-            )
-
-
-def read_videos(source: Path, mos_scale: str | Mapping[str, str]) -> list[Video]:
+def read_videos(
+    source: Path, mos_scale: str | Mapping[str, str], manifest: ManifestSettings | None = None
+) -> list[Video]:
     """The videos of a manifest or a folder, MOS on the 1-5 scale.
 
     Args:
         source: manifest or folder.
         mos_scale: of every data set, or by data set.
+        manifest: how it is read where it is one.
 
     Raises:
         ManifestError, ConfigError: the manifest or the scale cannot be used.
     """
-    if isinstance(mos_scale, str):
-        return load_videos(source, scale=parse_scale(mos_scale))
-    return load_videos(source, scale={name: parse_scale(text) for name, text in mos_scale.items()})
+    manifest = manifest or ManifestSettings()
+    scale = (
+        parse_scale(mos_scale)
+        if isinstance(mos_scale, str)
+        else {name: parse_scale(text) for name, text in mos_scale.items()}
+    )
+    return load_videos(source, videos_folder=manifest.videos_folder, scale=scale, names=manifest.names)
 
 
 def parse_scale(text: str) -> MosScale:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Self
 
 _NUMBER = r"[+-]?\d+(?:\.\d+)?"
+# Share of a scale by which a mean may lie beyond an end: what float32 leaves of an exact one.
+_HAIR = 1e-6
 _SCALE = re.compile(rf"(?:(d?mos)[\s:]+)?({_NUMBER})\s*(?:-|–|to|\.\.)\s*({_NUMBER})", re.IGNORECASE)
 
 
@@ -53,19 +55,23 @@ class MosScale:
         return cls(float(low), float(high), inverted=kind is not None and kind.lower() == "dmos")
 
     def to_five(self, mos: float) -> float:
-        """A rating moved linearly to 1 (worst) to 5 (best).
+        """A rating moved linearly to 1 (worst) to 5 (best); one that is a hair beyond an end is at the end.
 
         Raises:
             ValueError: mos is not on the scale.
 
         >>> MosScale(0, 100).to_five(75), MosScale(0, 100, inverted=True).to_five(75)
         (4.0, 2.0)
+        >>> MosScale(0, 100).to_five(100.00000000000001)
+        5.0
         """
-        if not self.low <= mos <= self.high:
+        hair = _HAIR * (self.high - self.low)
+        if not self.low - hair <= mos <= self.high + hair:
             raise ValueError(
-                f"found MOS {mos:g}; expected {self.low:g} to {self.high:g}, the stated scale. "
+                f"found MOS {mos:.12g}; expected {self.low:g} to {self.high:g}, the stated scale. "
                 "State the scale that the study used, or correct the value."
             )
+        mos = min(max(mos, self.low), self.high)
         if (self.low, self.high, self.inverted) == (1, 5, False):
             return mos  # the formula below would cost the last digit
         share = (mos - self.low) / (self.high - self.low)

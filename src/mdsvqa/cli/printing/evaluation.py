@@ -32,7 +32,7 @@ def print_evaluation(score: str, found: DatasetEvaluation, left_out: int) -> Non
     unfitted = [name for name, result in found.each.items() if result.fit != "logistic"]
     if unfitted:
         where = f" on {', '.join(unfitted)}" if any(unfitted) else ""
-        sentence = f"The logistic fit did not converge{where}; PLCC and RMSE there are after a linear fit."
+        sentence = f"No logistic fits better than a straight line{where}; PLCC and RMSE there are after a linear fit."
         console.print(sentence, highlight=False, markup=False)
     _print_left_out(console, left_out)
 
@@ -50,7 +50,7 @@ def print_comparison(found: Comparison, left_out: int) -> None:
             sentence = f"SRCC of {name} is negative: if its high scores mean low quality, hand in their negative."
             console.print(sentence, highlight=False, markup=False, soft_wrap=True)
         if model.agreement.overall.fit != "logistic":
-            sentence = f"The logistic fit of {name} did not converge; its PLCC and RMSE there are after a linear fit."
+            sentence = f"No logistic fits {name} better than a straight line; its PLCC and RMSE are after a linear fit."
             console.print(sentence, highlight=False, markup=False, soft_wrap=True)
     _print_left_out(console, left_out)
     console.print("The tests of ITU-T P.1401 and all statistics: --json or --csv FILE.", highlight=False)

@@ -95,7 +95,7 @@ def find_pairs(
     limits: dict[str, Any] = {"levels": levels, "per_level": per_level, "tolerance": tolerance, "seed": seed}
     attacks = find_attacks(ids[whole].tolist(), scale, **limits)
     to_rate = pairs_to_rate(attacks, seed)
-    paths = columns.cells.get("path")
+    paths = columns.column("path") if "path" in columns else None
     path_of = {} if paths is None else dict(zip(ids.tolist(), paths, strict=True))
     made_by = {"table": str(table.resolve()), "scores": list(models), "scale": scale.unit, "mos": mos, **limits}
     _write(folder, attacks, to_rate, path_of, made_by)
@@ -188,8 +188,8 @@ def read_preferences(competition: Opened, path: Path) -> Answers:
         ColumnError: a pair is unknown, a preference is none of these, or nothing was rated.
     """
     table = read_columns(path)
-    sides = [table.cells.get(side) for side in ("left", "right")]
-    people = table.cells.get("rater")
+    sides = [table.column(side) if side in table else None for side in ("left", "right")]
+    people = table.column("rater") if "rater" in table else None
     rows = []
     for row, (name, cell) in enumerate(zip(table.column("pair"), table.column("preference"), strict=True)):
         place = f"{path}, row {row + 1}, pair {str(name)!r}"
@@ -263,7 +263,7 @@ def mos_preferences(
 
 
 def _deviations(columns: Columns, values: Floats, noise: str | None) -> tuple[Floats, str]:
-    if noise is None and "mos_std" in columns.cells:
+    if noise is None and "mos_std" in columns:
         noise = "mos_std"
     if noise is None:
         most = RATING_NOISE * float(np.nanmax(values) - np.nanmin(values)) if np.isfinite(values).any() else 0.0

@@ -201,7 +201,7 @@ def binned_means(score: Floats, mos: Floats) -> list[tuple[float, float, int]]:
 
 
 def fitted_curve(score: Floats, mos: Floats) -> tuple[Floats, Floats]:
-    """The logistic that precedes PLCC, or the line where that does not converge, over the range of the scores.
+    """The logistic that precedes PLCC, or the line where that fits no worse, over the range of the scores.
 
     Returns:
         Scores and MOS along the curve; none with fewer than 4 videos or where all scores are equal.
