@@ -22,6 +22,7 @@ from mdsvqa.models.encoders.encoding import encode_content
 from mdsvqa.models.settings import HANDCRAFTED, ContentSettings
 from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.workers import cores
+from mdsvqa.videos.files import check_files
 from mdsvqa.videos.manifest import load_videos
 from mdsvqa.videos.settings import ManifestSettings
 
@@ -52,5 +53,6 @@ def content(
     """
     listed = load_videos(videos, videos_folder=manifest.videos_folder, names=manifest.names)[:limit]
     with terminal.progress() as show:
+        check_files(videos, listed, show)
         table = encode_content(listed, settings, Run(out, show, cores(workers), overwrite=overwrite))
     finish_table("encoded", rows_of(listed, table), out, strict, as_json)

@@ -35,6 +35,7 @@ from mdsvqa.difficulty.errors import measured_errors
 from mdsvqa.difficulty.held_out import LearnFrom, videos_to_learn_from
 from mdsvqa.difficulty.settings import AUTO, DifficultySettings, ErrorName, FailureTraining
 from mdsvqa.evaluation.failure import evaluate_difficulty
+from mdsvqa.evaluation.score_tables import check_ids
 from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.statistical.kernel_model import KernelModel
 from mdsvqa.models.vlm.load import is_vlm, need_vlm_packages
@@ -46,6 +47,7 @@ from mdsvqa.runtime.user_tables import Columns, read_columns
 from mdsvqa.runtime.workers import cores
 from mdsvqa.selection.settings import budget_count
 from mdsvqa.study import steps
+from mdsvqa.videos.files import check_files
 from mdsvqa.videos.manifest import read_videos
 from mdsvqa.videos.roles import in_role
 from mdsvqa.videos.settings import ManifestSettings
@@ -130,7 +132,7 @@ def predict(
     listed = read_videos(videos, mos_scale, manifest)[:limit]
     if model is not None and is_vlm(model) and (adapter is not None or rule in VLM_RULES):
         seen = vlm.model_copy(update={"seed": seed})
-        table = _by_vlm(listed, out, model, adapter, rule, seen, settings, cores(workers), overwrite=overwrite)
+        table = _by_vlm(videos, listed, out, model, adapter, rule, seen, settings, cores(workers), overwrite=overwrite)
         finish_table("rated", [{**row, "text": None} for row in table], out, False, as_json)
         return
     if adapter is not None or rule == "mc-dropout":
@@ -148,6 +150,7 @@ def predict(
 
 
 def _by_vlm(
+    videos: Path,
     listed: Sequence[Video],
     out: Path,
     model: str,
@@ -165,6 +168,7 @@ def _by_vlm(
     # The pool, where the manifest says which videos that is.
     pool = in_role(listed, "pool") or listed
     with terminal.progress() as show:
+        check_files(videos, pool, show)
         if adapter is not None:
             table = predict_with_vlm(pool, model, adapter, vlm, Run(out, show, workers, overwrite=overwrite))
         else:
@@ -213,6 +217,7 @@ def train(
     labeled, sentence = videos_to_learn_from(listed, DifficultySettings(), split)
     with terminal.progress() as show:
         show.note(sentence)
+        check_files(videos, labeled, show)
         course = train_failure_predictor(
             labeled, known, model, vlm, training, Run(out, show, cores(workers), overwrite=overwrite)
         )
@@ -237,19 +242,22 @@ def evaluate(
     """Measure whether failure was predicted, beside controls with the same scores of f.
 
     A subset with a narrow range of f has a low correlation with MOS whatever its errors; look at the lift over the
-    matched control, not at the SRCC of the subset alone.
+    matched control and beside it that of the lowest f, not at the SRCC of the subset alone.
 
-    With --json one object: "n" videos, "k" chosen, "error" (its kind), and for each figure {"value", "low", "high"}:
+    With --json one object: "n" videos, "k" chosen, "left_out" rows, "error" (its kind), "warnings", and for each figure
+    {"value", "low", "high"}:
     srcc, partial_srcc (of difficulty with the errors; the second given f);
-    pool_, chosen_, matched_, nearest_, lowest_error (mean error: of all, of the chosen, of the control matched on f, of
-    the nearer control that may repeat videos, of the lowest f);
+    pool_, chosen_, matched_, nearest_, lowest_, lowest_matched_error (mean error: of all, of the chosen, of the control
+    matched on f, of the nearer control that may repeat videos, of the lowest f, of the control matched on these);
     lift_over_pool, lift_over_matched, lift_over_nearest (chosen_error divided by theirs);
+    lowest_lift_over_matched, lift_beyond_lowest (that of the lowest f, and how many times as large that of the chosen);
     worst_precision (share of the chosen among the true worst 10%);
-    chosen_, matched_, nearest_score (mean f);
+    chosen_, matched_, nearest_, lowest_score (mean f);
     pool_, chosen_, matched_, lowest_srcc and _plcc (of f with MOS, the paper's measure).
     """
     settings = checked(DifficultySettings, {"error": error})
     columns = read_columns(table)
+    check_ids(columns, dataset)
     x, y, d = (columns.numbers(name) for name in (score, mos, difficulty))
     kept = np.isfinite(x) & np.isfinite(y) & np.isfinite(d)
     try:
@@ -262,7 +270,8 @@ def evaluate(
         result = evaluate_difficulty(x, y, errors, d, count, draws=draws, seed=seed)
     if as_json:
         figures = {name: asdict(interval) for name, interval in result.figures.items()}
-        print_json({"n": result.n, "k": result.k, "error": error, **figures})
+        counts = {"n": result.n, "k": result.k, "left_out": int((~kept).sum()), "error": error}
+        print_json({**counts, **figures, "warnings": list(result.warnings)})
         return
     terminal.print_failure(difficulty, error, result, int((~kept).sum()))
 

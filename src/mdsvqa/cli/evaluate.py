@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from mdsvqa.cli.options import AsJson, IdColumn, Seed, Table, print_json
+from mdsvqa.cli.options import AsJson, IdColumn, Seed, Table, print_json, print_note
 from mdsvqa.cli.printing import evaluation as terminal_evaluation
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.evaluation.compare import Comparison, compare_models
@@ -21,7 +21,7 @@ from mdsvqa.evaluation.paper_tables import (
     evaluation_latex,
     evaluation_rows,
 )
-from mdsvqa.evaluation.score_tables import read_scored
+from mdsvqa.evaluation.score_tables import Scored, read_scored
 from mdsvqa.evaluation.study_size import NOISE, RATERS
 from mdsvqa.evaluation.study_size import study_size as simulate_studies
 from mdsvqa.runtime.errors import InputError
@@ -65,9 +65,11 @@ def evaluate(
     _write(latex, lambda: evaluation_latex({score: found}))
     if as_json:
         each = {"datasets": {name: _metrics(result) for name, result in found.each.items()}} if given.dataset else {}
-        print_json({"score": score, **_metrics(found.overall), **each})
-        return
-    terminal_evaluation.print_evaluation(score, found, given.left_out)
+        print_json({"score": score, **_metrics(found.overall), **each, **_beside(given)})
+    else:
+        terminal_evaluation.print_evaluation(score, found, given.left_out)
+    for note in given.notes:
+        print_note(note)
 
 
 def compare(
@@ -125,9 +127,11 @@ def compare(
     _write(csv, lambda: csv_text(comparison_rows(found)))
     _write(latex, lambda: comparison_latex(found))
     if as_json:
-        print_json(_comparison(found))
-        return
-    terminal_evaluation.print_comparison(found, given.left_out)
+        print_json({**_comparison(found), **_beside(given)})
+    else:
+        terminal_evaluation.print_comparison(found, given.left_out)
+    for note in given.notes:
+        print_note(note)
 
 
 def study_size(
@@ -165,7 +169,8 @@ def study_size(
         )
     if as_json:
         best = None if width is None else found.smallest(width)
-        print_json({**asdict(found), "width": width, "smallest": best and asdict(best)})
+        beside = {"left_out": int((~kept).sum()), "width": width, "smallest": best and asdict(best)}
+        print_json({**asdict(found), **beside})
         return
     terminal_evaluation.print_study_size(found, width)
 
@@ -189,6 +194,11 @@ def _named(given: Sequence[str]) -> dict[str, Path]:
 def _write(path: Path | None, text: Any) -> None:
     if path is not None:
         write_atomically(path, text().encode())
+
+
+def _beside(given: Scored) -> dict[str, Any]:
+    """What every JSON of scored videos says of the rows that it does not count."""
+    return {"left_out": given.left_out, "notes": list(given.notes)}
 
 
 def _metrics(found: Evaluation) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from mdsvqa.runtime.progress import first_process
 from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.workers import cores
 from mdsvqa.study import steps
+from mdsvqa.videos.files import check_files
 from mdsvqa.videos.labels import Labels, read_labels
 from mdsvqa.videos.manifest import parse_scale, read_videos
 from mdsvqa.videos.roles import in_role
@@ -112,6 +113,7 @@ def finetune(
     source = [video for video in in_role(listed, "source") if video.id not in apart]
     trained_on = [video for video in fresh if video.id not in {video.id for video in checked_by}]
     with terminal.progress() as show:
+        check_files(videos, [*source, *trained_on, *checked_by], show)
         course, compared = finetune_vlm(
             source, trained_on, checked_by, model, vlm, training, Run(out, show, cores(workers), overwrite=overwrite)
         )

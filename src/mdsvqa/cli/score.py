@@ -32,6 +32,7 @@ from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.workers import cores
 from mdsvqa.study import steps
+from mdsvqa.videos.files import check_files
 from mdsvqa.videos.manifest import read_videos
 from mdsvqa.videos.settings import ManifestSettings
 
@@ -92,6 +93,7 @@ def score(
             f"--{option_name(next(iter(changed)))}: goes with a vision-language model, and {model!r} is none."
         )
     with terminal.progress() as show:
+        check_files(videos, listed, show)
         if server is not None:
             need_vlm_packages(f"server {server}")
             from mdsvqa.models.vlm.served import score_served  # noqa: PLC0415

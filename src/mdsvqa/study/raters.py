@@ -5,15 +5,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mdsvqa.runtime.matching import match_ids
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.settings import ConfigError
 from mdsvqa.selection.audit import AUDIT
 from mdsvqa.selection.base import Pick
 from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.contracts import NewLabels, Waiting
-from mdsvqa.study.data import StudyData, pool_labels
+from mdsvqa.study.data import StudyData, given_labels
 from mdsvqa.study.kept import Tables
-from mdsvqa.videos.labels import Labels, write_label_request
+from mdsvqa.videos.labels import Labels, differing, known_labels, write_label_request
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,27 @@ class RatersFile:
 
 
 def gather_labels(config: StudyConfig, data: StudyData, show: Show) -> Labels:
-    """All MOS of pool videos that anyone knows; says how many of them belong to no video of the pool."""
-    known = pool_labels(config, data)
-    strange = sorted(known.mos.keys() - set(data.ids(data.pool)))
+    """All MOS of pool videos that anyone knows; says what of the file of labels does not go with the manifest.
+
+    Raises:
+        InputError: none of its videos is in the pool.
+    """
+    said = given_labels(config)
+    pool = [data.videos[int(index)] for index in data.pool]
+    if said is None or config.labels is None:
+        return known_labels(pool, None)
+    ids = [*said.mos, *sorted(said.unratable)]
+    strange = match_ids(config.labels, ids, [*data.ids(data.pool), *data.failures], "the pool")
     if strange:
-        show.note(f"{config.labels}: {len(strange)} of its ids are not in the usable pool, such as {strange[0]!r}")
-    return known
+        show.note(strange)
+    lost = [video for video in ids if video in data.failures]
+    if lost:
+        show.note(f"{config.labels}: {len(lost)} rated videos cannot be used, {lost[0]!r}: {data.failures[lost[0]]}")
+    other = differing(pool, said)
+    if other:
+        video, before, now = other[0]
+        show.note(
+            f"{config.labels}: {len(other)} MOS differ from those of {config.videos}, such as {before:g} there and "
+            f"{now:g} here for {video!r} (1-5); those of {config.labels.name} are used."
+        )
+    return known_labels(pool, said)

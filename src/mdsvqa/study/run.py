@@ -19,7 +19,7 @@ import numpy as np
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.workers import cores
-from mdsvqa.selection.audit import budget_of
+from mdsvqa.selection.audit import beyond_pool, budget_of
 from mdsvqa.selection.select import selection_rows
 from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.data import PoolArrays, gather
@@ -59,7 +59,8 @@ def run_study(config: StudyConfig, show: Show, *, overwrite: bool = False) -> St
     budget = budget_of(config.selection, len(pool), pool.limits)
     tables = Tables(config, data, pool.within(budget.spread(min(config.rounds, budget.videos)).limits), run)
     raters, g = RatersFile(tables, gather_labels(config, data, show)), failure_predictor(config.difficulty)
-    result = StudyResult(config, data, f.name, [], [base.score], np.empty(0), notes=f.notes(data))
+    notes = [said for said in (beyond_pool(config.selection, len(pool), pool.limits), *f.notes(data)) if said]
+    result = StudyResult(config, data, f.name, [], [base.score], np.empty(0), notes=notes)
     for note in result.notes:
         show.note(note)
     if config.quality.vlm.reading == "generate" and np.isfinite(base.expected).any():

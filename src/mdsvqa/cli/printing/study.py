@@ -105,8 +105,8 @@ def _signed(interval: Interval | None) -> str:
     return "" if interval is None else f"{interval:+.3f}"
 
 
-def print_selection(rows: Sequence[Mapping[str, Any]], out: Path | None) -> None:
-    """The chosen videos, best first."""
+def print_selection(rows: Sequence[Mapping[str, Any]], out: Path | None, left_out: int = 0) -> None:
+    """The chosen videos, best first; how many could not be chosen."""
     table = Table(box=box.SIMPLE_HEAD)
     for heading in ("rank", "id", "difficulty", "diversity", "utility"):
         table.add_column(heading, justify="left" if heading == "id" else "right", overflow="fold")
@@ -120,6 +120,8 @@ def print_selection(rows: Sequence[Mapping[str, Any]], out: Path | None) -> None
     Console().print(table)
     if audited:
         Console().print("audit: drawn at random. Measure the model on these, and train it on the others.")
+    if left_out:
+        Console().print(f"{left_out} videos were left out: excluded, or without a difficulty or frames.")
     if out is not None:
         Console().print(str(out), soft_wrap=True, highlight=False, markup=False)
 
@@ -162,6 +164,8 @@ def print_failure(difficulty: str, error: str, result: FailureEvaluation, left_o
     Console().print(table)
     if left_out:
         Console().print(f"{left_out} rows were left out: no score, no MOS, or no difficulty.")
+    for warning in result.warnings:
+        Console().print(f"Warning: {warning}", highlight=False, markup=False, soft_wrap=True)
 
 
 def print_failures(failures: Mapping[str, str]) -> None:

@@ -27,7 +27,7 @@ class PredictionsModel(Unrefitted):
 
     def score_table(self, videos: Sequence[Video]) -> tuple[pa.Table, Maker]:
         """See `Unrefitted`."""
-        scores = read_predictions(self._path, [video.id for video in videos])
+        scores = read_predictions(self._path, [video.id for video in videos], self.run.show)
         content = fingerprint([[score.id, score.score] for score in scores])
         maker: Maker = {"step": "scores", "model": "precomputed", "predictions": content}
         rows = [{name: getattr(score, name) for name in SCORES.names} for score in scores]
