@@ -162,10 +162,8 @@ def test_an_id_that_stands_twice_is_an_error_and_one_of_two_data_sets_is_not(
 
 def test_rows_left_out_and_ids_that_match_nothing_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table, only, other = (tmp_path / name for name in ("t.csv", "only.csv", "other.csv"))
-    table.write_text(
     score = ["" if i == 3 else i + 9 * (i % 3) for i in range(20)]
     table.write_text("id,mos,score\n" + "".join(f"v{i},{1 + i / 5},{score[i]}\n" for i in range(20)))
-    )
     only.write_text("id\n" + "".join(f"v{i}\n" for i in range(2, 12)) + "elsewhere\n")
     out, err = printed(capsys, "evaluate", table, "--only", only, "--draws", 20, "--json")
     found = json.loads(out)
