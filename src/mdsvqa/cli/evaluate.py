@@ -12,7 +12,7 @@ from mdsvqa.cli.options import AsJson, IdColumn, Seed, Table, print_json, print_
 from mdsvqa.cli.printing import evaluation as terminal_evaluation
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.evaluation.compare import Comparison, compare_models
-from mdsvqa.evaluation.datasets import evaluate_datasets
+from mdsvqa.evaluation.datasets import dataset_cautions, evaluate_datasets
 from mdsvqa.evaluation.metrics import Evaluation
 from mdsvqa.evaluation.paper_tables import (
     comparison_latex,
@@ -61,13 +61,14 @@ def evaluate(
     given = read_scored(table, [score], mos, dataset=dataset, only=only, names=_names(id, mos))
     with terminal.progress() as show, show.working(f"Bootstrapping intervals of {len(given.mos)} videos"):
         found = evaluate_datasets(given.scores[score], given.mos, given.dataset, draws=draws, seed=seed)
+    cautions = dataset_cautions(given.scores[score], given.mos, given.dataset)
     _write(csv, lambda: csv_text(evaluation_rows({score: found})))
     _write(latex, lambda: evaluation_latex({score: found}))
     if as_json:
         each = {"datasets": {name: _metrics(result) for name, result in found.each.items()}} if given.dataset else {}
-        print_json({"score": score, **_metrics(found.overall), **each, **_beside(given)})
+        print_json({"score": score, **_metrics(found.overall), **each, **_beside(given), "warnings": cautions})
     else:
-        terminal_evaluation.print_evaluation(score, found, given.left_out)
+        terminal_evaluation.print_evaluation(score, found, given.left_out, cautions)
     for note in given.notes:
         print_note(note)
 

@@ -133,8 +133,8 @@ def _warnings(figures: Mapping[str, Interval], spread: float) -> list[str]:
     found = []
     if lift.value > 1 and not beyond.low > 1:
         found.append(
-            f"The lowest f, which knows nothing of errors, has a lift of {lowest.value:.2f} over its own control: the "
-            f"lift of {lift.value:.2f} cannot be told from what f's score alone gives."
+            f"The lowest f, which knows nothing of errors, has a lift of {lowest.value:.2f} over its own control: a "
+            f"lift of {lift.value:.2f} is not clearly more than that."
         )
     chosen, matched, nearest = (figures[f"{name}_score"].value for name in ("chosen", "matched", "nearest"))
     apart = abs(chosen - matched) / spread if spread > 0 else 0.0

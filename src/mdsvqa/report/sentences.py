@@ -7,6 +7,7 @@ from mdsvqa.evaluation.paper_tables import probability
 from mdsvqa.evaluation.rule_summary import RuleSummary
 from mdsvqa.report.figures import Figures
 from mdsvqa.report.page.wording import listed
+from mdsvqa.report.warnings import warnings
 from mdsvqa.selection.audit import AUDIT
 from mdsvqa.selection.catalogue import BASE, EVERYTHING, label_of
 from mdsvqa.study.config import StudyConfig
@@ -25,15 +26,25 @@ def findings(config: StudyConfig, result: StudyResult, figures: Figures) -> list
         sentences.append(result.waiting_for)
     if len(figures.target) > 1:
         sentences.append(_verdict(chosen, list(figures.target.values())[-1].over_base))
+    # Behind the verdict, before all that rests on the same figures.
+    sentences += [f"Caution: {sentence}" for sentence in warnings(result)]
     if figures.audit:
         sentences.append(_audit(result, list(figures.audit.values())))
-    compared = {rule: s for rule, s in figures.on_target.items() if rule not in (BASE, EVERYTHING)}
-    if len(compared) > 1:
-        best = max(compared, key=lambda rule: compared[rule].metrics["srcc"].value)
-        sentences.append(_best(best, compared))
-        if "mds" in compared and best != "mds":
-            sentences.append(_against_random("mds", compared))
-    return sentences
+    return [*sentences, *rule_sentences(figures.on_target)]
+
+
+def rule_sentences(rules: Mapping[str, RuleSummary]) -> list[str]:
+    """Which rule did best, and what MDS did, where rules were compared.
+
+    Args:
+        rules: summaries on the target test set, those that frame the others among them.
+    """
+    compared = {rule: summary for rule, summary in rules.items() if rule not in (BASE, EVERYTHING)}
+    if len(compared) < 2:
+        return []
+    best = max(compared, key=lambda rule: compared[rule].metrics["srcc"].value)
+    found = [_best(best, compared)]
+    return [*found, _against_random("mds", compared)] if "mds" in compared and best != "mds" else found
 
 
 def _audit(result: StudyResult, summaries: Sequence[RuleSummary]) -> str:
