@@ -239,3 +239,153 @@ def test_a_csv_of_any_separator(put: Put, mark: str) -> None:
     table = read_columns(put(mark.join(["id", "mos"]) + "\r\n" + mark.join(["a", "3.5"]) + "\r\n"))
     assert table.ids() == ["a"]
     assert table.numbers("mos").tolist() == [3.5]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("name", ["t.csv", "t.txt", "t.jsonl"])
+def test_encodings_that_say_what_they_are(put: Put, encoding: str, end: str, name: str) -> None:
+    lines = ['{"id": "Ü b", "mos": 3.5}', '{"id": "0012", "mos": 4}'] if name == "t.jsonl" else ["id\tmos", "Ü b\t3.5"]
+    text = end.join([*lines, ""])
+    mark = "\ufeff" if encoding in ("utf-16-le", "utf-16-be") else ""
+    table = read_columns(put((mark + text).encode(encoding), name))
+    assert table.ids()[0] == "Ü b"
+    assert table.numbers("mos")[0] == 3.5
+
+
+def test_encodings_that_do_not(put: Put) -> None:
+    for content, message in (("id,mos\na,3\n".encode("utf-16-le"), "NUL bytes"), (b"\xff\xfei\x00d", "UTF-16 text")):
+        with pytest.raises(ColumnError, match=rf"t\.csv, line 1: cannot be read: found .*{message}.* Save it as UTF-8"):
+            read_columns(put(content))
+
+
+@pytest.mark.parametrize("declared", ["", "sep=;\r\n", '"sep=;"\n', "SEP=;\r"])
+def test_decimal_commas_as_half_of_europe_has_them(put: Put, declared: str) -> None:
+    content = declared + "id;mos;score;set\r\na;3,5;-1,25;x,y\r\nb;4;,5;\r\nc;NA;1e-1;\r\nd;5,;2,5E1;\r\n"
+    table = read_columns(put(content))
+    np.testing.assert_array_equal(table.numbers("mos"), [3.5, 4, np.nan, 5])
+    assert table.numbers("score").tolist() == [-1.25, 0.5, 0.1, 25]
+    assert table.column("set")[0] == "x,y"
+    assert table.where(2).endswith(f"line {4 if declared else 3}, row 2")
+
+
+def test_sep_may_name_any_separator(put: Put) -> None:
+    table = read_columns(put("sep=|\nid|mos;of;all\na,b|3\n"))
+    assert table.ids() == ["a,b"]
+    assert read_columns(put("sep=\t\nid\tmos\na\t3,5\n")).numbers("mos").tolist() == [3.5]
+
+
+def test_a_point_beside_decimal_commas_may_be_a_thousand(put: Put) -> None:
+    table = read_columns(put("id;mos;n\na;3,5;1.234\nb;1.234;5\n"))
+    with pytest.raises(ColumnError, match=r"line 3, row 2, column mos: found '1\.234' where others .* such as '3,5'"):
+        table.numbers("mos")
+    # A column that has only points has decimal points.
+    assert table.numbers("n").tolist() == [1.234, 5]
+
+
+def test_a_decimal_comma_is_named_where_it_cannot_be_read(put: Put) -> None:
+    with pytest.raises(ColumnError, match=r"found '3,5', .*A decimal comma is read where semicolons or tabs"):
+        read_columns(put('id,mos\na,"3,5"\n')).numbers("mos")
+    for line in ("a.mp4 3,5\nb.mp4 4,0\n", "a.mp4 3,5 0,8\nb.mp4 4,0 1\n"):
+        with pytest.raises(ColumnError, match=r"found 'a\.mp4 3,5.*'; its comma may be a decimal comma or"):
+            read_columns(put(line, "t.txt"))
+    # Here it stands between: the name has a blank.
+    assert read_columns(put("clip 1,3.5\nclip 2,4\n", "t.txt")).ids() == ["clip 1", "clip 2"]
+
+
+NO_NUMBER = ["#N/A", "N/A", "n/a", "NULL", "null", "<NA>", "-", "NA", "nan", "NaN", "-NaN", "None", "#NA", "", "  "]
+
+
+@pytest.mark.parametrize("word", NO_NUMBER)
+def test_words_for_nothing_are_numbers_that_are_missing_and_ids_that_are_not(put: Put, word: str) -> None:
+    name = word.strip() or "y"
+    rows = "".join(json.dumps(row) + "\n" for row in ({"id": "x", "mos": word}, {"id": name, "mos": 3}))
+    for path in (put(f"id,mos\nx,{word}\n{name},3\n"), put(rows, "t.jsonl")):
+        table = read_columns(path)
+        np.testing.assert_array_equal(table.numbers("mos"), [np.nan, 3])
+        assert table.ids() == ["x", name]
+
+
+@pytest.mark.parametrize(
+    "word", ["#DIV/0!", "#VALUE!", "1_000", "٣", "3.5%", "0x10", "infinity", "1.2.3", "3 5", "nine"]
+)
+def test_words_that_are_mistakes(put: Put, word: str) -> None:
+    for name, text in (("t.csv", f"id,mos\na,{word}\n"), ("t.jsonl", json.dumps({"id": "a", "mos": word}))):
+        with pytest.raises(ColumnError, match="row 1, column mos"):
+            read_columns(put(text, name)).numbers("mos")
+
+
+@pytest.mark.parametrize("white", [" ", "\t", "\u00a0", "\u3000", "\u200b", "\ufeff"])
+def test_white_space_around_ids(put: Put, white: str) -> None:
+    written = f"{white}p 3{white}"
+    assert read_columns(put(f'id,mos\n"{written}",3\n')).ids() == ["p 3"]
+    assert read_columns(put(json.dumps({"id": written}), "t.jsonl")).ids() == ["p 3"]
+    with pytest.raises(ColumnError, match="id 'p 3' is in rows 1 and 2"):
+        read_columns(put(f'id,mos\n"{written}",3\np 3,4\n')).ids()
+
+
+def test_white_space_around_ids_in_parquet(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"Name": [" p3 ", "0012"], "MOS": [1.0, 2.0]}), tmp_path / "t.parquet")
+    table = read_columns(tmp_path / "t.parquet")
+    assert table.ids() == ["p3", "0012"]
+    assert table.numbers("mos").tolist() == [1, 2]
+
+
+def test_ids_of_json_keep_their_digits(put: Put) -> None:
+    table = read_columns(put('{"ID": 12345678901234567890}\n{"ID": 1.50}\n{"ID": "0012"}\n{"ID": 1e3}\n', "t.jsonl"))
+    assert table.ids() == ["12345678901234567890", "1.50", "0012", "1e3"]
+    for wrong in ("[1]", "true", '{"a": 1}'):
+        with pytest.raises(ColumnError, match="line 1, row 1, column id: found"):
+            read_columns(put(f'{{"id": {wrong}}}\n', "t.jsonl")).ids()
+    for missing in ("null", "NaN", '" "'):
+        with pytest.raises(ColumnError, match="row 1: the id is empty"):
+            read_columns(put(f'{{"id": {missing}, "mos": 1}}\n', "t.jsonl")).ids()
+
+
+def test_columns_are_found_in_any_case(put: Put) -> None:
+    table = read_columns(put("Video Name,MOS Full,Score,seconds \na,3,4,5\n"))
+    assert table.ids() == ["a"]
+    assert table.numbers("mos").tolist() == [3]
+    assert table.numbers("score").tolist() == [4]
+    assert "Seconds" in table
+    # As it is written comes first, then whatever is nearest; two that are as near are none.
+    both = read_columns(put("id,MOS,mos\na,3,4\n"))
+    assert (both.numbers("mos").tolist(), both.numbers("MOS").tolist()) == ([4], [3])
+    with pytest.raises(ColumnError, match="columns 'MOS' and 'Mos' could both be 'mos'"):
+        read_columns(put("id,MOS,Mos\na,3,4\n")).numbers("mos")
+    # A score is a MOS in lists of labels only, and never the score of a result.
+    assert read_columns(put("filename,score\na,3\n")).mos().tolist() == [3]
+    with pytest.raises(ColumnError, match="has no column 'mos'"):
+        read_columns(put("filename,score\na,3\n")).numbers("mos")
+    for of_a_model in ("id,score,status\na,3,ok\n", "id,Split,score\na,pool,3\n", "id,difficulty,score\na,1,3\n"):
+        with pytest.raises(ColumnError, match="has no column 'mos'"):
+            read_columns(put(of_a_model)).mos()
+
+
+def test_columns_without_a_name_are_not_read(put: Put) -> None:
+    assert list(read_columns(put(",id,mos,,\n0,a,3,,\n1,b,4,,\n,,,,\n")).cells) == ["id", "mos"]
+
+
+def test_a_first_column_of_numbers_needs_a_name(put: Put) -> None:
+    for text in ("44.5\t12.3\n70.1\t8.5\n", "8171831850,3.5\n8171831851,4\n", "3.5\n4.5\n", "1 2 3\n4 5 6\n"):
+        for name in ("t.txt", "t.csv", "t.list"):
+            if name == "t.csv" and " " in text:
+                continue
+            with pytest.raises(ColumnError, match=r"line 1: found the number .* where a video's name was expected"):
+                read_columns(put(text, name))
+    assert read_columns(put("flickr_id,mos\n8171831850,3.5\n")).ids() == ["8171831850"]
+    # Names alone say nothing else.
+    assert read_columns(put("0012\n8171831850\n", "t.txt")).ids() == ["0012", "8171831850"]
+    assert read_columns(put("a.mp4\nb.mp4\n", "t.txt")).ids() == ["a.mp4", "b.mp4"]
+
+
+def test_four_columns_without_names(put: Put) -> None:
+    table = read_columns(put("v/a.mp4, 8.0, 29.97, 3.22\nv/b.mp4, 8.1, 25, 4\n", "t.txt"))
+    assert table.ids() == ["a", "b"]
+    assert table.numbers("seconds").tolist() == [8, 8.1]
+    assert table.mos().tolist() == [3.22, 4]
+    # A name, its MOS, their deviation and the number of ratings.
+    with pytest.raises(ColumnError, match="the last are no MOS"):
+        read_columns(put("a,3.5,0.8,24\nb,4,0.7,25\nc,2.5,1,24\n", "t.txt"))
+    with pytest.raises(ColumnError, match="found 5 fields and no column names; expected 'name mos'"):
+        read_columns(put("a,3.5,0.8,24,1\n", "t.txt"))

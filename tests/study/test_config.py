@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from mdsvqa.runtime.settings import ConfigError
 from mdsvqa.selection.settings import SelectionSettings, budget_count
 from mdsvqa.study.config import StudyConfig, read_study
+from mdsvqa.videos.settings import ManifestSettings
 
 TEMPLATE = (files("mdsvqa.study") / "study_template.yaml").read_text(encoding="utf-8")
 # "# name: value", and the lines below "# comparison:" that are indented; prose has no single word before a colon.
@@ -50,7 +51,7 @@ def test_template(write: Write, tmp_path: Path) -> None:
 
 
 def test_template_with_every_comment_removed(write: Write, tmp_path: Path) -> None:
-    assert sum(bool(COMMENTED.match(line)) for line in TEMPLATE.splitlines()) == 22
+    assert sum(bool(COMMENTED.match(line)) for line in TEMPLATE.splitlines()) == 23
     # Predictions are for a precomputed model only, which the template says in its list of models.
     text = uncommented(TEMPLATE).replace("model: statistical\n", "model: precomputed\n")
     config = read_study(write(text))
@@ -62,6 +63,7 @@ def test_template_with_every_comment_removed(write: Write, tmp_path: Path) -> No
     assert config.comparison.seeds == defaults.comparison.seeds
     assert config.comparison.rules == ("mds", "core-set", "k-means")
     assert config.rehearsal == defaults.rehearsal.model_copy(update={"minutes": 10.0})
+    assert config.manifest == ManifestSettings(id="clip", mos="quality", videos_folder=tmp_path / "videos")
     assert config.mos_scale == {"konvid": "1-5", "live": "DMOS 0-100"}
     assert config.quality.predictions == tmp_path / "predictions.csv"
     assert config.quality.scores_after == tmp_path / "predictions_after_finetuning.csv"

@@ -234,3 +234,23 @@ def test_scales_convert_linearly() -> None:
     for outside in (-0.1, 100.1, math.nan):
         with pytest.raises(ValueError, match="0 to 100"):
             MosScale(0, 100).to_five(outside)
+
+
+@pytest.mark.parametrize("hair", [1e-14, 1e-9, 4e-7])
+@pytest.mark.parametrize(("low", "high"), [(1.0, 5.0), (0.0, 100.0), (-1.0, 1.0)])
+def test_a_hair_beyond_a_scale_is_its_end(low: float, high: float, hair: float) -> None:
+    for inverted in (False, True):
+        scale = MosScale(low, high, inverted=inverted)
+        ends = [scale.to_five(high + hair * (high - low)), scale.to_five(low - hair * (high - low))]
+        assert ends == ([1, 5] if inverted else [5, 1])
+        with pytest.raises(ValueError, match=f"found MOS {high + 1e-5 * (high - low):.12g}; expected {low:g} to"):
+            scale.to_five(high + 1e-5 * (high - low))
+
+
+def test_whole_numbers_that_became_floats_and_words_for_nothing(tmp_path: Path) -> None:
+    text = "id,mos,mos_std,ratings\na,3,NA,24.0\nb,#N/A,-,\nNA,4,0.5,n/a\n"
+    assert read_manifest(manifest(tmp_path, "m.csv", text)) == [
+        Video("a", None, mos=3.0, ratings=24),
+        Video("b", None),
+        Video("NA", None, mos=4.0, mos_std=0.5),
+    ]

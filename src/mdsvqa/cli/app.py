@@ -58,7 +58,7 @@ PANELS = {
         ),
         "evaluate": Entry(
             "evaluate:evaluate",
-            "SRCC, PLCC (after the four-parameter logistic fit), KRCC and RMSE, each with a 95% interval.",
+            "SRCC, PLCC (after the four-parameter logistic fit, and without), KRCC and RMSE, each with a 95% interval.",
         ),
         "compare": Entry(
             "evaluate:compare",

@@ -57,7 +57,7 @@ def evaluate(
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """SRCC, PLCC (after the four-parameter logistic fit), KRCC and RMSE, each with a 95% interval."""
+    """SRCC, PLCC (after the four-parameter logistic fit, and without), KRCC and RMSE, each with a 95% interval."""
     given = read_scored(table, [score], mos, dataset=dataset, only=only, names=_names(id, mos))
     with terminal.progress() as show, show.working(f"Bootstrapping intervals of {len(given.mos)} videos"):
         found = evaluate_datasets(given.scores[score], given.mos, given.dataset, draws=draws, seed=seed)

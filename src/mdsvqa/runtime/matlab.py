@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from scipy.io import loadmat
-from scipy.io.matlab import MatReadError
 
 from mdsvqa.runtime.cells import folded, tidy
 from mdsvqa.runtime.column_names import SCORES_AS_MOS, Names, find_column
@@ -124,7 +123,8 @@ def _load(path: Path) -> Mapping[str, Any]:
         return dict(loadmat(path, simplify_cells=True))
     except NotImplementedError:
         return _load_hdf(path)
-    except (MatReadError, ValueError, TypeError, OSError, EOFError) as error:
+    # What damaged files make scipy raise comes from many places.
+    except Exception as error:
         raise ColumnError(f"{path}: cannot be read as a MATLAB file ({error}).") from None
 
 
@@ -133,7 +133,8 @@ def _load_hdf(path: Path) -> Mapping[str, Any]:
     try:
         with h5py.File(path, "r") as file:
             return {name: _from_hdf(h5py, file, file[name]) for name in file if not name.startswith("#")}
-    except OSError as error:
+    # Of HDF5, where a file is damaged.
+    except Exception as error:
         raise ColumnError(f"{path}: cannot be read as a MATLAB file ({error}).") from None
 
 
@@ -152,5 +153,8 @@ def _from_hdf(h5py: Any, file: Any, node: Any) -> Any:
         texts = [tidy("".join(map(chr, row))) for row in rows.tolist()]
         return texts[0] if len(texts) == 1 else texts
     if h5py.check_dtype(ref=node.dtype) is not None:
+        # A matrix of cells is no vector.
+        if sum(size > 1 for size in np.shape(values)) > 1:
+            return np.empty(0)
         return [_from_hdf(h5py, file, file[reference]) for reference in np.asarray(values).ravel()]
     return np.asarray(values)

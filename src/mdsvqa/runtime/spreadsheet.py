@@ -1,7 +1,6 @@
 """Sheets of Excel files."""
 
 import re
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,14 +29,16 @@ def read_spreadsheet(path: Path, sheet: str | None, names: Names) -> TableConten
     try:
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
         try:
-            found = _sheet_of(path, book, sheet, names)
+            title, table = _sheet_of(path, book, sheet, names)
         finally:
             book.close()
-    except (zipfile.BadZipFile, KeyError, ValueError, SyntaxError) as error:
+        if any(is_empty(cell) for row in table.rows for cell in row):
+            _refuse_formulas(path, openpyxl, title, table)
+    except ColumnError:
+        raise
+    # What damaged files make openpyxl raise comes from zip, zlib, XML and its own code.
+    except Exception as error:
         raise ColumnError(f"{path}: cannot be read as an Excel file ({error}); save it as .xlsx or .csv.") from None
-    title, table = found
-    if any(is_empty(cell) for row in table.rows for cell in row):
-        _refuse_formulas(path, openpyxl, title, table)
     return TableContent(
         {name: [row[place] for row in table.rows] for name, place in table.columns(path).items()}, table.lines
     )

@@ -1,7 +1,7 @@
 """Tables that people hand in, of any form: read column by column, checked by row."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mdsvqa.runtime.arrays import Floats
-from mdsvqa.runtime.cells import MISSING, has_decimal_comma, number_of, text_of, tidy
+from mdsvqa.runtime.cells import MISSING, folded, has_decimal_comma, number_of, text_of, tidy
 from mdsvqa.runtime.column_names import SCORES_AS_MOS, Names, find_column
 from mdsvqa.runtime.matlab import read_matlab
 from mdsvqa.runtime.results import read_table
@@ -19,6 +19,10 @@ from mdsvqa.runtime.table_content import ColumnError, TableContent
 from mdsvqa.runtime.table_text import read_delimited, read_jsonl, read_plain
 
 __all__ = ["MISSING", "ColumnError", "Columns", "Names", "place_of_table", "read_columns"]
+
+
+# Columns of results of this package and of manifests made for it: a score beside them is a model's.
+_MODELS_OWN = frozenset(("status", "split", "difficulty"))
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class Columns:
         lines: of the file in which each row begins, where it has lines.
         decimal_comma: 3,5 is a number here.
         named: the columns' names stand in the file.
-        scored: the table is a result of this package: its `score` is a model's.
+        scored: its `score` is a model's, and no MOS.
     """
 
     path: Path
@@ -45,6 +49,11 @@ class Columns:
 
     def __len__(self) -> int:
         return len(next(iter(self.cells.values()), ()))
+
+    def or_usual(self) -> "Columns":
+        """The same with the usual names in place of those that it does not have: they are another table's."""
+        has_id, has_mos = (name is not None and name in self for name in (self.names.id, self.names.mos))
+        return replace(self, names=Names(self.names.id if has_id else None, self.names.mos if has_mos else None))
 
     def find(self, name: str, others: Sequence[str] = ()) -> str | None:
         """The column that is meant by a name, None where there is none: see `find_column`.
@@ -253,8 +262,7 @@ def read_columns(path: Path, names: Names | None = None) -> Columns:
         raise ColumnError(f"{path}: cannot be read ({error}).") from None
     if not content.cells or not len(next(iter(content.cells.values()))):
         raise ColumnError(f"{path}: has no rows.")
-    # A result that was copied out of its folder is still one.
-    scored = "score" in content.cells and "status" in content.cells
+    scored = not _MODELS_OWN.isdisjoint(folded(name) for name in content.cells)
     return Columns(path, content.cells, names, content.lines, content.decimal_comma, content.named, scored)
 
 

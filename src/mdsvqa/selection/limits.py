@@ -7,7 +7,7 @@ import numpy as np
 
 from mdsvqa.runtime.arrays import Floats, Ints
 from mdsvqa.runtime.errors import InputError
-from mdsvqa.runtime.user_tables import MISSING, Columns, read_columns
+from mdsvqa.runtime.user_tables import MISSING, Columns, Names, read_columns
 from mdsvqa.selection.base import Limits
 from mdsvqa.selection.settings import SelectionSettings, budget_seconds
 from mdsvqa.videos.probing import DECODING_ERRORS, Undecodable, probe
@@ -17,7 +17,11 @@ SECONDS = "seconds"
 
 
 def read_limits(
-    settings: SelectionSettings, ids: Sequence[str], paths: Mapping[str, Path | None], manifest: Path | None = None
+    settings: SelectionSettings,
+    ids: Sequence[str],
+    paths: Mapping[str, Path | None],
+    manifest: Path | None = None,
+    names: Names | None = None,
 ) -> Limits:
     """What a choice among some videos must keep to.
 
@@ -26,6 +30,7 @@ def read_limits(
         ids: of the videos.
         paths: of their files, for how long they are where no table says so.
         manifest: in place of `settings.about` where that is None.
+        names: of the manifest's columns, where it has none of the usual names.
 
     Raises:
         InputError: a column is missing, a video is not in the table, or it cannot be found out how long it is.
@@ -36,7 +41,7 @@ def read_limits(
     if settings.group is not None and (about is None or about.is_dir()):
         raise InputError("groups need a table with ids and the column that names them: `about` (--about FILE).")
     if about is not None and not about.is_dir() and (settings.group is not None or total is not None):
-        table = read_columns(about)
+        table = read_columns(about, names).or_usual()
     seconds = None if total is None else _seconds(table, ids, paths)
     group = None if settings.group is None or table is None else _groups(table, settings.group, ids)
     return Limits(group, settings.most_per_group, settings.least_per_group, settings.apart, seconds, total)
@@ -62,7 +67,8 @@ def _seconds(table: Columns | None, ids: Sequence[str], paths: Mapping[str, Path
 
 
 def _length(video: str, stated: float, path: Path | None) -> float:
-    if np.isfinite(stated) or path is None:
+    # Lists of data sets write -1 where nobody measured.
+    if stated > 0 or path is None:
         return stated
     try:
         return probe(path).duration or np.nan

@@ -147,7 +147,7 @@ class StudyData:
         """The pool, with what the choice must keep to."""
         ids = self.ids(self.pool)
         paths = {self.videos[int(index)].id: self.videos[int(index)].path for index in self.pool}
-        limits = read_limits(config.selection, ids, paths, config.videos)
+        limits = read_limits(config.selection, ids, paths, config.videos, config.manifest.names)
         return PoolArrays(ids, self.pool, self.space(config.selection.features, self.pool), limits)
 
     def space(self, name: Space, role: Ints) -> Content:

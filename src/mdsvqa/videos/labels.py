@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mdsvqa.runtime.results import write_atomically
-from mdsvqa.runtime.user_tables import ColumnError, Columns, Names, read_columns
+from mdsvqa.runtime.user_tables import ColumnError, Names, read_columns
 from mdsvqa.videos.manifest import Video
 from mdsvqa.videos.mos_scale import MosScale
 
@@ -79,7 +79,7 @@ def read_labels(path: Path, scale: MosScale, names: Names | None = None) -> Labe
     Raises:
         ColumnError: the table cannot be used, or a MOS is not on the scale.
     """
-    table = _called_as_usual(read_columns(path, names))
+    table = read_columns(path, names).or_usual()
     mos: dict[str, float] = {}
     unratable = set()
     for row, (video, value) in enumerate(zip(table.ids(), table.mos(), strict=True), 1):
@@ -91,12 +91,6 @@ def read_labels(path: Path, scale: MosScale, names: Names | None = None) -> Labe
         except ValueError as error:
             raise ColumnError(f"{path}, row {row}, id {video!r}: {error}") from None
     return Labels(mos, frozenset(unratable))
-
-
-def _called_as_usual(table: Columns) -> Columns:
-    """A table without those names of columns that it does not have."""
-    has_id, has_mos = (name is not None and name in table for name in (table.names.id, table.names.mos))
-    return replace(table, names=Names(table.names.id if has_id else None, table.names.mos if has_mos else None))
 
 
 def differing(videos: Sequence[Video], labels: Labels) -> list[tuple[str, float, float]]:

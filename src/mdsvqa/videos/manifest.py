@@ -206,21 +206,26 @@ class _Files:
     searched: bool
 
     def at(self, written: str) -> Path:
-        """The file of a path as it is written."""
-        return self.base / written
+        """The file of a path as it is written, or from where its first folders are the last ones of the base."""
+        exact = self.base / written
+        if not self.searched or exact.is_file():
+            return exact
+        parts, above = Path(written).parts, self.base.parts
+        shared = [count for count in range(1, len(parts)) if parts[:count] == above[-count:]]
+        within = [self.base.joinpath(*parts[count:]) for count in shared]
+        return next((file for file in within if file.is_file()), exact)
 
     def named(self, id: str) -> Path | None:
         """The file that is called like an id."""
-        exact = self.base / id
+        exact = self.at(id)
         if not self.searched:
             return exact if exact.suffix.lower() in VIDEO_EXTENSIONS and exact.is_file() else None
         if exact.is_file():
             return exact
         beside = [self.base / f"{id}{extension}" for extension in sorted(VIDEO_EXTENSIONS)]
         found = next((file for file in beside if file.is_file()), None)
-        if found is None:
-            below = self._below.get(id, [])
-            found = below[0] if len(below) == 1 else None
+        if found is None and len(self._below.get(id, ())) == 1:
+            found = self._below[id][0]
         # A video that is not there keeps its path, so that whoever decodes it says which file is missing.
         return found or exact
 

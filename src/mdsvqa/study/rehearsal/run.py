@@ -276,7 +276,7 @@ def _parts(config: StudyConfig, data: StudyData, content: Floats) -> dict[str, P
         return ends_of_directions(content)
     if settings.targets == "clusters":
         return clusters(content, settings.clusters, config.seed)
-    table = read_columns(config.selection.about or config.videos)
+    table = read_columns(config.selection.about or config.videos, config.manifest.names).or_usual()
     return groups(table.said_of(data.ids(data.source), settings.targets), settings.targets)
 
 
