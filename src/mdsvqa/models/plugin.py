@@ -3,8 +3,7 @@
 import importlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
-from itertools import islice
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import cast, get_args
 
@@ -12,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from mdsvqa.models.base import FineTunable, ModelError, QualityModel, Score, ScoreStatus
+from mdsvqa.models.settings import BATCH_GB
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import SCORES, Maker, ResultTable, read_table
 from mdsvqa.runtime.run import Run
@@ -19,8 +19,10 @@ from mdsvqa.videos.clip import Clip
 from mdsvqa.videos.decoding import Sampling, Undecodable, decode_all
 from mdsvqa.videos.manifest import Video
 
-# Clips handed to the model at once, and rows a shard.
+# Clips handed to the model at once, and rows a shard; fewer where their frames take more memory.
 BATCH = 16
+
+_Decoded = tuple[Video, Clip | Undecodable]
 
 
 def load_class(dotted: str) -> QualityModel:
@@ -73,7 +75,9 @@ def finetuned_by_class(model: FineTunable, videos: Sequence[Video], folder: Path
     return cast(QualityModel, found)
 
 
-def score_videos(videos: Sequence[Video], model: QualityModel, maker: Maker, frames: int, run: Run) -> pa.Table:
+def score_videos(
+    videos: Sequence[Video], model: QualityModel, maker: Maker, frames: int, run: Run, batch_gb: float = BATCH_GB
+) -> pa.Table:
     """Scores each video that has no score yet; the model runs in this process, decoding ahead in others.
 
     Args:
@@ -81,6 +85,7 @@ def score_videos(videos: Sequence[Video], model: QualityModel, maker: Maker, fra
         model: f.
         maker: what makes these scores.
         frames: sampled from each video.
+        batch_gb: of frames that the model is given at once, see `QualitySettings`.
 
     Returns:
         The scores table. A video that cannot be decoded is "undecodable"; one on which the model raises is "failed".
@@ -92,21 +97,39 @@ def score_videos(videos: Sequence[Video], model: QualityModel, maker: Maker, fra
         missing = [video for video in videos if video.id not in table.ids]
         done = 0
         decoded = decode_all(missing, Sampling(frames=frames), run.workers)
-        while batch := list(islice(decoded, BATCH)):
+        for batch in _batches(decoded, batch_gb * 1e9):
             table.append([asdict(score) for score in _score_batch(model, batch)])
             done += len(batch)
             run.show.progress("Scores", done, len(missing))
     return read_table(run.out)
 
 
-def _score_batch(model: QualityModel, batch: Sequence[tuple[Video, Clip | Undecodable]]) -> Iterator[Score]:
+def _batches(decoded: Iterable[_Decoded], most_bytes: float) -> Iterator[list[_Decoded]]:
+    """Batches of clips whose frames fit into some memory; a larger clip is alone in its batch."""
+    batch: list[_Decoded] = []
+    room = most_bytes
+    for video, clip in decoded:
+        size = clip.frames.nbytes if isinstance(clip, Clip) else 0
+        if batch and size > room:
+            yield batch
+            batch, room = [], most_bytes
+        batch.append((video, clip))
+        room -= size
+        if len(batch) == BATCH:
+            yield batch
+            batch, room = [], most_bytes
+    if batch:
+        yield batch
+
+
+def _score_batch(model: QualityModel, batch: Sequence[_Decoded]) -> Iterator[Score]:
     clips = [clip for _, clip in batch if isinstance(clip, Clip)]
     scores = {score.id: score for score in _guarded(model, clips)}
     for video, clip in batch:
         if isinstance(clip, Undecodable):
             yield Score(video.id, None, "undecodable", clip.reason)
         else:
-            yield scores[video.id]
+            yield replace(scores[video.id], note=clip.note)
 
 
 def _guarded(model: QualityModel, clips: Sequence[Clip]) -> list[Score]:
