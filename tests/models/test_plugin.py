@@ -194,7 +194,15 @@ def test_numpy_numbers_are_numbers(videos: list[Video], tmp_path: Path) -> None:
 def test_an_unparsable_answer_is_kept_as_one(videos: list[Video], tmp_path: Path) -> None:
     rows = run(videos[:1], tmp_path / "scores", Returns([Score("v0", None, "unparsable", "I like it")]))
     assert rows == [
-        {"id": "v0", "score": None, "status": "unparsable", "text": "I like it", "spread": None, "expected": None, "note": None}
+        {
+            "id": "v0",
+            "score": None,
+            "status": "unparsable",
+            "text": "I like it",
+            "spread": None,
+            "expected": None,
+            "note": None,
+        }
     ]
 
 

@@ -29,8 +29,9 @@ from numpy.typing import NDArray
 from mdsvqa.runtime.arrays import Ints
 from mdsvqa.runtime.workers import map_ahead
 from mdsvqa.videos.clip import Clip
+from mdsvqa.videos.cropping import Cropper, Part
 from mdsvqa.videos.frame_times import Sampling, centre, decode_runs, frames_asked, pick_frames, reduced_size
-from mdsvqa.videos.orientation import orientation_of
+from mdsvqa.videos.orientation import Orientations
 from mdsvqa.videos.packets import WHOLE, Packets, read_packets
 from mdsvqa.videos.probing import DECODING_ERRORS, Undecodable, VideoInfo, open_video, probe
 from mdsvqa.videos.time_line import TimeLine, time_line
@@ -141,10 +142,6 @@ class _Shape(NamedTuple):
     height: int
     sideways: bool
 
-    @classmethod
-    def of(cls, frame: VideoFrame) -> "_Shape":
-        return cls(frame.width, frame.height, orientation_of(frame).sideways)
-
 
 class _Printer:
     """Turns decoded frames into pictures of one size in one array.
@@ -160,6 +157,8 @@ class _Printer:
         self._sampling = sampling
         self._shape = shape
         self._reformatter = VideoReformatter()
+        self._cropper = Cropper()
+        self._orientations = Orientations()
         self._size = (0, 0)
         self._room: Pictures = np.empty((0, 3, 0, 0), np.uint8)
         self._taken = 0
@@ -170,14 +169,16 @@ class _Printer:
         """Those taken so far as uint8 RGB of shape (T, 3, H, W), reduced and upright."""
         return self._room[: self._taken]
 
-    def see(self, frame: VideoFrame) -> None:
+    def see(self, frame: VideoFrame) -> _Shape:
         """Notes the shape of a frame that comes by."""
-        self.shapes.add(_Shape.of(frame))
+        shape = _Shape(frame.width, frame.height, self._orientations.of(frame).sideways)
+        self.shapes.add(shape)
+        return shape
 
     def take(self, frame: VideoFrame) -> None:
         """Adds the picture of a frame; there is room for as many as were announced."""
-        orientation = orientation_of(frame)
-        shape = self._shape or _Shape.of(frame)
+        orientation = self._orientations.of(frame)
+        shape = self._shape or self.see(frame)
         if not self._taken:
             self._shape = shape
             width, height = reduced_size(shape.width, shape.height, self._sampling)
@@ -186,9 +187,14 @@ class _Printer:
             # Filled in place: stacking the pictures of a long clip would need their memory twice.
             kept = [part.stop - part.start for part in (self._rows, self._columns)]
             self._room = np.empty((self._count, 3, *kept), np.uint8)
-        stored = self._size[::-1] if orientation.sideways else self._size
-        for place, channel in zip(self._room[self._taken], self._channels(frame, *stored), strict=True):
-            place[:] = orientation.upright(channel)[self._rows, self._columns]
+        width, height = self._size[::-1] if orientation.sideways else self._size
+        part = Part(*orientation.part_of(width, height, self._rows, self._columns))
+        if (width, height) == (frame.width, frame.height):
+            frame, part = self._cropper.crop(frame, part)
+            width, height = frame.width, frame.height
+        rows, columns = slice(part.top, part.top + part.height), slice(part.left, part.left + part.width)
+        for place, channel in zip(self._room[self._taken], self._channels(frame, width, height), strict=True):
+            place[:] = orientation.upright(channel[rows, columns])
         self._taken += 1
 
     def _channels(self, frame: VideoFrame, width: int, height: int) -> Sequence[NDArray[np.uint8]]:
@@ -222,7 +228,9 @@ def _frames(stream: VideoStream, packets: Iterable["Packet[VideoStream]"], tally
             except DECODING_ERRORS:
                 tally.refused += packet.size > 0
                 continue
-            yield from frames
+            # What is not held on to here can be given back while the next one is decoded.
+            while frames:
+                yield frames.pop(0)
     except DECODING_ERRORS:
         # The file broke off; the decoder still holds frames.
         with suppress(*DECODING_ERRORS):
@@ -261,6 +269,7 @@ def _decode_runs(
                     printer.take(frame)
                 if frame.pts is not None and frame.pts >= wanted[-1]:
                     break
+                del frame
             if missing:
                 break
     return printer
@@ -353,9 +362,10 @@ def _decode_whole(
         if packets.keyframe.any():
             source = dropwhile(lambda packet: not packet.is_keyframe, source)
         for number, frame in enumerate(_frames(stream, source, tally)):
-            came.append(_Came(frame.pts, _Shape.of(frame)))
+            came.append(_Came(frame.pts, printer.see(frame)))
             if number in wanted:
                 printer.take(frame)
+            del frame
         codec = stream.codec_context.name
     if not came:
         raise Undecodable(path, f"no frame could be decoded (codec {codec})")

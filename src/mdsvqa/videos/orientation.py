@@ -1,5 +1,6 @@
 """How a stored picture is turned and mirrored on display."""
 
+import gc
 import struct
 from dataclasses import dataclass
 from typing import TypeVar
@@ -41,6 +42,47 @@ class Orientation:
         [[1, 4], [2, 5], [3, 6]]
         """
         return np.rot90(plane[:, ::-1] if self.mirrored else plane, self.turns)
+
+    def part_of(self, width: int, height: int, rows: slice, columns: slice) -> tuple[int, int, int, int]:
+        """Where a part of the picture that is shown lies in the one that is stored.
+
+        Args:
+            width, height: of the stored picture.
+            rows, columns: of the upright one.
+
+        Returns:
+            Left, top, width and height.
+
+        >>> Orientation(1).part_of(100, 50, slice(0, 10), slice(20, 25))
+        (90, 20, 10, 5)
+        """
+        rows_of, columns_of = np.ogrid[:height, :width]
+        (left, right), (top, bottom) = (
+            sorted(self.upright(np.broadcast_to(axis, (height, width)))[rows, columns][[0, -1], [0, -1]].tolist())
+            for axis in (columns_of, rows_of)
+        )
+        return left, top, right - left + 1, bottom - top + 1
+
+
+class Orientations:
+    """The orientations of the frames of a video, most of them by what was read from the first one.
+
+    A frame of which it is read stays in memory until Python looks for cycles: of 8K that is 50 MB each.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[int, Orientation] = {}
+        self._held: int | None = None
+
+    def of(self, frame: VideoFrame) -> Orientation:
+        """As `orientation_of`, as long as frames that are turned by as much are mirrored or not alike."""
+        if self._held not in (None, id(frame)):
+            self._held = None
+            gc.collect(1)
+        if frame.rotation not in self._known:
+            self._known[frame.rotation] = orientation_of(frame)
+            self._held = id(frame)
+        return self._known[frame.rotation]
 
 
 def orientation_of(frame: VideoFrame) -> Orientation:

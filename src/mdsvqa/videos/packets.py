@@ -12,7 +12,7 @@ from av.video.stream import VideoStream
 from mdsvqa.runtime.arrays import Flags, Floats, Ints
 from mdsvqa.videos.probing import DECODING_ERRORS, Undecodable, stated_duration
 from mdsvqa.videos.time_line import MOST_HELD, is_in_order, usable_rate
-from mdsvqa.videos.wholeness import is_cut_off, is_fragmented
+from mdsvqa.videos.wholeness import header_seconds, is_cut_off, is_fragmented
 
 # Formats whose header states the duration. Others (transport streams, raw streams) let FFmpeg guess it from the
 # bytes that are there, which says nothing about bytes that are not.
@@ -65,15 +65,12 @@ class _Stamp(NamedTuple):
     is_shown: bool
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Reach:
-    """Where packets begin and end, in seconds by the clock of their file."""
+    """Where packets begin and end, in seconds by the clock of their file; nowhere if there are none."""
 
     start: float = np.inf
     end: float = -np.inf
-
-    def add(self, start: float, end: float) -> None:
-        self.start, self.end = min(self.start, start), max(self.end, end)
 
     @property
     def length(self) -> float:
@@ -98,8 +95,8 @@ def read_packets(path: Path, container: InputContainer, stream: VideoStream) -> 
     if not shown.any():
         raise Undecodable(path, "truncated: the header is there, but no frame")
     avi = container.format.name == "avi"
-    frame = 1 / (usable_rate(*_stated_rates(stream)) or _USUAL_RATE)
-    tick = stream.time_base or Fraction(frame).limit_denominator(90_000)
+    tick = stream.time_base or Fraction(1, 90_000)
+    frame = _frame_length(stamps, stream, tick)
     # AVI has no presentation times, FFmpeg makes them up.
     edited = shown
     pts, shown = (None, shown) if avi else _presentation_times(stamps, shown, stream)
@@ -149,29 +146,42 @@ def _stated_rate(stream: VideoStream, counted: float) -> float | None:
     return stated if counted / _NONSENSE < stated < counted * _NONSENSE else None
 
 
-def _stated_rates(stream: VideoStream) -> list[float | None]:
-    stated = (stream.average_rate, stream.guessed_rate, stream.base_rate, stream.codec_context.framerate)
-    return [float(rate) if rate else None for rate in stated]
+def _frame_length(stamps: list[_Stamp], stream: VideoStream, tick: Fraction) -> float:
+    """Length of a frame in seconds, where time stamps do not tell."""
+    if all(stamp.pts is None and stamp.length > 0 for stamp in stamps):
+        # A raw stream: FFmpeg states 25 frames a second for want of a header, its packets know what the codec says.
+        return float(np.median([stamp.length for stamp in stamps]) * float(tick))
+    stated = (stream.average_rate, stream.guessed_rate, stream.codec_context.framerate)
+    return 1 / (usable_rate(*(float(rate) if rate else None for rate in stated)) or _USUAL_RATE)
 
 
 def _demux(container: InputContainer, stream: VideoStream) -> tuple[list[_Stamp], _Reach]:
     """Stamps of a stream's packets, and how far those reach that the stated duration is about."""
     stamps: list[_Stamp] = []
-    reach = _Reach()
+    reach: dict[int, tuple[int, int]] = {}
     # What is seen and heard: captions may be meant for longer than there is anything to see.
     heard = [other for other in container.streams if other.type in ("video", "audio")]
     streams = [stream] if _has_own_length(container) else heard
     try:
         for packet in container.demux(streams):
             length = packet.duration or 0
-            if packet.dts is not None and packet.time_base:
-                reach.add(float(packet.dts * packet.time_base), float((packet.dts + length) * packet.time_base))
+            if packet.dts is not None:
+                start, end = reach.get(packet.stream_index, (packet.dts, packet.dts))
+                reach[packet.stream_index] = min(start, packet.dts), max(end, packet.dts + length)
             # Packets of no size stand for repeated frames; those to discard lie outside the edit list.
             if packet.stream_index == stream.index and packet.size:
                 stamps.append(_Stamp(packet.pts, packet.dts, length, packet.is_keyframe, not packet.is_discard))
     except DECODING_ERRORS:
         pass  # what can be read is judged against the stated duration
-    return stamps, reach
+    ends = [
+        _Reach(float(start * tick), float(end * tick))
+        for index, (start, end) in reach.items()
+        if (tick := container.streams[index].time_base)
+    ]
+    nowhere = _Reach()
+    return stamps, _Reach(
+        min((one.start for one in ends), default=nowhere.start), max((one.end for one in ends), default=nowhere.end)
+    )
 
 
 def _has_own_length(container: InputContainer) -> bool:
@@ -190,8 +200,9 @@ def _check_whole(path: Path, container: InputContainer, stream: VideoStream, rea
         found = reach.length
         stated = float((index[-1].timestamp - index[0].timestamp) * (stream.time_base or 0))
     elif is_cut_off(path, name):
-        # Headers count from the first packet or from the start of the clock.
-        found, stated = max(reach.end, reach.length), stated_duration(container, stream) or 0.0
+        stated = max(stated_duration(container, stream) or 0.0, header_seconds(path, name))
+        # Headers count from the start of the clock, unless that is longer ago than they say.
+        found, stated = reach.length, stated - max(0.0, reach.start if reach.start < stated else 0.0)
     if found < WHOLE * stated:
         raise Undecodable(path, f"truncated: {found:.2f} s of the stated {stated:.2f} s are there")
 

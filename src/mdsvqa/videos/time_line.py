@@ -57,7 +57,7 @@ def time_line(stamps: Sequence[int | None], tick: float, frame: float) -> TimeLi
     Args:
         stamps: of each frame in ticks, None where it has none, at least one frame.
         tick: in seconds.
-        frame: length of a frame in seconds, where the stamps do not tell.
+        frame: length of a frame in seconds, where the stamps are too few to tell.
 
     >>> time_line([0, 1, 1, 3, 2, 5, 9000, 7], 1.0, 1.0).good.tolist()
     [True, True, False, True, False, True, False, True]
@@ -72,6 +72,10 @@ def time_line(stamps: Sequence[int | None], tick: float, frame: float) -> TimeLi
         good = times[~np.isnan(times)]
         if 2 * len(good) > len(stamps):
             return TimeLine(times - good[0], float(good[-1] - good[0] + step), jumped)
+    steps = np.diff(np.unique(known)) * np.float64(tick)
+    if 2 * len(steps) >= len(stamps):
+        mean = float(steps[steps <= _MANY * np.median(steps)].mean())
+        frame = mean if usable_rate(1 / mean) else frame
     return TimeLine(np.arange(len(stamps)) * np.float64(frame), len(stamps) * frame, counted=True)
 
 

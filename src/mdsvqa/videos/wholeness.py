@@ -11,8 +11,12 @@ from typing import BinaryIO
 
 # A download may have been given its full size before its bytes came. No container ends in so many zeros.
 _UNFILLED = 4096
+# Sizes of an AVI file while it is being written.
+_UNFINISHED = (0, 0xFFFFFFFF)
 # Headers of AVI and FLV in bytes, of a tag of FLV, and of an object of ASF.
 _RIFF, _FLV, _FLV_TAG, _ASF = 8, 13, 11, 24
+_HEADER = 65536
+_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 # Elements of Matroska that may be of unknown size, which is written as all ones.
 _EBML_OPEN = (0x18538067, 0x1F43B675)
 # What top-level boxes are called is printable.
@@ -35,6 +39,21 @@ def is_cut_off(path: Path, container: str) -> bool:
             if container.startswith(name):
                 return not ends(file, size)
     return True
+
+
+def header_seconds(path: Path, container: str) -> float:
+    """The length in the header of an AVI or ASF file, which FFmpeg corrects by the bytes that are there; else 0."""
+    with path.open("rb") as file:
+        head = file.read(_HEADER)
+    if container == "avi" and (found := head.find(b"avih")) >= 0:
+        # AVIMAINHEADER: dwMicroSecPerFrame comes first, dwTotalFrames fifth.
+        main = head[found + 8 : found + 28]
+        return 1e-6 * int.from_bytes(main[:4], "little") * int.from_bytes(main[16:20], "little")
+    if container == "asf" and (found := head.find(_FILE_PROPERTIES)) >= 0:
+        # ASF specification, 3.2: the time from the start of the clock in 100 ns, of which preroll in ms is not shown.
+        played, preroll = (int.from_bytes(head[found + at : found + at + 8], "little") for at in (64, 80))
+        return max(0.0, 1e-7 * played - 1e-3 * preroll)
+    return 0.0
 
 
 def is_fragmented(path: Path) -> bool:
@@ -108,8 +127,8 @@ def _riff_ends(file: BinaryIO, size: int) -> bool:
         length = int.from_bytes(head[4:], "little")
         if head[:4] != b"RIFF":
             break
-        if not length:
-            return False  # never finished
+        if length in _UNFINISHED:
+            return True  # nobody came back to fill in lengths: what stands in their places says nothing
         at += _RIFF + length + length % 2
     # The byte that fills up an odd chunk may be missing.
     return 0 < at <= size + 1
