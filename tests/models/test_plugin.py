@@ -142,10 +142,12 @@ def test_a_model_that_raises_on_one_clip_loses_that_one_only(videos: list[Video]
         "text": "RuntimeError: out of memory",
         "spread": None,
         "expected": None,
+        "note": None,
     }
     assert set(rows) == {"v0", "v1", "v3", "v4"}
     assert all(
-        row == {"score": 4.0, "status": "ok", "text": "fine", "spread": 0.5, "expected": None} for row in rows.values()
+        row == {"score": 4.0, "status": "ok", "text": "fine", "spread": 0.5, "expected": None, "note": None}
+        for row in rows.values()
     )
 
 

@@ -93,21 +93,25 @@ def read_packets(path: Path, container: InputContainer, stream: VideoStream) -> 
     stamps = _from_first_keyframe(stamps)
     shown = np.array([stamp.is_shown for stamp in stamps], bool)
     if not shown.any():
-        raise Undecodable(path, "truncated: the header is there, but no frame")
-    avi = container.format.name == "avi"
+        nothing = "its edit list leaves out every frame" if stamps else "truncated: the header is there, but no frame"
+        raise Undecodable(path, nothing)
+    slots_only = _knows_slots_only(container, stream)
     tick = stream.time_base or Fraction(1, 90_000)
     frame = _frame_length(stamps, stream, tick)
-    # AVI has no presentation times, FFmpeg makes them up.
     edited = shown
-    pts, shown = (None, shown) if avi else _presentation_times(stamps, shown, stream)
+    pts, shown = (None, shown) if slots_only else _presentation_times(stamps, shown, stream)
     visible = [stamp for stamp, is_shown in zip(stamps, shown, strict=True) if is_shown]
     slots = {stamp.dts for stamp in visible} - {None}
     last = 0.0
     if pts is not None:
-        times = (np.sort(pts[shown]) - pts[shown].min()) * float(tick)
+        starts = np.sort(pts[shown])
+        if container.format.name == "asf" and len(slots) == len(visible):
+            # It holds decoding times, from which FFmpeg makes up the others a frame late.
+            starts = np.array(sorted(slot for slot in slots if slot is not None), np.int64)
+        times = (starts - starts[0]) * float(tick)
         last = visible[int(pts[shown].argmax())].length * float(tick)
-    elif avi and len(slots) == len(visible):
-        # Its decoding times are slots of constant length.
+    elif slots_only and len(slots) == len(visible):
+        # Frames are shown one after the other in the slots of their packets.
         decoded = np.array(sorted(slot for slot in slots if slot is not None), np.int64)
         times = (decoded - decoded[0]) * float(tick)
     else:
@@ -121,7 +125,7 @@ def read_packets(path: Path, container: InputContainer, stream: VideoStream) -> 
         tick=tick,
         frame=frame,
         stream=stream.index,
-        ordered=pts is not None or avi or all(stamp.pts is None for stamp in visible),
+        ordered=pts is not None or slots_only or all(stamp.pts is None for stamp in visible),
         damaged=int(edited.sum() - shown.sum()),
         rate=_stated_rate(stream, len(times) / duration),
     )
@@ -138,6 +142,11 @@ def end_of(times: Floats, last: float, frame: float) -> float:
     if last > 0:
         return float(times[-1] + last)
     return float(times[-1] + (times[-1] / (len(times) - 1) if times[-1] > 0 else frame))
+
+
+def _knows_slots_only(container: InputContainer, stream: VideoStream) -> bool:
+    """Whether a container has no presentation times, or takes decoding times for them; FFmpeg makes them up."""
+    return container.format.name == "avi" or (container.format.name == "asf" and stream.codec_context.has_b_frames)
 
 
 def _stated_rate(stream: VideoStream, counted: float) -> float | None:
