@@ -143,10 +143,12 @@ def test_a_model_that_raises_on_one_clip_loses_that_one_only(videos: list[Video]
         "text": f"RuntimeError: out of memory (test_plugin.py, line {line})",
         "spread": None,
         "expected": None,
+        "note": None,
     }
     assert set(rows) == {"v0", "v1", "v3", "v4"}
     assert all(
-        row == {"score": 4.0, "status": "ok", "text": "fine", "spread": 0.5, "expected": None} for row in rows.values()
+        row == {"score": 4.0, "status": "ok", "text": "fine", "spread": 0.5, "expected": None, "note": None}
+        for row in rows.values()
     )
 
 
@@ -195,7 +197,15 @@ def test_numpy_numbers_are_numbers(videos: list[Video], tmp_path: Path) -> None:
 def test_an_unparsable_answer_is_kept_as_one(videos: list[Video], tmp_path: Path) -> None:
     rows = run(videos[:1], tmp_path / "scores", Returns([Score("v0", None, "unparsable", "I like it")]))
     assert rows == [
-        {"id": "v0", "score": None, "status": "unparsable", "text": "I like it", "spread": None, "expected": None}
+        {
+            "id": "v0",
+            "score": None,
+            "status": "unparsable",
+            "text": "I like it",
+            "spread": None,
+            "expected": None,
+            "note": None,
+        }
     ]
 
 

@@ -3,9 +3,8 @@
 import importlib
 import math
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import cast, get_args
 
@@ -13,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from mdsvqa.models.base import FineTunable, ModelError, QualityModel, Score, ScoreStatus
+from mdsvqa.models.settings import BATCH_GB
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import SCORES, Maker, ResultTable, read_table
 from mdsvqa.runtime.run import Run
@@ -20,13 +20,15 @@ from mdsvqa.videos.clip import Clip
 from mdsvqa.videos.decoding import Sampling, Undecodable, decode_all
 from mdsvqa.videos.manifest import Video
 
-# Clips handed to the model at once, and rows a shard.
+# Clips handed to the model at once, and rows a shard; fewer where their frames take more memory.
 BATCH = 16
 # Clips in a row without a score for the same reason, after which a model fails as a whole: once it gave a score, and
 # before it ever did.
 MOST_ALIKE, MOST_AT_FIRST = BATCH, 8
 # Of a MOS; the ends are on it whatever rounding made of them.
 LOWEST, HIGHEST = 1 - 1e-6, 5 + 1e-6
+
+_Decoded = tuple[Video, Clip | Undecodable]
 
 
 def load_class(dotted: str) -> QualityModel:
@@ -79,7 +81,9 @@ def finetuned_by_class(model: FineTunable, videos: Sequence[Video], folder: Path
     return cast(QualityModel, found)
 
 
-def score_videos(videos: Sequence[Video], model: QualityModel, maker: Maker, frames: int, run: Run) -> pa.Table:
+def score_videos(
+    videos: Sequence[Video], model: QualityModel, maker: Maker, frames: int, run: Run, batch_gb: float = BATCH_GB
+) -> pa.Table:
     """Scores each video that has no score yet; the model runs in this process, decoding ahead in others.
 
     Args:
@@ -87,6 +91,7 @@ def score_videos(videos: Sequence[Video], model: QualityModel, maker: Maker, fra
         model: f.
         maker: what makes these scores.
         frames: sampled from each video.
+        batch_gb: of frames that the model is given at once, see `QualitySettings`.
 
     Returns:
         The scores table. A video that cannot be decoded is "undecodable"; one on which the model raises is "failed",
@@ -100,8 +105,8 @@ def score_videos(videos: Sequence[Video], model: QualityModel, maker: Maker, fra
     with ResultTable(run.out, SCORES, maker, overwrite=run.overwrite) as table:
         again = [video for video in videos if video.id in unscored(table)]
         watch = _Watch(model, scored=bool(table.ids_with("ok")))
-        mended, decoded = 0, decode_all(again, sampling, run.workers)
-        while batch := list(islice(decoded, BATCH)):
+        mended, most_bytes = 0, batch_gb * 1e9
+        for batch in _batches(decode_all(again, sampling, run.workers), most_bytes):
             scores = _score_batch(model, batch, watch, again=True)
             table.replace([asdict(score) for score in scores])
             mended += sum(score.status == "ok" for score in scores)
@@ -110,8 +115,8 @@ def score_videos(videos: Sequence[Video], model: QualityModel, maker: Maker, fra
         missing = [video for video in videos if video.id not in table.ids]
         if len(missing) < len(videos):
             show.note(f"Scores: {len(videos) - len(missing)} of {len(videos)} reused from {run.out}")
-        done, decoded = 0, decode_all(missing, sampling, run.workers)
-        while batch := list(islice(decoded, BATCH)):
+        done = 0
+        for batch in _batches(decode_all(missing, sampling, run.workers), most_bytes):
             table.append([asdict(score) for score in _score_batch(model, batch, watch)])
             done += len(batch)
             show.progress("Scores", done, len(missing))
@@ -122,6 +127,24 @@ def score_videos(videos: Sequence[Video], model: QualityModel, maker: Maker, fra
 def unscored(table: ResultTable) -> set[str]:
     """The videos that a class gave no score, and may yet: it may have been mended since, or a file."""
     return table.ids_with("failed") | table.ids_with("undecodable") | table.ids_with("out_of_range")
+
+
+def _batches(decoded: Iterable[_Decoded], most_bytes: float) -> Iterator[list[_Decoded]]:
+    """Batches of clips whose frames fit into some memory; a larger clip is alone in its batch."""
+    batch: list[_Decoded] = []
+    room = most_bytes
+    for video, clip in decoded:
+        size = clip.frames.nbytes if isinstance(clip, Clip) else 0
+        if batch and size > room:
+            yield batch
+            batch, room = [], most_bytes
+        batch.append((video, clip))
+        room -= size
+        if len(batch) == BATCH:
+            yield batch
+            batch, room = [], most_bytes
+    if batch:
+        yield batch
 
 
 @dataclass(frozen=True)
@@ -185,15 +208,15 @@ class _Watch:
         ) from first.error
 
 
-def _score_batch(
-    model: QualityModel, batch: Sequence[tuple[Video, Clip | Undecodable]], watch: _Watch, *, again: bool = False
-) -> list[Score]:
+def _score_batch(model: QualityModel, batch: Sequence[_Decoded], watch: _Watch, *, again: bool = False) -> list[Score]:
     """The score of each video of a batch; `again` says that they had none before."""
     found = _guarded(model, [clip for _, clip in batch if isinstance(clip, Clip)])
     watch.see(found, again=again)
     scores = iter(each.score for each in found)
     return [
-        Score(video.id, None, "undecodable", clip.reason) if isinstance(clip, Undecodable) else next(scores)
+        Score(video.id, None, "undecodable", clip.reason)
+        if isinstance(clip, Undecodable)
+        else replace(next(scores), note=clip.note)
         for video, clip in batch
     ]
 

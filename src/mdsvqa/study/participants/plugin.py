@@ -57,7 +57,8 @@ class PluginModel(Unrefitted):
             complete = {video.id for video in videos} <= table.ids - unscored(table)
         if complete:
             return read_table(place.out), maker
-        return score_videos(videos, self._class or self._load(), maker, frames, place), maker
+        model, batch_gb = self._class or self._load(), self.config.quality.batch_gb
+        return score_videos(videos, model, maker, frames, place, batch_gb), maker
 
     def finetuned(self, data: StudyData, labels: NewLabels, turn: int, seed: int) -> StudyModel | Waiting:
         """See `StudyModel`: by the class's own `finetune(videos, folder)`, from the class as it is."""
