@@ -1,8 +1,9 @@
 """Anyone's model on real files: what it returns, what it raises, and what is not asked of it twice."""
 
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import av
 import numpy as np
@@ -150,6 +151,43 @@ def test_a_model_that_raises_on_one_clip_loses_that_one_only(videos: list[Video]
         row == {"score": 4.0, "status": "ok", "text": "fine", "spread": 0.5, "expected": None, "note": None}
         for row in rows.values()
     )
+
+
+def test_batches_take_no_more_memory_than_is_allowed(videos: list[Video], tmp_path: Path) -> None:
+    class Counts:
+        calls: ClassVar[list[int]] = []
+
+        def score(self, clips: Sequence[Clip]) -> list[Score]:
+            self.calls.append(sum(clip.frames.nbytes for clip in clips))
+            return [Score(clip.id, 3.0) for clip in clips]
+
+    one = 2 * 3 * 16 * 32
+    for allowed, sizes in ((2.5, [2 * one, 2 * one, one]), (0.1, [one] * 5), (5.5, [5 * one])):
+        Counts.calls.clear()
+        run = Run(tmp_path / str(allowed), Silent(), 1)
+        rows = score_videos(videos, Counts(), MAKER, 2, run, allowed * one / 1e9).to_pylist()
+        assert Counts.calls == sizes
+        assert [row["id"] for row in rows] == [video.id for video in videos]
+
+
+def test_rows_say_what_was_unusual_about_a_file(videos: list[Video], tmp_path: Path) -> None:
+    # Ten pictures in a third of a second, the last of which stays.
+    path = tmp_path / "film.mkv"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("ffv1", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 32, 16, "bgr0"
+        for number in (*range(10), 900):
+            frame = av.VideoFrame.from_ndarray(np.zeros((16, 32, 3), np.uint8), format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 30)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode())
+
+    class Same:
+        def score(self, clips: Sequence[Clip]) -> list[Score]:
+            return [Score(clip.id, 3.0) for clip in clips]
+
+    rows = score_videos([videos[0], Video("w", path)], Same(), MAKER, 8, Run(tmp_path / "s", Silent(), 1)).to_pylist()
+    assert [row["note"] for row in rows] == [None, "1 of 8 frames: few of the file's 11 are shown at those times"]
 
 
 def test_a_generator_that_raises_half_way(videos: list[Video], tmp_path: Path) -> None:
