@@ -41,6 +41,7 @@ from mdsvqa.models.statistical.kernel_model import KernelModel
 from mdsvqa.models.vlm.load import is_vlm, need_vlm_packages
 from mdsvqa.runtime.arrays import Ints
 from mdsvqa.runtime.errors import InputError
+from mdsvqa.runtime.matching import match_ids
 from mdsvqa.runtime.results import read_table
 from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.user_tables import Columns, read_columns
@@ -214,6 +215,7 @@ def train(
 
     found = read_table(scores).select(["id", "score"]).to_pylist()
     known = {row["id"]: row["score"] for row in found if row["score"] is not None}
+    match_ids(scores, list(known), [video.id for video in listed], str(videos))
     labeled, sentence = videos_to_learn_from(listed, DifficultySettings(), split)
     with terminal.progress() as show:
         show.note(sentence)

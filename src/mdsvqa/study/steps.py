@@ -125,6 +125,9 @@ def difficulty(
     """
     table, rows = read_table(scores), _by_id(read_table(features), "features")
     score, spread = _by_id(table, "score"), _by_id(table, "spread")
+    for path, known in ((scores, score), (features, rows)):
+        # Of a longer manifest there may be more; of another one there is nothing to go on with.
+        match_ids(path, list(known), [video.id for video in videos], "the manifest")
     data = _arrays([video for video in videos if video.id in score and video.id in rows], rows)
     if len(data.source) < 2 * settings.folds or len(data.pool) == 0:
         raise InputError(
