@@ -66,20 +66,21 @@ def print_study(config: StudyConfig, result: StudyResult, figures: Figures, page
 def _rules_table(config: StudyConfig, figures: Figures) -> Table:
     table = Table(
         title=f"SRCC with MOS after labeling {config.selection.budget} of the pool: mean of {config.comparison.seeds} "
-        "seeds [95% interval]",
-        caption="target: test videos of the new domain, which no rule could choose from. Every seed offers all rules "
-        f"the same random {config.comparison.pool_share:.0%} of the pool.",
+        "seeds",
+        caption="In brackets 95% intervals; p adjusted for all rules (Holm). target: test videos of the new domain, "
+        "which no rule could choose from. Every seed offers all rules the same random "
+        f"{config.comparison.pool_share:.0%} of the pool.",
         title_justify="left",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
+        padding=0,
     )
-    for heading in ("selection rule", "target", "against random", "p (Holm)", "source"):
+    for heading in ("selection rule", "target", "against random", "p", "source"):
         table.add_column(heading, no_wrap=True)
     for rule, (target, source) in figures.rules.items():
         table.add_row(
             label_of(rule),
-            f"{target.metrics['srcc']:.3f}",
+            f"{target.metrics['srcc'].value:.3f}",
             _signed(target.over_random),
             "" if target.p_over_random is None else probability(target.p_over_random),
             "" if source is None else f"{source.metrics['srcc'].value:.3f}",
