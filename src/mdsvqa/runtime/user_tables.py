@@ -92,7 +92,7 @@ class Columns:
         line = "" if self.lines is None else f"line {self.lines[row - 1]}, "
         return f"{self.path}, {line}row {row}"
 
-    def said_of(self, videos: Sequence[str], name: str) -> list[str | None]:
+    def text_of(self, videos: Sequence[str], name: str) -> list[str | None]:
         """What a column says of each of some videos, as text; None where its cell is empty.
 
         Raises:
