@@ -154,8 +154,9 @@ def test_evaluate_prints_the_promised_object(tmp_path: Path, capsys: pytest.Capt
     lines = [f"{i:04d},{value:.4f},{value + rng.normal():.4f}" for i, value in enumerate(mos)]
     table.write_text("\n".join(["name,MOS,my model", *lines, "0060,,3.0", "0061,2.0,"]) + "\n")
     found = answer(capsys, "evaluate", table, "--mos", "MOS", "--score", "my model")
-    assert list(found) == ["score", "n", "srcc", "plcc", "krcc", "rmse", "plcc_raw", "fit"]
-    assert (found["score"], found["n"]) == ("my model", 60)
+    metrics = ["srcc", "plcc", "krcc", "rmse", "plcc_raw"]
+    assert list(found) == ["score", "n", *metrics, "fit", "left_out", "notes", "warnings"]
+    assert (found["score"], found["n"], found["left_out"]) == ("my model", 60, 2)
     for name in ("srcc", "plcc", "krcc", "rmse", "plcc_raw"):
         assert list(found[name]) == ["value", "low", "high"]
         assert found[name]["low"] < found[name]["value"] < found[name]["high"]

@@ -84,8 +84,8 @@ def test_evaluate_prints_every_figure(tmp_path: Path, capsys: pytest.CaptureFixt
     columns = ("--mos", "MOS", "--score", "f", "--difficulty", "g", "--draws", 20)
     out, _ = run(capsys, "evaluate", table, *columns, "-k", "10%", "--json")
     found = json.loads(out)
-    assert list(found) == ["n", "k", "error", *FIGURES]
-    assert (found["n"], found["k"], found["error"]) == (80, 8, "raw")
+    assert list(found) == ["n", "k", "left_out", "error", *FIGURES, "warnings"]
+    assert (found["n"], found["k"], found["left_out"], found["error"]) == (80, 8, 1, "raw")
     assert found["srcc"]["value"] == pytest.approx(1, abs=1e-3)
     assert found["lift_over_pool"]["low"] > 1
     for error in ("calibrated", "rank"):

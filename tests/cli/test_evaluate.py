@@ -119,7 +119,7 @@ def test_compare_refuses(
 
 def test_joined_tables_are_checked(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = tmp_path / "other.csv"
-    for text, message in (("id,x\na,1\n", "has neither a column 'score' nor one 'h'"), ("id,h\na,1\n", "none of its")):
+    for text, message in (("id,x\na,1\n", "has neither a column 'score' nor one 'h'"), ("id,h\na,1\n", "its one id")):
         other.write_text(text)
         assert message in printed(capsys, "compare", table, "f", "--with", f"h={other}", code=1)[1]
     other.write_text("id,mos,set\n" + "".join(f"a{i},{i},\n" for i in range(9)))
@@ -141,3 +141,41 @@ def test_study_size(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "No design here reaches 0.01" in printed(capsys, *options, "--width", 0.01)[0]
     assert "no video is labeled" in printed(capsys, "study-size", table, "--score", "f", code=1)[1]
     assert json.loads(printed(capsys, *options[:4], "--mos", "mos", "--studies", 20, "--json")[0])["srcc"] > 0.8
+
+
+def test_an_id_that_stands_twice_is_an_error_and_one_of_two_data_sets_is_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    mos = rng.uniform(1, 5, 20)
+    rows = [f"v{i % 10},{'ab'[i // 10]},{mos[i]:.3f},{mos[i] + 0.1 * (i % 3):.3f},{i}" for i in range(20)]
+    table = tmp_path / "t.csv"
+    table.write_text("\n".join(["id,set,mos,score,difficulty", *rows]) + "\n")
+    assert "id 'v0' is in rows 1 and 11" in printed(capsys, "evaluate", table, code=1)[1]
+    assert "id 'v0' is in rows 1 and 11" in printed(capsys, "difficulty", "evaluate", table, code=1)[1]
+    out, _ = printed(capsys, "evaluate", table, "--dataset", "set", "--draws", 20, "--json")
+    assert json.loads(out)["n"] == 20
+    table.write_text("\n".join(["id,set,mos,score,difficulty", *rows, rows[13]]) + "\n")
+    said = printed(capsys, "evaluate", table, "--dataset", "set", code=1)[1]
+    assert "id 'v3' of data set 'b' is in rows 14 and 21" in said
+
+
+def test_rows_left_out_and_ids_that_match_nothing_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table, only, other = (tmp_path / name for name in ("t.csv", "only.csv", "other.csv"))
+    score = ["" if i == 3 else i + 9 * (i % 3) for i in range(20)]
+    table.write_text("id,mos,score\n" + "".join(f"v{i},{1 + i / 5},{score[i]}\n" for i in range(20)))
+    only.write_text("id\n" + "".join(f"v{i}\n" for i in range(2, 12)) + "elsewhere\n")
+    out, err = printed(capsys, "evaluate", table, "--only", only, "--draws", 20, "--json")
+    found = json.loads(out)
+    assert (found["n"], found["left_out"]) == (9, 11)
+    assert found["notes"] == [f"{only}: 1 of its 11 ids is not in {table}, such as 'elsewhere'."]
+    assert "elsewhere" in err
+    only.write_text("id\nv1.mp4\n")
+    assert "They differ in the ending" in printed(capsys, "evaluate", table, "--only", only, code=1)[1]
+    other.write_text("id,score\n" + "".join(f"v{i},{20 - i}\n" for i in range(19)) + "gone,3\n")
+    out, _ = printed(capsys, "compare", table, "score", "--with", f"h={other}", "--draws", 20, "--json")
+    found = json.loads(out)
+    assert found["left_out"] == 2
+    assert found["notes"] == [f"{other}: 1 of its 20 ids is not in {table}, such as 'gone'."]
+    size = ["study-size", table, "--mos", "mos", "--studies", 10, "--json"]
+    assert json.loads(printed(capsys, *size)[0])["left_out"] == 1

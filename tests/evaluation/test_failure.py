@@ -170,3 +170,29 @@ def test_the_released_failure_scores_give_the_recorded_figures() -> None:
     for name, value in recorded.items():
         mean, spread = found[name]
         assert mean == pytest.approx(value, abs=2 * spread + 0.005), name
+
+
+def test_the_lift_of_the_lowest_f_is_that_of_a_difficulty_that_is_f_turned_around() -> None:
+    score, mos, error, difficulty = pool(300)
+    found = evaluate_difficulty(score, mos, error, difficulty, 15, draws=200).figures
+    turned = evaluate_difficulty(score, mos, error, -score, 15, draws=200).figures
+    assert found["lowest_lift_over_matched"].value == pytest.approx(turned["lift_over_matched"].value, rel=0.1)
+    assert found["lowest_error"].value == pytest.approx(error[np.argsort(score, kind="stable")[:15]].mean(), rel=0.1)
+    assert found["lowest_score"].value == pytest.approx(np.sort(score)[:15].mean())
+
+
+def test_a_difficulty_that_is_f_turned_around_is_warned_of_and_one_that_knows_errors_is_not() -> None:
+    rng = np.random.default_rng(1)
+    score = rng.uniform(1, 5, 400)
+    of_score = (6 - score) ** 2 / 5
+    error = of_score * rng.uniform(0.5, 1.5, 400)
+    mos = score + error * rng.choice([-1, 1], 400)
+    artefact = evaluate_difficulty(score, mos, error, -score + 0.01 * rng.normal(size=400), 40, draws=100)
+    assert artefact.figures["lift_over_matched"].low > 1
+    assert artefact.figures["lift_beyond_lowest"].low < 1 < artefact.figures["lift_beyond_lowest"].high
+    assert "The lowest f, which knows nothing of errors, has a lift of 1." in artefact.warnings[0]
+    # The 40 lowest have no others like them.
+    assert "The control is unlike the chosen" in artefact.warnings[1]
+    real = evaluate_difficulty(score, mos, error, error / of_score + 0.1 * rng.normal(size=400), 40, draws=100)
+    assert real.figures["lift_beyond_lowest"].low > 1
+    assert real.warnings == []

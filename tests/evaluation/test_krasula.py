@@ -11,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from mdsvqa.evaluation.bootstrap import resample_counts
 from mdsvqa.evaluation.krasula import (
+    Area,
     Pairs,
     analyse_pairs,
     area_interval,
@@ -118,6 +119,19 @@ def test_intervals_are_those_of_the_bootstrap_over_videos() -> None:
     assert z == pytest.approx((areas[0].value - areas[1].value) / (draws[:, 0] - draws[:, 1]).std(), rel=0.15)
     # Counting pairs as if each had videos of its own exaggerates.
     assert abs(delong_test(*areas).statistic) > 2 * abs(z)
+
+
+@pytest.mark.parametrize("value", [0.5, 0.97, 0.999, 0.02])
+def test_intervals_stay_in_0_to_1_whatever_their_width(value: float) -> None:
+    one = np.ones(1)
+    for error in (0.001, 0.05, 0.4):
+        interval = area_interval(Area(value, one, one, np.array([error, 0.0])))
+        assert 0 <= interval.low < value < interval.high <= 1
+    narrow = area_interval(Area(value, one, one, np.array([1e-4, 0.0])))
+    # A narrow one is that of the normal distribution.
+    assert narrow.high - narrow.low == pytest.approx(2 * 1.959964e-4, rel=0.05)
+    certain = area_interval(Area(1.0, one, one, np.zeros(2)))
+    assert (certain.low, certain.high) == (1, 1)
 
 
 def test_undefined_and_equal_areas() -> None:

@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.stats import kendalltau, pearsonr, spearmanr
+from scipy.stats import t as student
 
 from mdsvqa.evaluation.bootstrap import resample_counts
 from mdsvqa.evaluation.intervals import Interval
 from mdsvqa.evaluation.logistic import map_to_mos
-from mdsvqa.evaluation.metrics import METRICS
-from mdsvqa.evaluation.rule_summary import summarise_rules
+from mdsvqa.evaluation.rule_summary import RuleSummary, summarise_rules
 
 Floats = NDArray[np.float64]
 DATASET = np.repeat([4, 2], [25, 15])
 DRAWS, SEED = 30, 3
+SHOWN = ("srcc", "plcc", "krcc", "rmse")
 
 
 def statistics(score: Floats, mapped: Floats, mos: Floats) -> list[float]:
@@ -25,7 +26,6 @@ def statistics(score: Floats, mapped: Floats, mos: Floats) -> list[float]:
         pearsonr(mapped, mos).statistic,
         kendalltau(score, mos).statistic,
         math.sqrt(np.mean((mapped - mos) ** 2)),
-        pearsonr(score, mos).statistic,
     ]
 
 
@@ -38,38 +38,35 @@ def material() -> tuple[dict[str, Floats], Floats]:
 
 @cache
 def slow() -> tuple[dict[str, Floats], dict[str, Floats]]:
-    """Of each rule of `material` the metrics, and in each draw, by loops over draws, seeds and data sets."""
+    """The four metrics of each model of `material`, shape (seeds, 4), and in each draw, shape (seeds, draws, 4)."""
     scores, mos = material()
     groups = [np.flatnonzero(code == DATASET) for code in (2, 4)]
     counts = [resample_counts(len(g), DRAWS, SEED + place).astype(int) for place, g in enumerate(groups)]
-    uniform = np.random.default_rng(SEED).random((DRAWS, max(map(len, scores.values()))))
     values, replicates = {}, {}
     for rule, models in scores.items():
-        maps = [[map_to_mos(model[g], mos[g])[0] for g in groups] for model in models]
-        every = [
-            (model[g], mapped[place], mos[g])
-            for model, mapped in zip(models, maps, strict=True)
-            for place, g in enumerate(groups)
-        ]
-        values[rule] = np.mean([statistics(*one) for one in every], 0)
-        of_draws = []
-        for draw in range(DRAWS):
-            found = []
-            for place in range(len(models)):
-                model = int(uniform[draw, place] * len(models))
-                for g, mapped, count in zip(groups, maps[model], counts, strict=True):
+        values[rule], replicates[rule] = np.empty((len(models), 4)), np.empty((len(models), DRAWS, 4))
+        for place, model in enumerate(models):
+            maps = [map_to_mos(model[g], mos[g])[0] for g in groups]
+            found = [statistics(model[g], mapped, mos[g]) for g, mapped in zip(groups, maps, strict=True)]
+            values[rule][place] = np.mean(found, 0)
+            for draw in range(DRAWS):
+                found = []
+                for g, mapped, count in zip(groups, maps, counts, strict=True):
                     chosen = np.repeat(np.arange(len(g)), count[draw])
-                    found.append(statistics(models[model][g][chosen], mapped[chosen], mos[g][chosen]))
-            of_draws.append(np.mean(found, 0))
-        replicates[rule] = np.array(of_draws)
+                    found.append(statistics(model[g][chosen], mapped[chosen], mos[g][chosen]))
+                replicates[rule][place, draw] = np.mean(found, 0)
     return values, replicates
 
 
-def close(found: Interval | None, value: float, draws: Floats, confidence: float) -> None:
-    tail = (1 - confidence) / 2
-    assert found is not None
-    expected = [value, *np.quantile(draws, [tail, 1 - tail])]
-    assert [found.value, found.low, found.high] == pytest.approx(expected, abs=1e-9)
+def half_width(values: Floats, draws: Floats, confidence: float) -> float:
+    """Of a mean over seeds, by the covariances of every two of them over resamples of 40 videos in two data sets."""
+    seeds, n = len(values), 39
+    covariance = np.cov(draws) * n / (n - 1)
+    between = values.var(ddof=1) / seeds
+    whole = between + max(0.0, covariance[~np.eye(seeds, dtype=bool)].mean())
+    tail = (1 + confidence) / 2
+    factor = between * student.ppf(tail, seeds - 1) + (whole - between) * student.ppf(tail, n - 1)
+    return float(factor / whole * math.sqrt(whole))
 
 
 @pytest.mark.parametrize("confidence", [0.95, 0.8])
@@ -78,16 +75,78 @@ def test_against_loops(confidence: float) -> None:
     values, replicates = slow()
     found = summarise_rules(scores, mos, DATASET, draws=DRAWS, seed=SEED, confidence=confidence)
     assert list(found) == list(scores)
-    for rule, summary in found.items():
-        assert summary.seeds == len(scores[rule])
-        for place, name in enumerate(METRICS):
-            close(summary.metrics[name], values[rule][place], replicates[rule][:, place], confidence)
-        for other, difference in (("base", summary.over_base), ("random", summary.over_random)):
-            if rule == other or rule == "base":
-                assert difference is None
-                continue
-            gain = replicates[rule][:, 0] - replicates[other][:, 0]
-            close(difference, values[rule][0] - values[other][0], gain, confidence)
+    for rule in ("random", "mds", "k-means"):
+        assert found[rule].seeds == len(scores[rule])
+        for place, name in enumerate(SHOWN):
+            interval, of_seeds = found[rule].metrics[name], values[rule][:, place]
+            half = half_width(of_seeds, replicates[rule][:, :, place], confidence)
+            most = math.inf if name == "rmse" else 1.0
+            expected = (of_seeds.mean(), of_seeds.mean() - half, min(most, of_seeds.mean() + half))
+            assert (interval.value, interval.low, interval.high) == pytest.approx(expected)
+        over_base = found[rule].over_base
+        assert over_base is not None
+        gains = values[rule][:, 0] - values["base"][:, 0]
+        half = half_width(gains, replicates[rule][:, :, 0] - replicates["base"][:, :, 0], confidence)
+        assert (over_base.value, over_base.low) == pytest.approx((gains.mean(), gains.mean() - half))
+    over_random = found["mds"].over_random
+    assert over_random is not None
+    gains = values["mds"][:, 0] - values["random"][:, 0]
+    half = half_width(gains, replicates["mds"][:, :, 0] - replicates["random"][:, :, 0], confidence)
+    assert (over_random.value, over_random.high) == pytest.approx((gains.mean(), gains.mean() + half))
+    # With another number of seeds than random selection they are not paired.
+    other = found["k-means"].over_random
+    assert other is not None
+    assert other.value == pytest.approx(values["k-means"][:, 0].mean() - values["random"][:, 0].mean())
+    assert found["base"].over_base is None
+    assert found["base"].over_random is None
+    assert found["random"].over_random is None
+
+
+def test_one_model_has_the_percentiles_of_its_resamples() -> None:
+    scores, mos = material()
+    values, replicates = slow()
+    found = summarise_rules(scores, mos, DATASET, draws=DRAWS, seed=SEED, confidence=0.8)["base"]
+    for place, name in enumerate(SHOWN):
+        interval = found.metrics[name]
+        expected = [values["base"][0, place], *np.quantile(replicates["base"][0, :, place], [0.1, 0.9])]
+        assert [interval.value, interval.low, interval.high] == pytest.approx(expected, abs=1e-9)
+    pair = {"base": scores["base"], "round 1": scores["mds"][:1]}
+    gain = summarise_rules(pair, mos, DATASET, draws=DRAWS, seed=SEED, confidence=0.8)["round 1"].over_base
+    assert gain is not None
+    expected = np.quantile(replicates["mds"][0, :, 0] - replicates["base"][0, :, 0], [0.1, 0.9])
+    assert [gain.low, gain.high] == pytest.approx(expected.tolist(), abs=1e-9)
+
+
+def test_p_values_are_adjusted_for_the_rules_that_are_compared_and_not_for_what_frames_them() -> None:
+    rng = np.random.default_rng(5)
+    mos = rng.uniform(1, 5, 80)
+    noise = {"random": 1.0, "a": 0.6, "b": 0.97, "c": 1.01, "everything": 0.3}
+    scores = {rule: mos + size * rng.normal(size=(6, 80)) for rule, size in noise.items()}
+    codes = np.zeros(80, np.int64)
+    alone = {}
+    for rule in "abc":
+        pair = {"random": scores["random"], rule: scores[rule]}
+        alone[rule] = summarise_rules(pair, mos, codes)[rule].p_over_random
+    found = summarise_rules(scores, mos, codes, frames=("everything",))
+    assert found["everything"].p_over_random is None
+    assert not found["everything"].better_than_random
+    assert found["random"].p_over_random is None
+    order = sorted("abc", key=lambda rule: alone[rule])
+    largest = 0.0
+    for factor, rule in zip((3, 2, 1), order, strict=True):
+        largest = min(1.0, max(largest, factor * alone[rule]))
+        assert found[rule].p_over_random == pytest.approx(largest)
+        assert found[rule].differs_from_random == (largest < 0.05)
+    assert found["a"].better_than_random
+
+
+def test_a_gain_that_is_one_of_many_is_no_gain() -> None:
+    gain = Interval(0.02, 0.001, 0.039)
+    assert RuleSummary({}, None, gain, 10, 0.04).better_than_random
+    assert not RuleSummary({}, None, gain, 10, 0.12).better_than_random
+    assert not RuleSummary({}, None, gain, 10).better_than_random
+    assert not RuleSummary({}, None, Interval(-0.02, -0.039, -0.001), 10, 0.04).better_than_random
+    assert not RuleSummary({}, None, gain, 10, math.nan).differs_from_random
 
 
 def test_nothing_to_compare_with() -> None:
@@ -114,6 +173,8 @@ def test_the_same_models_differ_by_nothing() -> None:
 
 def test_a_clear_gain_is_told_from_none() -> None:
     scores, mos = material()
+    rng = np.random.default_rng(2)
+    scores["mds"] = mos + 0.3 * rng.normal(size=(6, 40))
     found = summarise_rules(scores, mos, DATASET, draws=300)
     gain = found["mds"].over_base
     assert gain is not None
@@ -124,12 +185,10 @@ def test_a_clear_gain_is_told_from_none() -> None:
     assert worse.high < 0
 
 
-def test_every_seed_of_a_rule_with_fewer_is_drawn_as_often() -> None:
-    # Two models, one perfect and one reversed, beside a rule with three: the mean of the draws is that of the models.
+def test_an_interval_of_a_correlation_ends_where_correlations_do() -> None:
     mos = np.arange(12.0)
-    scores = {"two": np.stack([mos, -mos]), "three": np.stack([mos, mos, mos])}
-    found = summarise_rules(scores, mos, np.zeros(12, np.int64), draws=2000, confidence=0.98)["two"].metrics["srcc"]
-    assert (found.value, found.low, found.high) == pytest.approx((0, -1, 1))
-    found = summarise_rules(scores, mos, np.zeros(12, np.int64), draws=2000, confidence=0.4)["two"].metrics["srcc"]
-    # Both models are drawn once in half of the draws, and each twice in a quarter.
-    assert (found.low, found.high) == pytest.approx((0, 0), abs=1e-12)
+    scores = {"two": np.stack([mos, -mos]), "one": mos[None]}
+    found = summarise_rules(scores, mos, np.zeros(12, np.int64))
+    assert found["two"].metrics["srcc"] == Interval(0.0, -1.0, 1.0)
+    assert found["two"].metrics["rmse"].low >= 0
+    assert found["one"].metrics["srcc"] == Interval(1.0, 1.0, 1.0)

@@ -1,8 +1,9 @@
 """Anyone's model on real files: what it returns, what it raises, and what is not asked of it twice."""
 
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import av
 import numpy as np
@@ -136,17 +137,57 @@ def test_a_model_that_raises_on_one_clip_loses_that_one_only(videos: list[Video]
 
     rows = {row.pop("id"): row for row in run(videos, tmp_path / "scores", Recorder(answer))}
     failed = rows.pop("v2")
+    line = next(n for n, text in enumerate(Path(__file__).read_text().splitlines(), 1) if '"out of memory"' in text)
     assert failed == {
         "score": None,
         "status": "failed",
-        "text": "RuntimeError: out of memory",
+        "text": f"RuntimeError: out of memory (test_plugin.py, line {line})",
         "spread": None,
         "expected": None,
+        "note": None,
     }
     assert set(rows) == {"v0", "v1", "v3", "v4"}
     assert all(
-        row == {"score": 4.0, "status": "ok", "text": "fine", "spread": 0.5, "expected": None} for row in rows.values()
+        row == {"score": 4.0, "status": "ok", "text": "fine", "spread": 0.5, "expected": None, "note": None}
+        for row in rows.values()
     )
+
+
+def test_batches_take_no_more_memory_than_is_allowed(videos: list[Video], tmp_path: Path) -> None:
+    class Counts:
+        calls: ClassVar[list[int]] = []
+
+        def score(self, clips: Sequence[Clip]) -> list[Score]:
+            self.calls.append(sum(clip.frames.nbytes for clip in clips))
+            return [Score(clip.id, 3.0) for clip in clips]
+
+    one = 2 * 3 * 16 * 32
+    for allowed, sizes in ((2.5, [2 * one, 2 * one, one]), (0.1, [one] * 5), (5.5, [5 * one])):
+        Counts.calls.clear()
+        run = Run(tmp_path / str(allowed), Silent(), 1)
+        rows = score_videos(videos, Counts(), MAKER, 2, run, allowed * one / 1e9).to_pylist()
+        assert Counts.calls == sizes
+        assert [row["id"] for row in rows] == [video.id for video in videos]
+
+
+def test_rows_say_what_was_unusual_about_a_file(videos: list[Video], tmp_path: Path) -> None:
+    # Ten pictures in a third of a second, the last of which stays.
+    path = tmp_path / "film.mkv"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("ffv1", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 32, 16, "bgr0"
+        for number in (*range(10), 900):
+            frame = av.VideoFrame.from_ndarray(np.zeros((16, 32, 3), np.uint8), format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 30)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode())
+
+    class Same:
+        def score(self, clips: Sequence[Clip]) -> list[Score]:
+            return [Score(clip.id, 3.0) for clip in clips]
+
+    rows = score_videos([videos[0], Video("w", path)], Same(), MAKER, 8, Run(tmp_path / "s", Silent(), 1)).to_pylist()
+    assert [row["note"] for row in rows] == [None, "1 of 8 frames: few of the file's 11 are shown at those times"]
 
 
 def test_a_generator_that_raises_half_way(videos: list[Video], tmp_path: Path) -> None:
@@ -194,7 +235,15 @@ def test_numpy_numbers_are_numbers(videos: list[Video], tmp_path: Path) -> None:
 def test_an_unparsable_answer_is_kept_as_one(videos: list[Video], tmp_path: Path) -> None:
     rows = run(videos[:1], tmp_path / "scores", Returns([Score("v0", None, "unparsable", "I like it")]))
     assert rows == [
-        {"id": "v0", "score": None, "status": "unparsable", "text": "I like it", "spread": None, "expected": None}
+        {
+            "id": "v0",
+            "score": None,
+            "status": "unparsable",
+            "text": "I like it",
+            "spread": None,
+            "expected": None,
+            "note": None,
+        }
     ]
 
 
@@ -245,3 +294,117 @@ def test_another_model_s_folder_is_refused(videos: list[Video], tmp_path: Path) 
     run(videos[:1], tmp_path / "scores", Recorder())
     with pytest.raises(TableError, match="'test' there, 'other' now"):
         run(videos[:1], tmp_path / "scores", Recorder(), {**MAKER, "model": "other"})
+
+
+def many(videos: list[Video], count: int) -> list[Video]:
+    return [Video(f"w{i:02d}", videos[i % 5].path) for i in range(count)]
+
+
+def test_a_class_that_raises_on_every_clip_ends_at_the_first_batch_with_its_own_traceback(
+    videos: list[Video], tmp_path: Path
+) -> None:
+    def broken(clip: Clip) -> Score:
+        raise KeyError(f"no weights for {clip.id}")
+
+    model, some = Recorder(broken), many(videos, 40)
+    with pytest.raises(ModelError, match=r"Recorder\.score, on 16 clips in a row, 'w00' the first") as found:
+        run(some, tmp_path / "scores", model)
+    # A whole batch, then each of its clips alone.
+    assert model.calls == [[video.id for video in some[:BATCH]], *([video.id] for video in some[:BATCH])]
+    said = str(found.value)
+    assert "Traceback (most recent call last)" in said
+    assert "in broken" in said
+    assert "KeyError: 'no weights for w00'" in said
+    assert "plugin.py" not in said.replace("test_plugin.py", "")
+    rows = run(some, tmp_path / "scores", Recorder())
+    assert [(row["id"], row["score"]) for row in rows] == [(video.id, 3.0) for video in some]
+
+
+def test_a_class_that_breaks_half_way_ends_and_keeps_what_it_scored(videos: list[Video], tmp_path: Path) -> None:
+    some, seen = many(videos, 64), []
+
+    def breaks(clip: Clip) -> Score:
+        seen.append(clip.id)
+        if clip.id >= "w20":
+            raise RuntimeError("device-side assert triggered")
+        return Score(clip.id, 2.0)
+
+    with pytest.raises(ModelError, match="device-side assert"):
+        run(some, tmp_path / "scores", Recorder(breaks))
+    assert max(seen) == "w47"
+    rows = {row["id"]: row["score"] for row in run(some, tmp_path / "scores", Recorder())}
+    assert rows == {video.id: 2.0 if video.id < "w20" else 3.0 for video in some}
+
+
+def test_every_third_clip_fails_again_and_again_until_the_class_is_mended(videos: list[Video], tmp_path: Path) -> None:
+    some = many(videos, 30)
+    third = {video.id for video in some[::3]}
+
+    def answer(clip: Clip) -> Score:
+        if clip.id in third:
+            raise ValueError("odd")
+        return Score(clip.id, 2.0)
+
+    for attempt in range(2):
+        model = Recorder(answer)
+        rows = run(some, tmp_path / "scores", model)
+        assert {row["id"] for row in rows if row["status"] == "failed"} == third
+        assert all("ValueError: odd (test_plugin.py, line" in row["text"] for row in rows if row["id"] in third)
+        asked = {video for call in model.calls for video in call}
+        assert asked == (third if attempt else {video.id for video in some})
+    model = Recorder()
+    rows = run(some, tmp_path / "scores", model)
+    assert {video for call in model.calls for video in call} == third
+    assert [row["id"] for row in rows] == [video.id for video in some]
+    assert {row["score"] for row in rows if row["id"] in third} == {3.0}
+    assert {row["score"] for row in rows if row["id"] not in third} == {2.0}
+
+
+def test_one_clip_fails_that_stands_alone_in_its_batch(videos: list[Video], tmp_path: Path) -> None:
+    some = [Video("nowhere", None), *many(videos, BATCH)]
+
+    def answer(clip: Clip) -> Score:
+        if clip.id == "w15":
+            raise ValueError("odd")
+        return Score(clip.id, 2.0)
+
+    assert [row["status"] for row in run(some, tmp_path / "a", Recorder(answer))] == [
+        "undecodable",
+        *["ok"] * 15,
+        "failed",
+    ]
+    # Or before all others, among videos that cannot be decoded.
+    bad = [Video(f"n{i}", None) for i in range(BATCH - 1)]
+    rows = run([*bad, some[-1], *some[1:5]], tmp_path / "b", Recorder(answer))
+    assert [row["status"] for row in rows] == [*["undecodable"] * (BATCH - 1), "failed", *["ok"] * 4]
+
+
+def test_a_few_videos_on_all_of_which_it_raises(videos: list[Video], tmp_path: Path) -> None:
+    def broken(clip: Clip) -> Score:
+        raise ZeroDivisionError
+
+    for count in (1, 5):
+        with pytest.raises(ModelError, match="ZeroDivisionError"):
+            run(videos[:count], tmp_path / "scores", Recorder(broken))
+    assert {row["score"] for row in run(videos, tmp_path / "scores", Recorder())} == {3.0}
+
+
+def test_scores_outside_of_the_scale_are_no_scores(videos: list[Video], tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"found 7\.3, expected a score from 1 to 5\. Map its scores to 1-5"):
+        run(many(videos, 20), tmp_path / "all", Recorder(lambda clip: Score(clip.id, 7.3)))
+    odd = {"v1": 0.2, "v2": 1 - 1e-9, "v3": 5 + 1e-9, "v4": 5.0}
+    model = Recorder(lambda clip: Score(clip.id, odd.get(clip.id, 1.0)))
+    rows = run(videos, tmp_path / "some", model)
+    assert [row["status"] for row in rows] == ["ok", "out_of_range", "ok", "ok", "ok"]
+    assert (rows[1]["score"], rows[1]["text"]) == (None, "found 0.2, expected a score from 1 to 5")
+    assert run(videos, tmp_path / "some", Recorder())[1]["score"] == 3.0
+    assert model.calls[-1] == ["v0", "v1", "v2", "v3", "v4"]
+
+
+def test_a_file_that_was_mended_is_scored_by_the_same_command(videos: list[Video], tmp_path: Path) -> None:
+    path = tmp_path / "late.mkv"
+    listed = [videos[0], Video("late", path)]
+    assert run(listed, tmp_path / "scores", Recorder())[1]["status"] == "undecodable"
+    assert videos[1].path is not None
+    path.write_bytes(videos[1].path.read_bytes())
+    assert [row["status"] for row in run(listed, tmp_path / "scores", Recorder())] == ["ok", "ok"]

@@ -52,6 +52,7 @@ ROWS: dict[str, tuple[pa.Schema, list[dict[str, Any]]]] = {
                 "text": 'a "4", then,\nfive',
                 "spread": 0.1,
                 "expected": 3.31,
+                "note": "the picture's size changes on the way",
             },
             {
                 "id": "ü/b c.mp4",
@@ -60,14 +61,15 @@ ROWS: dict[str, tuple[pa.Schema, list[dict[str, Any]]]] = {
                 "text": "no idea",
                 "spread": None,
                 "expected": None,
+                "note": None,
             },
         ],
     ),
     "features": (
         FEATURES,
         [
-            {"id": "a", "features": [1.5, -2.0], "status": "ok", "text": None},
-            {"id": "b", "features": None, "status": "undecodable", "text": "no video stream"},
+            {"id": "a", "features": [1.5, -2.0], "status": "ok", "text": None, "note": "n"},
+            {"id": "b", "features": None, "status": "undecodable", "text": "no video stream", "note": None},
         ],
     ),
     "difficulty": (DIFFICULTY, [{"id": "a", "difficulty": -0.125, "status": "ok"}]),
@@ -481,8 +483,9 @@ def test_folder_that_is_a_file(tmp_path: Path) -> None:
 
 
 def test_rows_are_replaced_in_their_places(tmp_path: Path) -> None:
-    broken = {"id": "b", "score": None, "status": "undecodable", "text": "no", "spread": None, "expected": None}
-    others = [{"id": i, "score": 1.0, "status": "ok", "text": None, "spread": None, "expected": None} for i in "acd"]
+    empty = dict.fromkeys(SCORES.names)
+    broken = {**empty, "id": "b", "status": "undecodable", "text": "no"}
+    others = [{**empty, "id": i, "score": 1.0, "status": "ok"} for i in "acd"]
     with ResultTable(tmp_path / "t", SCORES, MAKER) as table:
         table.append([others[0], broken])
         table.append(others[1:])

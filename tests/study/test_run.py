@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -229,14 +230,45 @@ def test_a_model_that_is_not_there_is_said_before_anything_is_decoded(write_stud
     assert not (tmp_path / "results").exists()
 
 
-def test_labels_of_videos_that_nobody_knows_are_pointed_out(
+def test_labels_that_do_not_go_with_the_manifest_are_pointed_out(
     write_study: WriteStudy, small_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "labels.csv").write_text("id;mos\nmistyped;3\n")
-    study = write_study(videos=str(without_pool_mos(small_corpus, tmp_path)), labels="labels.csv")
+    (tmp_path / "gone.csv").write_text("id\nnobody\n")
+    study = write_study(labels="labels.csv")
+    with pytest.raises(InputError, match=r"labels\.csv: its one id is not in the pool; found such as 'mistyped'"):
+        run_study(read_study(study), Silent())
+    rows = [row for row in manifest_rows(small_corpus) if row["split"] == "pool"]
+    first, second = rows[0], rows[1]
+    wrong = 1.5 if float(first["mos"]) > 2 else 4.5
+    (tmp_path / "labels.csv").write_text(f"id;mos\nmistyped;3\n{first['id']};{wrong}\n{second['id']};{second['mos']}\n")
+    (tmp_path / "gone.csv").write_text(f"id\nnobody\n{rows[2]['id']}\n")
+    study = write_study(labels="labels.csv", out="other", selection={"budget": 100, "exclude": "gone.csv"})
     with terminal() as show:
-        run_study(read_study(study), show)
-    assert "labels.csv: 1 of its ids are not in the usable pool, such as 'mistyped'" in capsys.readouterr().err
+        result = run_study(read_study(study), show)
+    said = capsys.readouterr().err
+    assert "labels.csv: 1 of its 3 ids is not in the pool, such as 'mistyped'." in said
+    assert "gone.csv: 1 of its 2 ids is not in" in said
+    assert f"such as {float(first['mos']):g} there and {wrong:g} here for {first['id']!r}" in said
+    assert "The budget of 100 videos is more than the 23 that there are to choose from." in result.notes
+    assert len(result.selected) == 23
+
+
+def test_files_that_are_not_there_are_said_before_anything_is_decoded(
+    write_study: WriteStudy, small_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = manifest_rows(small_corpus)
+    for row in rows:
+        row["path"] = "elsewhere/" + row["path"]
+    with (tmp_path / "manifest.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    study = write_study(videos="manifest.csv")
+    whole = tmp_path / "elsewhere" / manifest_rows(small_corpus)[0]["path"]
+    with pytest.raises(InputError, match=rf"not one of its 76 files is there; looked for {re.escape(str(whole))}"):
+        run_study(read_study(study), Silent())
+    assert not (tmp_path / "results" / "features").exists()
 
 
 def test_a_vision_language_model_is_scored_once_and_the_page_shows_both_readings(

@@ -177,3 +177,32 @@ def test_a_rerun_finds_its_choice(table: Path, capsys: pytest.CaptureFixture[str
     assert read_table(out)["id"].to_pylist() == first
     text = run(capsys, table, "--out", out, "--group", "uploader", "--most-per-group", 1, code=1)[1]
     assert "--overwrite" in text
+
+
+def test_labeled_and_excluded_ids_that_match_nothing_are_an_error_and_some_a_note(
+    table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = table.parent / "other.csv"
+    for option in ("--labeled", "--exclude"):
+        other.write_text("id\nv01.mp4\nv02.mp4\n")
+        _, err = run(capsys, table, "--budget", 3, option, other, code=1)
+        assert "none of its 2 ids is in" in err
+        assert "They differ in the ending of the file name." in err
+        other.write_text("id\nv01\nelsewhere\n")
+        out, err = run(capsys, table, "--budget", 3, option, other, "--json")
+        found = json.loads(out)
+        assert "1 of its 2 ids is not in" in found["notes"][0]
+        assert "elsewhere" in err
+        assert "v01" not in found["selected"]
+        # v58 has no difficulty, v59 no frames.
+        assert found["left_out"] == (3 if option == "--exclude" else 2)
+
+
+def test_a_budget_beyond_the_pool_is_said(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for budget, words in (("64", "64 videos is more than the 58 that"), ("20 min", "20 min is more than the 9.")):
+        out, err = run(capsys, table, "--budget", budget, "--json")
+        found = json.loads(out)
+        assert len(found["selected"]) == 58
+        assert f"The budget of {words}" in found["notes"][0]
+        assert f"note: The budget of {words}" in err
+    assert json.loads(run(capsys, table, "--budget", 58, "--json")[0])["notes"] == []

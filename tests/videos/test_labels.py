@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from mdsvqa.runtime.user_tables import ColumnError
 from mdsvqa.videos.labels import (
     Labels,
+    differing,
     known_labels,
     newly_labeled,
     read_labels,
@@ -84,11 +85,14 @@ def test_labels_that_cannot_be_used(text: str, message: str, tmp_path: Path) -> 
     assert "labels.csv" in str(caught.value)
 
 
-def test_the_manifest_comes_before_the_raters() -> None:
+def test_the_raters_come_before_the_manifest() -> None:
     videos = [Video("a", None, mos=2.0), Video("b", None), Video("c", None), Video("d", None, mos=4.0)]
-    found = known_labels(videos, Labels({"a": 5.0, "b": 3.0}, frozenset({"c", "d"})))
-    assert found.mos == {"a": 2.0, "b": 3.0, "d": 4.0}
+    said = Labels({"a": 5.0, "b": 3.0}, frozenset({"c", "d"}))
+    found = known_labels(videos, said)
+    assert found.mos == {"a": 5.0, "b": 3.0, "d": 4.0}
     assert found.unratable == {"c"}
+    assert differing(videos, said) == [("a", 2.0, 5.0)]
+    assert differing([replace(videos[0], mos=5.0 + 1e-9)], said) == []
 
 
 def test_without_raters_there_is_the_manifest() -> None:

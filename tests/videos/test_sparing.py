@@ -68,9 +68,9 @@ def test_interlaced_frames_are_sought_but_none_is_spared(tmp_path: Path, monkeyp
     decode_runs = decoding._decode_runs
 
     def watched(*arguments: Any) -> Any:
-        pictures = decode_runs(*arguments)
-        ways.append((arguments[-1], len(arguments[2]), len(pictures)))
-        return pictures
+        printer = decode_runs(*arguments)
+        ways.append((arguments[-1], len(arguments[2]), len(printer.pictures)))
+        return printer
 
     monkeypatch.setattr(decoding, "_decode_runs", watched)
     sample_clip(path, "a", Sampling(frames=3))

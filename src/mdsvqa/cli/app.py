@@ -1,7 +1,7 @@
 """Which commands there are. Each is imported when it is called: help comes at once, nobody waits for PyTorch unasked.
 
-Exit codes: 0 done; 1 something handed in cannot be used; 2 wrong usage; 3 labels are needed before the loop can go on;
-4 (with --strict) some videos could not be decoded; 130 interrupted.
+Exit codes: 0 done; 1 something handed in cannot be used, or not one video could be; 2 wrong usage; 3 labels are needed
+before the loop can go on; 4 (with --strict) some videos could not be decoded; 130 interrupted.
 """
 
 import inspect
@@ -195,7 +195,8 @@ app = typer.Typer(
     context_settings=HELP_OPTIONS,
     help="Choose which videos to label next, fine-tune a video quality model on them, and see whether it helped.\n\n"
     "New here? [bold]mdsvqa demo[/bold] shows the whole loop; [bold]mdsvqa init[/bold] starts a study of your own.",
-    epilog="Exit codes: 0 done, 1 unusable input, 2 wrong usage, 3 labels needed, 4 undecodable videos (--strict).",
+    epilog="Exit codes: 0 done, 1 unusable input or no usable video, 2 wrong usage, 3 labels needed, 4 undecodable "
+    "videos (--strict).",
 )
 
 

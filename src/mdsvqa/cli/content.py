@@ -20,6 +20,7 @@ from mdsvqa.cli.options import (
 )
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.models.settings import HANDCRAFTED, ContentSettings
+from mdsvqa.videos.files import check_files
 from mdsvqa.videos.manifest import load_videos
 from mdsvqa.videos.settings import ManifestSettings
 
@@ -50,5 +51,6 @@ def content(
     """
     listed = load_videos(videos, videos_folder=manifest.videos_folder, names=manifest.names)[:limit]
     with terminal.progress() as show:
+        check_files(videos, listed, show)
         table = mdsvqa.encode(listed, out=out, settings=settings, workers=workers, overwrite=overwrite, show=show).table
     finish_table("encoded", rows_of(listed, table), out, strict, as_json)

@@ -33,14 +33,17 @@ from mdsvqa.cli.printing import study as terminal
 from mdsvqa.difficulty.catalogue import BASELINES, PREDICTORS
 from mdsvqa.difficulty.held_out import LearnFrom, videos_to_learn_from
 from mdsvqa.difficulty.settings import AUTO, DifficultySettings, ErrorName, FailureTraining
+from mdsvqa.evaluation.score_tables import check_ids
 from mdsvqa.models.open import kind_of
 from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.vlm.load import need_vlm_packages
 from mdsvqa.runtime.errors import InputError
+from mdsvqa.runtime.matching import match_ids
 from mdsvqa.runtime.results import read_table
 from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.user_tables import read_columns
 from mdsvqa.runtime.workers import cores
+from mdsvqa.videos.files import check_files
 from mdsvqa.videos.manifest import read_videos
 from mdsvqa.videos.roles import in_role
 from mdsvqa.videos.settings import ManifestSettings
@@ -125,7 +128,7 @@ def predict(
     listed = read_videos(videos, mos_scale, manifest)[:limit]
     if model is not None and kind_of(model) == "checkpoint" and (adapter is not None or rule in VLM_RULES):
         seen = vlm.model_copy(update={"seed": seed})
-        table = _by_vlm(listed, out, model, adapter, rule, seen, settings, cores(workers), overwrite=overwrite)
+        table = _by_vlm(videos, listed, out, model, adapter, rule, seen, settings, cores(workers), overwrite=overwrite)
         finish_table("rated", [{**row, "text": None} for row in table], out, False, as_json)
         return
     if adapter is not None or rule == "mc-dropout":
@@ -146,6 +149,7 @@ def predict(
 
 
 def _by_vlm(
+    videos: Path,
     listed: Sequence[Video],
     out: Path,
     model: str,
@@ -163,6 +167,7 @@ def _by_vlm(
     # The pool, where the manifest says which videos that is.
     pool = in_role(listed, "pool") or listed
     with terminal.progress() as show:
+        check_files(videos, pool, show)
         if adapter is not None:
             table = predict_with_vlm(pool, model, adapter, vlm, Run(out, show, workers, overwrite=overwrite))
         else:
@@ -208,9 +213,11 @@ def train(
 
     found = read_table(scores).select(["id", "score"]).to_pylist()
     known = {row["id"]: row["score"] for row in found if row["score"] is not None}
+    match_ids(scores, list(known), [video.id for video in listed], str(videos))
     labeled, sentence = videos_to_learn_from(listed, DifficultySettings(), split)
     with terminal.progress() as show:
         show.note(sentence)
+        check_files(videos, labeled, show)
         course = train_failure_predictor(
             labeled, known, model, vlm, training, Run(out, show, cores(workers), overwrite=overwrite)
         )
@@ -235,19 +242,22 @@ def evaluate(
     """Measure whether failure was predicted, beside controls with the same scores of f.
 
     A subset with a narrow range of f has a low correlation with MOS whatever its errors; look at the lift over the
-    matched control, not at the SRCC of the subset alone.
+    matched control and beside it that of the lowest f, not at the SRCC of the subset alone.
 
-    With --json one object: "n" videos, "k" chosen, "error" (its kind), and for each figure {"value", "low", "high"}:
+    With --json one object: "n" videos, "k" chosen, "left_out" rows, "error" (its kind), "warnings", and for each figure
+    {"value", "low", "high"}:
     srcc, partial_srcc (of difficulty with the errors; the second given f);
-    pool_, chosen_, matched_, nearest_, lowest_error (mean error: of all, of the chosen, of the control matched on f, of
-    the nearer control that may repeat videos, of the lowest f);
+    pool_, chosen_, matched_, nearest_, lowest_, lowest_matched_error (mean error: of all, of the chosen, of the control
+    matched on f, of the nearer control that may repeat videos, of the lowest f, of the control matched on these);
     lift_over_pool, lift_over_matched, lift_over_nearest (chosen_error divided by theirs);
+    lowest_lift_over_matched, lift_beyond_lowest (that of the lowest f, and how many times as large that of the chosen);
     worst_precision (share of the chosen among the true worst 10%);
-    chosen_, matched_, nearest_score (mean f);
+    chosen_, matched_, nearest_, lowest_score (mean f);
     pool_, chosen_, matched_, lowest_srcc and _plcc (of f with MOS, the paper's measure).
     """
     kind: ErrorName = choice("--error", error, get_args(ErrorName))
     columns = read_columns(table)
+    check_ids(columns, dataset)
     x, y, d = (columns.numbers(name) for name in (score, mos, difficulty))
     kept = np.isfinite(x) & np.isfinite(y) & np.isfinite(d)
     sets = None if dataset is None else [str(columns.column(dataset)[int(place)]) for place in np.flatnonzero(kept)]
@@ -256,6 +266,7 @@ def evaluate(
         result = mdsvqa.evaluate_difficulty(d, x, y, k, error=kind, dataset=sets, draws=draws, seed=seed)
     if as_json:
         figures = {name: asdict(interval) for name, interval in result.figures.items()}
-        print_json({"n": result.n, "k": result.k, "error": error, **figures})
+        counts = {"n": result.n, "k": result.k, "left_out": int((~kept).sum()), "error": error}
+        print_json({**counts, **figures, "warnings": list(result.warnings)})
         return
     terminal.print_failure(difficulty, error, result, int((~kept).sum()))

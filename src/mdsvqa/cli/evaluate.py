@@ -9,10 +9,11 @@ import numpy as np
 import typer
 
 import mdsvqa
-from mdsvqa.cli.options import AsJson, IdColumn, Seed, Table, print_json
+from mdsvqa.cli.options import AsJson, IdColumn, Seed, Table, print_json, print_note
 from mdsvqa.cli.printing import evaluation as terminal_evaluation
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.evaluation.compare import Comparison, compare_models
+from mdsvqa.evaluation.datasets import dataset_cautions
 from mdsvqa.evaluation.metrics import Evaluation
 from mdsvqa.evaluation.paper_tables import (
     comparison_latex,
@@ -20,7 +21,7 @@ from mdsvqa.evaluation.paper_tables import (
     evaluation_latex,
     evaluation_rows,
 )
-from mdsvqa.evaluation.score_tables import read_scored
+from mdsvqa.evaluation.score_tables import Scored, read_scored
 from mdsvqa.evaluation.study_size import NOISE, RATERS
 from mdsvqa.evaluation.study_size import study_size as simulate_studies
 from mdsvqa.runtime.errors import InputError
@@ -60,13 +61,16 @@ def evaluate(
     given = read_scored(table, [score], mos, dataset=dataset, only=only, names=_names(id, mos))
     with terminal.progress() as show, show.working(f"Bootstrapping intervals of {len(given.mos)} videos"):
         found = mdsvqa.evaluate(given.scores[score], given.mos, given.dataset, draws=draws, seed=seed)
+    cautions = dataset_cautions(given.scores[score], given.mos, given.dataset)
     _write(csv, lambda: csv_text(evaluation_rows({score: found})))
     _write(latex, lambda: evaluation_latex({score: found}))
     if as_json:
         each = {"datasets": {name: _metrics(result) for name, result in found.each.items()}} if given.dataset else {}
-        print_json({"score": score, **_metrics(found.overall), **each})
-        return
-    terminal_evaluation.print_evaluation(score, found, given.left_out)
+        print_json({"score": score, **_metrics(found.overall), **each, **_beside(given), "warnings": cautions})
+    else:
+        terminal_evaluation.print_evaluation(score, found, given.left_out, cautions)
+    for note in given.notes:
+        print_note(note)
 
 
 def compare(
@@ -124,9 +128,11 @@ def compare(
     _write(csv, lambda: csv_text(found.rows()))
     _write(latex, lambda: comparison_latex(found))
     if as_json:
-        print_json(_comparison(found))
-        return
-    terminal_evaluation.print_comparison(found, given.left_out)
+        print_json({**_comparison(found), **_beside(given)})
+    else:
+        terminal_evaluation.print_comparison(found, given.left_out)
+    for note in given.notes:
+        print_note(note)
 
 
 def study_size(
@@ -164,7 +170,8 @@ def study_size(
         )
     if as_json:
         best = None if width is None else found.smallest(width)
-        print_json({**asdict(found), "width": width, "smallest": best and asdict(best)})
+        beside = {"left_out": int((~kept).sum()), "width": width, "smallest": best and asdict(best)}
+        print_json({**asdict(found), **beside})
         return
     terminal_evaluation.print_study_size(found, width)
 
@@ -188,6 +195,11 @@ def _named(given: Sequence[str]) -> dict[str, Path]:
 def _write(path: Path | None, text: Any) -> None:
     if path is not None:
         write_atomically(path, text().encode())
+
+
+def _beside(given: Scored) -> dict[str, Any]:
+    """What every JSON of scored videos says of the rows that it does not count."""
+    return {"left_out": given.left_out, "notes": list(given.notes)}
 
 
 def _metrics(found: Evaluation) -> dict[str, Any]:

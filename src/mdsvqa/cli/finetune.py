@@ -27,8 +27,10 @@ from mdsvqa.models.settings import VlmFinetuning, VlmSettings
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import first_process
 from mdsvqa.study.api import with_labels
+from mdsvqa.videos.files import check_files
 from mdsvqa.videos.labels import Labels, read_labels
 from mdsvqa.videos.manifest import parse_scale
+from mdsvqa.videos.roles import in_role
 from mdsvqa.videos.settings import ManifestSettings
 
 SIGHT = ("sampling", "fps", "frames")
@@ -98,6 +100,8 @@ def finetune(
     }
     options |= {"seed": seed, "workers": workers, "overwrite": overwrite}
     with terminal.progress() as show:
+        if f.kind != "statistical":
+            check_files(videos, [*in_role(listed, "source"), *with_labels(listed, new, str(labels))], show)
         better = mdsvqa.finetune(f, listed, new, out=out, show=show, **options)
         if push_to_hub is not None and first_process():
             from mdsvqa.models.training.lora import push_adapter

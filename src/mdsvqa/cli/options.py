@@ -62,7 +62,7 @@ def finish_table(done: str, rows: Sequence[Mapping[str, Any]], out: Path, strict
     """Says what became of the videos of a result table.
 
     Raises:
-        typer.Exit: with `UNDECODABLE` where some failed and `strict` is set.
+        typer.Exit: with 1 where none has a result; with `UNDECODABLE` where some have none and `strict` is set.
     """
     failures = {row["id"]: _reason(row) for row in rows if row["status"] != "ok"}
     if as_json:
@@ -71,6 +71,8 @@ def finish_table(done: str, rows: Sequence[Mapping[str, Any]], out: Path, strict
     else:
         Console().print(f"{out}: {len(rows) - len(failures)} of {len(rows)} videos {done}", soft_wrap=True)
     terminal.print_failures(failures)
+    if rows and len(failures) == len(rows):
+        raise typer.Exit(1)
     if strict and failures:
         raise typer.Exit(UNDECODABLE)
 
@@ -195,6 +197,11 @@ def _first_reason(error: ValueError) -> str:
 def print_json(value: Mapping[str, Any]) -> None:
     """The one object on stdout; a statistic that is undefined is null."""
     sys.stdout.write(json_text(value) + "\n")
+
+
+def print_note(text: str) -> None:
+    """One line that a person should read, on stderr."""
+    Console(stderr=True).print(f"note: {text}", highlight=False, markup=False, soft_wrap=True)
 
 
 def choice(option: str, found: str, offered: Sequence[str]) -> Any:

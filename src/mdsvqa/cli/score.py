@@ -30,6 +30,7 @@ from mdsvqa.models.open import kind_of
 from mdsvqa.models.settings import ServedSettings, VlmSettings
 from mdsvqa.models.statistical.features import SAMPLED_FRAMES
 from mdsvqa.runtime.errors import InputError
+from mdsvqa.videos.files import check_files
 from mdsvqa.videos.settings import ManifestSettings
 
 SERVER = "Vision-language models behind a server"
@@ -91,6 +92,7 @@ def score(
     asked = None if server is None else checked(ServedSettings, {**serving, "url": server, "model": model})
     f = mdsvqa.load_model(model, server=asked, vlm=vlm)
     with terminal.progress() as show:
+        check_files(videos, listed, show)
         table = mdsvqa.score(
             listed, f, out=out, frames=frames, seed=seed, workers=workers, overwrite=overwrite, show=show
         ).table

@@ -7,11 +7,12 @@ from typing import Annotated, Any
 import typer
 
 import mdsvqa
-from mdsvqa.cli.options import AsJson, IdColumn, Limit, Overwrite, Seed, print_json, with_settings
+from mdsvqa.cli.options import AsJson, IdColumn, Limit, Overwrite, Seed, print_json, print_note, with_settings
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.user_tables import Names, read_columns
 from mdsvqa.runtime.workers import cores
+from mdsvqa.selection.audit import beyond_pool
 from mdsvqa.selection.catalogue import RULES
 from mdsvqa.selection.settings import SelectionSettings
 
@@ -78,15 +79,21 @@ def select(
         "overwrite": overwrite,
     }
     chosen = mdsvqa.select(difficulty, content, settings=settings, **options)
-    rows = chosen.chosen
+    rows, given = chosen.chosen, chosen.given
     if explain is not None:
         explanation = chosen.explain(explain)
         if as_json:
             print_json(asdict(explanation))
         else:
             terminal.print_explanation(explanation)
-    elif as_json:
+        return
+    said = beyond_pool(settings, len(given.ids) - len(given.labeled), given.limits)
+    notes = [*given.notes, *([said] if said else [])]
+    if as_json:
         audited = [row["id"] for row in rows if row["rule"] != rule]
-        print_json({"rule": rule, "selected": [row["id"] for row in rows], "audit": audited, "out": out and str(out)})
+        found = {"rule": rule, "selected": [row["id"] for row in rows], "audit": audited, "out": out and str(out)}
+        print_json({**found, "left_out": given.left_out, "notes": notes})
     else:
-        terminal.print_selection(rows, out)
+        terminal.print_selection(rows, out, given.left_out)
+    for note in notes:
+        print_note(note)

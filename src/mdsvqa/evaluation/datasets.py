@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mdsvqa.evaluation.bootstrap import resample_counts
+from mdsvqa.evaluation.cautions import few, narrow
 from mdsvqa.evaluation.intervals import flat
 from mdsvqa.evaluation.metrics import METRICS, Evaluation, Measured, measured, paired_values
 from mdsvqa.runtime.arrays import Floats, Ints
@@ -94,6 +95,16 @@ def evaluate_datasets(
     x, y = paired_values(score, mos)
     groups = dataset_rows(dataset, len(x))
     return measured_by_dataset(x, y, groups, group_counts(groups, draws, seed)).evaluation(confidence)
+
+
+def dataset_cautions(score: Floats, mos: Floats, dataset: Sequence[str] = ()) -> list[str]:
+    """What to know before the figures of each data set: few videos, scores that hardly differ; in sentences."""
+    found = []
+    for name, rows in dataset_rows(dataset, len(score)).items():
+        found.append(few(len(rows), f"Data set {name!r} has" if name else "There are"))
+        whose = f"The scores on data set {name!r}" if name else "The scores"
+        found.append(narrow(score[rows], mos[rows], whose))
+    return [sentence for sentence in found if sentence]
 
 
 @dataclass(frozen=True)

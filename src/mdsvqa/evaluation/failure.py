@@ -2,7 +2,8 @@
 
 The correlation of f with MOS on the chosen videos falls with the range of f among them, whatever f's errors are. So
 every figure about the chosen videos stands beside the same figure of a control: other videos with scores of f as near
-as there are. Where the chosen ones use up a range of f, that is not very near: the mean f of both is told.
+as there are. Where the chosen ones use up a range of f, that is not very near: the mean f of both is told. Where errors
+grow with falling f, choosing the lowest f has such a lift too, without knowing anything of errors: it stands beside.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,9 @@ NEAREST = 5
 # The share of the pool that counts as f's true failures.
 WORST = 0.1
 FEWEST = 20
+# Standard deviations of f between the means of chosen and control, above which they are not alike (Austin, 2009,
+# Balance diagnostics for comparing the distribution of baseline covariates).
+UNLIKE = 0.1
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,13 @@ class FailureEvaluation(Rows):
         n: videos.
         k: chosen, those of highest difficulty; ties by chance.
         figures: by name, as `FIGURES` describes them; NaN where undefined.
+        warnings: why the lift may say less about g than it seems to, in sentences.
     """
 
     n: int
     k: int
     figures: Mapping[str, Interval]
+    warnings: Sequence[str] = ()
 
     def rows(self) -> list[dict[str, Any]]:
         """One a figure, with its interval."""
@@ -56,13 +62,17 @@ FIGURES = {
     "matched_error": "mean error: the control matched on f",
     "nearest_error": "mean error: the control with repeats",
     "lowest_error": "mean error: the lowest f",
+    "lowest_matched_error": "mean error: the control matched on these",
     "lift_over_pool": "mean error: chosen / pool",
     "lift_over_matched": "mean error: chosen / matched control",
     "lift_over_nearest": "mean error: chosen / control with repeats",
+    "lowest_lift_over_matched": "mean error: lowest f / its matched control",
+    "lift_beyond_lowest": "the chosen's lift over its control / that of the lowest f",
     "worst_precision": "share of the chosen among the true worst 10%",
     "chosen_score": "mean f: the chosen",
     "matched_score": "mean f: the control matched on f",
     "nearest_score": "mean f: the control with repeats",
+    "lowest_score": "mean f: the lowest f",
     "pool_srcc": "SRCC of f with MOS: the pool",
     "chosen_srcc": "SRCC of f with MOS: the chosen",
     "matched_srcc": "SRCC of f with MOS: the control matched on f",
@@ -118,7 +128,28 @@ def evaluate_difficulty(
     figures = {name: percentile_interval(values[name], replicates[name], confidence) for name in values}
     pool = evaluate(x, y, draws=draws, confidence=confidence, seed=seed)
     figures |= {"pool_srcc": pool.srcc, "pool_plcc": pool.plcc}
-    return FailureEvaluation(len(x), k, {name: figures[name] for name in FIGURES})
+    return FailureEvaluation(len(x), k, {name: figures[name] for name in FIGURES}, _warnings(figures, float(x.std())))
+
+
+def _warnings(figures: Mapping[str, Interval], spread: float) -> list[str]:
+    """Where controls are unlike the chosen, or the lowest f does as well; `spread` is f's standard deviation."""
+    lift, lowest, beyond = (
+        figures[name] for name in ("lift_over_matched", "lowest_lift_over_matched", "lift_beyond_lowest")
+    )
+    found = []
+    if lift.value > 1 and not beyond.low > 1:
+        found.append(
+            f"The lowest f, which knows nothing of errors, has a lift of {lowest.value:.2f} over its own control: a "
+            f"lift of {lift.value:.2f} is not clearly more than that."
+        )
+    chosen, matched, nearest = (figures[f"{name}_score"].value for name in ("chosen", "matched", "nearest"))
+    apart = abs(chosen - matched) / spread if spread > 0 else 0.0
+    if apart > UNLIKE:
+        found.append(
+            f"The control is unlike the chosen: their mean f are {matched:.2f} and {chosen:.2f}, {apart:.1f} standard "
+            f"deviations apart, so a part of the lift may be f's. The control with repeats has {nearest:.2f}."
+        )
+    return found
 
 
 def partial_correlation(xy: float | Floats, xz: float | Floats, yz: float | Floats) -> float | Floats:
@@ -139,7 +170,7 @@ class Subsets:
     """What was chosen, and what it is compared with, in each of some draws.
 
     Attributes:
-        chosen, matched, nearest, lowest: indices of videos, shape (draws, k).
+        chosen, matched, nearest, lowest, lowest_matched: indices of videos, shape (draws, k).
         pool_error: mean error of the videos to choose from, shape (draws,).
         worst: share of the chosen that are among the `WORST` of these, shape (draws,).
     """
@@ -148,6 +179,7 @@ class Subsets:
     matched: Ints
     nearest: Ints
     lowest: Ints
+    lowest_matched: Ints
     pool_error: Floats
     worst: Floats
 
@@ -155,7 +187,7 @@ class Subsets:
 def draw_subsets(
     score: Floats, error: Floats, difficulty: Floats, k: int, samples: Sequence[Ints], rng: np.random.Generator
 ) -> Subsets:
-    """Chooses the k most difficult videos of each sample, the k of lowest f, and two controls.
+    """Chooses the k most difficult videos of each sample, the k of lowest f, two controls of these and one of those.
 
     Args:
         score, error, difficulty: shape (n,).
@@ -165,17 +197,22 @@ def draw_subsets(
         rng: breaks ties and draws the controls.
     """
     rows, pool_error, worst = [], [], []
+    # Of its own, so that the other draws are the same with and without it.
+    of_lowest = rng.spawn(1)[0]
     for sample in samples:
         at = highest(difficulty[sample], k, rng)
         chosen = sample[at]
         others = sample[~np.isin(sample, chosen)]
         controls = [others[matched(score[chosen], score[others], rng, repeats=twice)] for twice in (False, True)]
-        rows.append([chosen, *controls, sample[highest(-score[sample], k, rng)]])
+        lowest = sample[highest(-score[sample], k, rng)]
+        above = sample[~np.isin(sample, lowest)]
+        rows.append([chosen, *controls, lowest, above[matched(score[lowest], score[above], of_lowest)]])
         pool_error.append(error[sample].mean())
         failures = highest(error[sample], max(1, round(WORST * len(sample))), rng)
         worst.append(np.isin(at, failures).mean())
-    parts = np.array(rows).transpose(1, 0, 2)
-    return Subsets(parts[0], parts[1], parts[2], parts[3], np.array(pool_error), np.array(worst))
+    of_chosen, of_matched, of_nearest, of_lowest_f, of_control = np.array(rows).transpose(1, 0, 2)
+    errors, shares = np.array(pool_error), np.array(worst)
+    return Subsets(of_chosen, of_matched, of_nearest, of_lowest_f, of_control, errors, shares)
 
 
 def subset_figures(score: Floats, mos: Floats, error: Floats, subsets: Subsets) -> dict[str, Floats]:
@@ -185,13 +222,16 @@ def subset_figures(score: Floats, mos: Floats, error: Floats, subsets: Subsets) 
         score, mos, error: shape (n,).
         subsets: of these videos.
     """
-    parts = {name: getattr(subsets, name) for name in ("chosen", "matched", "nearest", "lowest")}
+    parts = {name: getattr(subsets, name) for name in ("chosen", "matched", "nearest", "lowest", "lowest_matched")}
     found = {f"{name}_error": error[part].mean(1) for name, part in parts.items()}
-    found |= {f"{name}_score": score[part].mean(1) for name, part in parts.items() if name != "lowest"}
+    found |= {f"{name}_score": score[part].mean(1) for name, part in parts.items() if name != "lowest_matched"}
     found |= {"pool_error": subsets.pool_error, "worst_precision": subsets.worst}
     for name in ("pool", "matched", "nearest"):
         with np.errstate(invalid="ignore", divide="ignore"):
             found[f"lift_over_{name}"] = found["chosen_error"] / found[f"{name}_error"]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found["lowest_lift_over_matched"] = found["lowest_error"] / found["lowest_matched_error"]
+        found["lift_beyond_lowest"] = found["lift_over_matched"] / found["lowest_lift_over_matched"]
     start = fit_logistic(score, mos)
     for name in ("chosen", "matched", "lowest"):
         x, y = score[parts[name]], mos[parts[name]]

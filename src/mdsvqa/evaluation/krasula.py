@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit, logit
 from scipy.stats import norm, rankdata
 
 from mdsvqa.evaluation.correlated import UNDEFINED, Test, two_sided
@@ -156,12 +157,17 @@ def _area(positive: Floats, negative: Floats, positive_ends: Ints, negative_ends
 
 
 def area_interval(area: Area, confidence: float = 0.95) -> Interval:
-    """An area with the normal interval of its influence function over videos.
+    """An area with the interval of its influence function over videos: normal on the scale of log odds, so in [0, 1].
 
-    Source: Efron (1982), The jackknife, the bootstrap and other resampling plans, chapter 6 (infinitesimal jackknife).
+    Source: Efron (1982), The jackknife, the bootstrap and other resampling plans, chapter 6 (infinitesimal jackknife);
+    Pepe (2003), The statistical evaluation of medical tests, section 5.2.4, for the log odds.
     """
-    half = float(norm.ppf((1 + confidence) / 2) * np.sqrt(np.sum(area.influence**2)))
-    return Interval(area.value, area.value - half, area.value + half)
+    value, half = area.value, float(norm.ppf((1 + confidence) / 2) * np.sqrt(np.sum(area.influence**2)))
+    if not 0 < value < 1:
+        # Nothing to go by: no influence, or none that is known.
+        return Interval(value, value - half, value + half)
+    low, high = expit(logit(value) + np.array([-half, half]) / (value * (1 - value)))
+    return Interval(value, float(low), float(high))
 
 
 def delong_test(first: Area, second: Area) -> Test:

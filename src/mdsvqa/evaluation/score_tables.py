@@ -9,6 +9,7 @@ import numpy as np
 from mdsvqa.evaluation.compare import RatingStatistics
 from mdsvqa.runtime.arrays import Flags, Floats
 from mdsvqa.runtime.errors import InputError
+from mdsvqa.runtime.matching import match_ids
 from mdsvqa.runtime.user_tables import MISSING, ColumnError, Columns, Names, read_columns
 
 
@@ -22,6 +23,7 @@ class Scored:
         dataset: of each video, length n; empty where no column was named.
         rated: what is known of the ratings; None where no column was named.
         left_out: rows without a MOS, a score of every model, or what else was asked for.
+        notes: on ids that match nothing.
     """
 
     scores: Mapping[str, Floats]
@@ -29,6 +31,7 @@ class Scored:
     dataset: Sequence[str]
     rated: RatingStatistics | None
     left_out: int
+    notes: Sequence[str] = ()
 
 
 def read_scored(
@@ -58,19 +61,23 @@ def read_scored(
         names: of the table's columns of ids and MOS, where it has none of the usual names.
 
     Raises:
-        InputError: a column is missing or holds something else; the same model twice; `mos_std` without `ratings`, or
-            the other way round; no video has everything.
+        InputError: a column is missing or holds something else; the same model or id twice; `mos_std` without
+            `ratings`, or the other way round; a table that is joined has none of the ids; no video has everything.
     """
     columns = read_columns(table, names)
     _check_names([*scores, *(others or {})])
+    check_ids(columns, dataset)
     found = {name: columns.numbers(name) for name in scores}
+    notes = []
     for name, path in (others or {}).items():
-        found[name] = _joined(columns, name, path)
+        found[name], said = _joined(columns, name, path)
+        notes.append(said)
     y = columns.numbers(mos)
     kept = np.isfinite(y) & np.isfinite(np.array(list(found.values()))).all(axis=0)
     if only is not None:
-        wanted = set(read_columns(only).ids())
-        kept &= np.array([video in wanted for video in columns.ids()])
+        wanted = read_columns(only).ids()
+        notes.append(match_ids(only, wanted, columns.ids(), str(table)))
+        kept &= np.isin(np.array(columns.ids(), object), np.array(wanted, object))
     rated = _rating_statistics(columns, mos_std, ratings)
     if rated is not None:
         kept &= np.isfinite(rated.std) & np.isfinite(rated.ratings)
@@ -78,7 +85,25 @@ def read_scored(
     if not kept.any():
         raise InputError(f"{table}: no video has a number in every column asked for: {', '.join([mos, *found])}.")
     datasets = [] if dataset is None else _datasets(columns, dataset, kept)
-    return Scored({name: x[kept] for name, x in found.items()}, y[kept], datasets, rated, int((~kept).sum()))
+    by_model = {name: x[kept] for name, x in found.items()}
+    return Scored(by_model, y[kept], datasets, rated, int((~kept).sum()), [note for note in notes if note])
+
+
+def check_ids(columns: Columns, dataset: str | None) -> None:
+    """Raises a ColumnError where an id stands twice; in several data sets it may name a video of each."""
+    name = columns.id_column()
+    if name is None:
+        return
+    if dataset is None:
+        columns.ids()
+        return
+    first: dict[tuple[str, str], int] = {}
+    for row, key in enumerate(zip(columns.texts(dataset), columns.texts(name), strict=True), 1):
+        if first.setdefault(key, row) != row:
+            raise ColumnError(
+                f"{columns.path}: id {key[1]!r} of data set {key[0]!r} is in rows {first[key]} and {row}; ids are "
+                "unique within a data set. Remove one, or average them."
+            )
 
 
 def _check_names(names: Sequence[str]) -> None:
@@ -87,18 +112,16 @@ def _check_names(names: Sequence[str]) -> None:
             raise InputError(f"{name!r} is named twice; every model needs a name of its own.")
 
 
-def _joined(columns: Columns, name: str, path: Path) -> Floats:
+def _joined(columns: Columns, name: str, path: Path) -> tuple[Floats, str]:
+    """Scores of the table's rows by another table, and a sentence on its ids that match nothing."""
     other = read_columns(path)
     if "score" not in other and name not in other:
         raise ColumnError(f"{path}: has neither a column 'score' nor one {name!r}; found {', '.join(other.cells)}.")
     values = other.numbers("score" if "score" in other else name)
     by_id = dict(zip(other.ids(), values, strict=True))
     ids = columns.ids()
-    if not any(video in by_id for video in ids):
-        raise ColumnError(
-            f"{path}: none of its ids is in {columns.path}; found {next(iter(by_id))!r}, expected such as {ids[0]!r}."
-        )
-    return np.array([by_id.get(video, np.nan) for video in ids])
+    said = match_ids(path, list(by_id), ids, str(columns.path))
+    return np.array([by_id.get(video, np.nan) for video in ids]), said
 
 
 def _rating_statistics(columns: Columns, mos_std: str | None, ratings: str | None) -> RatingStatistics | None:

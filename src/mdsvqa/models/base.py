@@ -28,6 +28,7 @@ class Score:
         spread: standard deviation over repeated readings, None for a single one.
         expected: mean of all answers that a language model could have given, None for other models.
         cut: whether a language model's reply ended because no more tokens were allowed; counted, not kept.
+        note: what was unusual about the video's file, see `Clip`; filled in by whoever decoded it.
     """
 
     id: str
@@ -37,6 +38,7 @@ class Score:
     spread: float | None = None
     expected: float | None = None
     cut: bool = False
+    note: str | None = None
 
 
 @runtime_checkable

@@ -2,9 +2,9 @@
 
 import importlib
 import math
+import traceback
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
-from itertools import islice
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import cast, get_args
 
@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from mdsvqa.models.base import FineTunable, ModelError, QualityModel, Score, ScoreStatus
+from mdsvqa.models.settings import BATCH_GB
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import SCORES, Maker, ResultTable, read_table
 from mdsvqa.runtime.run import Run
@@ -19,8 +20,15 @@ from mdsvqa.videos.clip import Clip
 from mdsvqa.videos.decoding import Sampling, Undecodable, decode_all
 from mdsvqa.videos.manifest import Video
 
-# Clips handed to the model at once, and rows a shard.
+# Clips handed to the model at once, and rows a shard; fewer where their frames take more memory.
 BATCH = 16
+# Clips in a row without a score for the same reason, after which a model fails as a whole: once it gave a score, and
+# before it ever did.
+MOST_ALIKE, MOST_AT_FIRST = BATCH, 8
+# Of a MOS; the ends are on it whatever rounding made of them.
+LOWEST, HIGHEST = 1 - 1e-6, 5 + 1e-6
+
+_Decoded = tuple[Video, Clip | Undecodable]
 
 
 def load_class(dotted: str) -> QualityModel:
@@ -73,7 +81,9 @@ def finetuned_by_class(model: FineTunable, videos: Sequence[Video], folder: Path
     return cast(QualityModel, found)
 
 
-def score_videos(videos: Sequence[Video], model: QualityModel, maker: Maker, frames: int, run: Run) -> pa.Table:
+def score_videos(
+    videos: Sequence[Video], model: QualityModel, maker: Maker, frames: int, run: Run, batch_gb: float = BATCH_GB
+) -> pa.Table:
     """Scores each video that has no score yet; the model runs in this process, decoding ahead in others.
 
     Args:
@@ -81,54 +91,168 @@ def score_videos(videos: Sequence[Video], model: QualityModel, maker: Maker, fra
         model: f.
         maker: what makes these scores.
         frames: sampled from each video.
+        batch_gb: of frames that the model is given at once, see `QualitySettings`.
 
     Returns:
-        The scores table. A video that cannot be decoded is "undecodable"; one on which the model raises is "failed".
+        The scores table. A video that cannot be decoded is "undecodable"; one on which the model raises is "failed",
+        one with a score outside of 1-5 "out_of_range". All of these are tried again by the next call.
 
     Raises:
-        ModelError: the model does not return one `Score` a clip.
+        ModelError: the model does not return one `Score` a clip; or it fails as a whole, with its own traceback. Rows
+            of earlier batches stay.
     """
+    show, sampling = run.show, Sampling(frames=frames)
     with ResultTable(run.out, SCORES, maker, overwrite=run.overwrite) as table:
+        again = [video for video in videos if video.id in unscored(table)]
+        watch = _Watch(model, scored=bool(table.ids_with("ok")))
+        mended, most_bytes = 0, batch_gb * 1e9
+        for batch in _batches(decode_all(again, sampling, run.workers), most_bytes):
+            scores = _score_batch(model, batch, watch, again=True)
+            table.replace([asdict(score) for score in scores])
+            mended += sum(score.status == "ok" for score in scores)
+        if mended:
+            show.note(f"Scores: {mended} of {len(again)} that had no score before")
         missing = [video for video in videos if video.id not in table.ids]
+        if len(missing) < len(videos):
+            show.note(f"Scores: {len(videos) - len(missing)} of {len(videos)} reused from {run.out}")
         done = 0
-        decoded = decode_all(missing, Sampling(frames=frames), run.workers)
-        while batch := list(islice(decoded, BATCH)):
-            table.append([asdict(score) for score in _score_batch(model, batch)])
+        for batch in _batches(decode_all(missing, sampling, run.workers), most_bytes):
+            table.append([asdict(score) for score in _score_batch(model, batch, watch)])
             done += len(batch)
-            run.show.progress("Scores", done, len(missing))
+            show.progress("Scores", done, len(missing))
+        watch.end()
     return read_table(run.out)
 
 
-def _score_batch(model: QualityModel, batch: Sequence[tuple[Video, Clip | Undecodable]]) -> Iterator[Score]:
-    clips = [clip for _, clip in batch if isinstance(clip, Clip)]
-    scores = {score.id: score for score in _guarded(model, clips)}
-    for video, clip in batch:
-        if isinstance(clip, Undecodable):
-            yield Score(video.id, None, "undecodable", clip.reason)
-        else:
-            yield scores[video.id]
+def unscored(table: ResultTable) -> set[str]:
+    """The videos that a class gave no score, and may yet: it may have been mended since, or a file."""
+    return table.ids_with("failed") | table.ids_with("undecodable") | table.ids_with("out_of_range")
 
 
-def _guarded(model: QualityModel, clips: Sequence[Clip]) -> list[Score]:
+def _batches(decoded: Iterable[_Decoded], most_bytes: float) -> Iterator[list[_Decoded]]:
+    """Batches of clips whose frames fit into some memory; a larger clip is alone in its batch."""
+    batch: list[_Decoded] = []
+    room = most_bytes
+    for video, clip in decoded:
+        size = clip.frames.nbytes if isinstance(clip, Clip) else 0
+        if batch and size > room:
+            yield batch
+            batch, room = [], most_bytes
+        batch.append((video, clip))
+        room -= size
+        if len(batch) == BATCH:
+            yield batch
+            batch, room = [], most_bytes
+    if batch:
+        yield batch
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What became of one clip, and what was raised on it."""
+
+    score: Score
+    error: Exception | None = None
+
+    def fails_like(self, other: "_Outcome") -> bool:
+        """Whether both have no score for the same reason: an error of one type, from one line or with one message."""
+        if self.error is None or other.error is None:
+            return self.score.status == other.score.status == "out_of_range"
+        alike = _where(self.error) == _where(other.error) or str(self.error) == str(other.error)
+        return alike and type(self.error) is type(other.error)
+
+
+class _Watch:
+    """Ends the work of a model that fails as a whole, and not on some videos.
+
+    Args:
+        model: to watch.
+        scored: whether it ever gave a score to one of these videos.
+    """
+
+    def __init__(self, model: QualityModel, *, scored: bool) -> None:
+        self._model, self._scored, self._alike = model, scored, list[_Outcome]()
+
+    def see(self, found: Sequence[_Outcome], *, again: bool) -> None:
+        """Looks at the clips of a batch, of videos that it could not score before where `again` is set."""
+        for outcome in found:
+            self._scored |= outcome.score.status == "ok"
+            if not (self._alike and outcome.fails_like(self._alike[0])):
+                self._alike = []
+            if outcome.fails_like(outcome):
+                self._alike.append(outcome)
+        if len(self._alike) >= (MOST_ALIKE if self._scored else MOST_AT_FIRST) and not (again and self._scored):
+            self._fail()
+
+    def end(self) -> None:
+        """There is nothing more to score."""
+        if self._alike and not self._scored:
+            self._fail()
+
+    def _fail(self) -> None:
+        first, count = self._alike[0], len(self._alike)
+        where = f"{count} clips in a row, {first.score.id!r} the first" if count > 1 else f"clip {first.score.id!r}"
+        on = f"{type(self._model).__name__}.score, on {where}"
+        if first.error is None:
+            raise ModelError(
+                f"{on}: {first.score.text}. Map its scores to 1-5, or give Score(id, None, 'out_of_range') where there "
+                "is none."
+            )
+        trace = first.error.__traceback__
+        # Without the call from here.
+        own = trace.tb_next if trace is not None and trace.tb_next is not None else trace
+        raised = "".join(traceback.format_exception(type(first.error), first.error, own))
+        raise ModelError(
+            f"{on}: raised the same error. What was scored is kept; mend the class and run the same command again.\n"
+            f"{raised.rstrip()}"
+        ) from first.error
+
+
+def _score_batch(model: QualityModel, batch: Sequence[_Decoded], watch: _Watch, *, again: bool = False) -> list[Score]:
+    """The score of each video of a batch; `again` says that they had none before."""
+    found = _guarded(model, [clip for _, clip in batch if isinstance(clip, Clip)])
+    watch.see(found, again=again)
+    scores = iter(each.score for each in found)
+    return [
+        Score(video.id, None, "undecodable", clip.reason)
+        if isinstance(clip, Undecodable)
+        else replace(next(scores), note=clip.note)
+        for video, clip in batch
+    ]
+
+
+def _guarded(model: QualityModel, clips: Sequence[Clip]) -> list[_Outcome]:
     if not clips:
         return []
+    raised: Exception | None = None
     try:
         returned: object = model.score(clips)
         scores = list(returned) if isinstance(returned, Iterable) else []
     except Exception as error:  # someone else's code: one bad video must not cost the others their scores
-        if len(clips) == 1:
-            return [Score(clips[0].id, None, "failed", f"{type(error).__name__}: {error}")]
-        return [score for clip in clips for score in _guarded(model, [clip])]
+        raised = error
+    # Outside of the handler: what is raised on a clip alone has not that of the batch as its context.
+    if raised is not None and len(clips) > 1:
+        return [outcome for clip in clips for outcome in _guarded(model, [clip])]
+    if raised is not None:
+        text = f"{type(raised).__name__}: {raised} ({_where(raised)})"
+        return [_Outcome(Score(clips[0].id, None, "failed", text), raised)]
     if [getattr(score, "id", None) for score in scores] != [clip.id for clip in clips]:
         found = scores or returned
-        raise ModelError(f"{type(model).__name__}.score must return one Score a clip, in order; found {found!r:.200}.")
-    for score in scores:
-        if not _is_score(score):
-            raise ModelError(
-                f"{type(model).__name__}.score: a Score has a finite number and the status 'ok', or None and why there "
-                f"is no number; found {score!r:.200}."
-            )
-    return scores
+        raise ModelError(f"{_name(model)} must return one Score a clip, in order; found {found!r:.200}.")
+    return [_checked(model, score) for score in scores]
+
+
+def _checked(model: QualityModel, score: object) -> _Outcome:
+    if not _is_score(score):
+        raise ModelError(
+            f"{_name(model)}: a Score has a finite number and the status 'ok', or None and why there is no number; "
+            f"found {score!r:.200}."
+        )
+    assert isinstance(score, Score)
+    if score.score is not None and not LOWEST <= score.score <= HIGHEST:
+        text = f"found {score.score:g}, expected a score from 1 to 5"
+        return _Outcome(replace(score, score=None, status="out_of_range", text=text))
+    return _Outcome(score)
 
 
 def _is_score(score: object) -> bool:
@@ -137,3 +261,13 @@ def _is_score(score: object) -> bool:
     if score.status != "ok":
         return score.score is None
     return isinstance(score.score, (int, float, np.number)) and math.isfinite(score.score)
+
+
+def _where(error: Exception) -> str:
+    """The file and line that an error was raised at."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(last.filename).name}, line {last.lineno}"
+
+
+def _name(model: QualityModel) -> str:
+    return f"{type(model).__name__}.score"

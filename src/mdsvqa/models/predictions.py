@@ -7,18 +7,24 @@ import numpy as np
 
 from mdsvqa.models.base import Score
 from mdsvqa.runtime.arrays import Floats
+from mdsvqa.runtime.matching import match_ids
+from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.user_tables import ColumnError, read_columns
 
 NO_PREDICTION = "not in the file of predictions"
 EMPTY = "no score in the file of predictions"
 
 
-def read_predictions(path: Path, ids: Sequence[str]) -> list[Score]:
+WANTED = "the videos that can be used"
+
+
+def read_predictions(path: Path, ids: Sequence[str], show: Show | None = None) -> list[Score]:
     """Anyone's predictions of the given videos.
 
     Args:
         path: a table with columns id (or name) and score, empty where there is none; other columns are not read.
         ids: of the videos wanted.
+        show: hears of predictions of other videos.
 
     Returns:
         One `Score` an id; status "failed" for a video without a prediction.
@@ -28,11 +34,7 @@ def read_predictions(path: Path, ids: Sequence[str]) -> list[Score]:
     """
     table = read_columns(path)
     scores = dict(zip(table.ids(), table.numbers("score"), strict=True))
-    if not set(ids) & set(scores):
-        example = next(iter(scores))
-        raise ColumnError(
-            f"{path}: has none of the videos; its ids look like {example!r}, the videos' like {ids[0]!r}."
-        )
+    _tell(show, match_ids(path, list(scores), ids, WANTED))
     return [_score(video, scores.get(video)) for video in ids]
 
 
@@ -42,12 +44,18 @@ def _score(video: str, score: float | None) -> Score:
     return Score(video, float(score))
 
 
-def read_features(path: Path, ids: Sequence[str]) -> Floats:
+def _tell(show: Show | None, sentence: str) -> None:
+    if show is not None and sentence:
+        show.note(sentence)
+
+
+def read_features(path: Path, ids: Sequence[str], show: Show | None = None) -> Floats:
     """Anyone's features of the given videos.
 
     Args:
         path: a table with a column id (or name) and numeric columns, which are the features; empty cells are allowed.
         ids: of the videos wanted.
+        show: hears of features of other videos.
 
     Returns:
         Shape (len(ids), columns); a video that is not in the file has NaN everywhere.
@@ -62,6 +70,5 @@ def read_features(path: Path, ids: Sequence[str]) -> Floats:
         raise ColumnError(f"{path}: has no feature columns beside the ids.")
     values = np.stack([table.numbers(name) for name in names], axis=1)
     rows = [position.get(video) for video in ids]
-    if all(row is None for row in rows):
-        raise ColumnError(f"{path}: has none of the videos, {ids[0]!r} for instance.")
+    _tell(show, match_ids(path, list(position), ids, WANTED))
     return np.stack([np.full(len(names), np.nan) if row is None else values[row] for row in rows])

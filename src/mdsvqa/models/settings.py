@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 from mdsvqa.runtime.settings import MOST_SEED, Added, Checkpoint, Settings, StudyPath, Unrecorded, beside_study
 
 HANDCRAFTED = "handcrafted"
+BATCH_GB = 1.0
 STATISTICAL, PRECOMPUTED = "statistical", "precomputed"
 Dtype = Literal["auto", "bfloat16", "float16", "float32"]
 
@@ -162,6 +163,9 @@ class QualitySettings(Settings):
     )
     # Enough that a stall of a tenth of the video repeats at least one of them.
     frames: int = Field(24, ge=1, description="Of each video for the statistical features, at equal distances.")
+    batch_gb: Unrecorded[float] = Field(
+        BATCH_GB, gt=0, description="Of frames that a class is given at once, in GB; it is given fewer clips then."
+    )
 
     @model_validator(mode="after")
     def _has_predictions(self) -> Self:

@@ -104,7 +104,8 @@ def _with_controls(
     if config.selection.rule != "difficulty":
         rows.append(_row(f"{before}most difficult", by_g, "chosen", f"the {k} of highest g alone"))
         rows.append(_row(f"{before}control of these", by_g, "matched", f"{k} others that f scores alike"))
-    return rows, _sentences(own.figures, by_g.figures, config.difficulty.error, before)
+    warnings = [before + each for each in own.warnings]
+    return rows, [*_sentences(own.figures, by_g.figures, config.difficulty.error, before), *warnings]
 
 
 def chosen_first(difficulty: Floats, chosen: Flags, *, by_difficulty: bool) -> Floats:
@@ -128,7 +129,11 @@ def _row(label: str, found: FailureEvaluation, part: str, note: str) -> Row:
     figures = found.figures
     # A correlation over two or three videos is none.
     enough = part == "pool" or found.k >= FEWEST
-    lifts = (figures["lift_over_pool"], figures["lift_over_matched"]) if part == "chosen" else (None, None)
+    lifts: tuple[Interval | None, Interval | None] = (None, None)
+    if part == "chosen":
+        lifts = (figures["lift_over_pool"], figures["lift_over_matched"])
+    elif part == "lowest":
+        lifts = (None, figures["lowest_lift_over_matched"])
     srcc, plcc = (figures[f"{part}_{name}"] if enough else None for name in ("srcc", "plcc"))
     return Row(label, (srcc, plcc, figures[f"{part}_error"], *lifts, figures.get(f"{part}_score")), note)
 
@@ -142,7 +147,8 @@ def _sentences(own: Mapping[str, Interval], by_g: Mapping[str, Interval], kind: 
     else:
         verdict = "Errors of f on the chosen videos cannot be told from those on others that it scores alike"
     return [
-        f"{before}{verdict}: {formatted(lift, 2)} times as large.",
+        f"{before}{verdict}: {formatted(lift, 2)} times as large; those that f scores lowest, beside others that it "
+        f"scores alike: {formatted(own['lowest_lift_over_matched'], 2)}.",
         f"{before}The difficulty g ranks f’s errors over the pool with SRCC {formatted(ranks)}; given f’s score, "
         f"{formatted(given)}.",
         f"{before}{SCALES[kind]}",

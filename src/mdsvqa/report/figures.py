@@ -7,7 +7,7 @@ import numpy as np
 
 from mdsvqa.evaluation.rule_summary import RuleSummary, summarise_rules
 from mdsvqa.runtime.arrays import Floats, Ints
-from mdsvqa.selection.catalogue import BASE
+from mdsvqa.selection.catalogue import BASE, EVERYTHING
 from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.result import StudyResult
 
@@ -69,6 +69,10 @@ def _rules(result: StudyResult, seed: int) -> dict[str, tuple[RuleSummary, RuleS
         for rule in rules:
             scores[rule] = np.stack([getattr(trial, side) for trial in result.rule_runs if trial.rule == rule])
         enough = len(role) >= FEWEST
-        sides.append(summarise_rules(scores, data.mos(role), data.dataset[role], seed=seed) if enough else {})
+        if not enough:
+            sides.append({})
+            continue
+        mos, codes = data.mos(role), data.dataset[role]
+        sides.append(summarise_rules(scores, mos, codes, frames=(EVERYTHING,), seed=seed))
     target, source = sides
     return {rule: (target[rule], source.get(rule)) for rule in target}

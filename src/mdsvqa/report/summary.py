@@ -7,6 +7,7 @@ from mdsvqa.evaluation.metrics import METRICS
 from mdsvqa.evaluation.rule_summary import RuleSummary
 from mdsvqa.report.figures import Figures
 from mdsvqa.report.rehearsal import rehearsal_json
+from mdsvqa.report.warnings import warnings
 from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.rehearsal.run import load_rehearsal
 from mdsvqa.study.result import StudyResult
@@ -18,7 +19,7 @@ def summarise(config: StudyConfig, result: StudyResult, figures: Figures) -> dic
     Returns:
         `target`, `source` and `audit`: the model before and after each round; `rules`: every rule compared;
         `rehearsal`: what it recommended, or null; `selected`: ids in the order of their choice;
-        `waiting_for`: what is to be done, or null.
+        `waiting_for`: what is to be done, or null; `warnings`: what to know before the figures.
     """
     data = result.data
     return {
@@ -28,6 +29,7 @@ def summarise(config: StudyConfig, result: StudyResult, figures: Figures) -> dic
         "pool": len(data.pool),
         "selected": [row["id"] for row in result.selected],
         "waiting_for": result.waiting_for or None,
+        "warnings": warnings(result),
         "target": {name: _summary_json(value) for name, value in figures.target.items()},
         "source": {name: _summary_json(value) for name, value in figures.source.items()},
         "audit": {name: _summary_json(value) for name, value in figures.audit.items()},
@@ -47,5 +49,6 @@ def _summary_json(summary: RuleSummary) -> dict[str, Any]:
         **{name: asdict(summary.metrics[name]) for name in METRICS},
         "gain_over_base": None if summary.over_base is None else asdict(summary.over_base),
         "gain_over_random": None if summary.over_random is None else asdict(summary.over_random),
+        "p_over_random": summary.p_over_random,
         "seeds": summary.seeds,
     }

@@ -27,6 +27,7 @@ def rules_table(rules: Sequence[RuleResult]) -> Table | None:
     columns = (
         *(Column(metric.label) for metric in METRICS.values()),
         Column("SRCC over random", signed=True),
+        Column("p (Holm)"),
         Column("SRCC over base", signed=True),
         Column("Source SRCC"),
         Column("Labels"),
@@ -37,7 +38,8 @@ def rules_table(rules: Sequence[RuleResult]) -> Table | None:
             rule.label,
             (
                 *(rule.target.get(name) for name in METRICS),
-                *(rule.gain_over_random, rule.gain_over_base, rule.source_srcc, rule.labels, rule.seeds),
+                *(rule.gain_over_random, rule.p_over_random, rule.gain_over_base),
+                *(rule.source_srcc, rule.labels, rule.seeds),
             ),
         )
         for rule in rules

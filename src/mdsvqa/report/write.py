@@ -48,6 +48,7 @@ def rule_results(result: StudyResult, figures: Figures) -> list[RuleResult]:
                 target.over_base,
                 target.seeds,
                 _labels(result, rule),
+                target.p_over_random,
             )
         )
     return results
@@ -145,7 +146,8 @@ def _notes(config: StudyConfig) -> list[str]:
     if config.comparison.rules:
         notes.append(
             f"Comparison: each seed offers every rule the same random {config.comparison.pool_share:.0%} of the pool. "
-            "Intervals resample the seeds and the test videos together, 95%."
+            "Intervals, 95%, count seeds, test videos and both together once each; p-values of rules against random "
+            "selection are adjusted for how many rules are compared (Holm)."
         )
     if config.simulated:
         notes.append("The videos are made up and their MOS simulated; the figures say nothing about real content.")

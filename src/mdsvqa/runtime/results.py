@@ -36,6 +36,7 @@ SCORES = pa.schema(
         ("text", pa.string()),
         ("spread", pa.float64()),
         ("expected", pa.float64()),
+        ("note", pa.string()),
     ]
 )
 FEATURES = pa.schema(
@@ -44,6 +45,7 @@ FEATURES = pa.schema(
         ("features", pa.list_(pa.float32())),
         ("status", pa.string()),
         ("text", pa.string()),
+        ("note", pa.string()),
     ]
 )
 DIFFICULTY = pa.schema([("id", pa.string()), ("difficulty", pa.float64()), ("status", pa.string())])
@@ -89,6 +91,7 @@ def content_schema(dims: int) -> pa.Schema:
             ("frames", pa.list_(pa.list_(pa.float16(), dims))),
             ("status", pa.string()),
             ("text", pa.string()),
+            ("note", pa.string()),
         ]
     )
 
@@ -315,7 +318,8 @@ def read_table(folder: Path) -> pa.Table:
     shards = _shards(folder)
     if not shards:
         raise TableError(f"{folder}: has no rows yet; run the step that makes it first.")
-    return pa.concat_tables([_read_shard(shard) for shard in shards]).combine_chunks()
+    # Older shards lack the columns that came since.
+    return pa.concat_tables([_read_shard(shard) for shard in shards], promote_options="default").combine_chunks()
 
 
 def read_parts(folder: Path, columns: list[str]) -> Iterator[pa.Table]:

@@ -47,6 +47,29 @@ def budget_of(settings: SelectionSettings, videos: int, limits: Limits) -> Budge
     return Budget(whole - drawn, limits, drawn)
 
 
+def beyond_pool(settings: SelectionSettings, videos: int, limits: Limits) -> str:
+    """A sentence where the budget buys more than there is to choose from, else nothing.
+
+    Args:
+        settings: with the budget.
+        videos: of the pool.
+        limits: of the choice, with the whole time and how long the videos are.
+
+    >>> beyond_pool(SelectionSettings(budget=64), 40, Limits())
+    'The budget of 64 videos is more than the 40 that there are to choose from.'
+    """
+    if limits.most_seconds is not None and limits.seconds is not None:
+        there = float(limits.seconds.sum())
+        if limits.most_seconds <= there:
+            return ""
+        asked, found = f"{limits.most_seconds / 60:g} min", f"{there / 60:.1f} min"
+    else:
+        asked, found = f"{settings.budget} videos", f"{videos}"
+        if not str(settings.budget).strip().isdecimal() or int(settings.budget) <= videos:
+            return ""
+    return f"The budget of {asked} is more than the {found} that there are to choose from."
+
+
 def mean_budget(budget: Budget) -> int:
     """About how many videos the rule may choose: where the budget is in time, by the mean length."""
     limits = budget.limits

@@ -95,7 +95,7 @@ class StudyConfig(Settings):
     labels: StudyPath | None = Field(
         None,
         description="Table with id, mos and maybe mos_std: what the raters said of the selected videos. Where the "
-        "manifest has MOS of a pool video, that is used.",
+        "manifest has another MOS of a pool video, this one is used.",
     )
     manifest: Added[ManifestSettings] = Field(ManifestSettings(), description="How the manifest is read.")
     labels_scale: str = Field("1-5", description="Of that file.")

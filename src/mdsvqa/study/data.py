@@ -13,6 +13,7 @@ from mdsvqa.models.statistical.extraction import extract_features
 from mdsvqa.models.statistical.kernel_model import LabeledFeatures
 from mdsvqa.models.statistical.standardise import Standardiser
 from mdsvqa.runtime.arrays import Flags, Floats, Ints
+from mdsvqa.runtime.matching import match_ids
 from mdsvqa.runtime.results import fingerprint, frame_matrices, read_meta
 from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.settings import ConfigError
@@ -22,6 +23,7 @@ from mdsvqa.selection.distances.chamfer import Content
 from mdsvqa.selection.limits import read_limits
 from mdsvqa.selection.settings import Space
 from mdsvqa.study.config import StudyConfig
+from mdsvqa.videos.files import check_files
 from mdsvqa.videos.labels import Labels, known_labels, read_labels
 from mdsvqa.videos.manifest import parse_scale, read_videos
 from mdsvqa.videos.roles import Role, roles_of, with_split
@@ -196,6 +198,10 @@ class StudyData:
             failures={**self.failures, **lost},
         )
 
+    def because(self, reasons: Mapping[str, str]) -> "StudyData":
+        """With other reasons why some videos are not here."""
+        return replace(self, failures={**self.failures, **reasons})
+
     def labels_fingerprint(self) -> str:
         """Names the source's labels."""
         rows = zip(
@@ -204,16 +210,24 @@ class StudyData:
         return fingerprint([list(row) for row in rows])
 
 
-def pool_labels(config: StudyConfig, material: StudyData) -> Labels:
-    """All MOS of pool videos that anyone knows: the manifest's, and the file of labels where there is one.
+def given_labels(config: StudyConfig) -> Labels | None:
+    """What the raters said, None where they have not said anything yet.
 
     Raises:
-        ColumnError: the file cannot be used.
+        ColumnError: the file of labels cannot be used.
     """
-    given = config.labels is not None and place_of_table(config.labels)[0].exists()
-    scale, names = parse_scale(config.labels_scale), config.manifest.names
-    found = read_labels(config.labels, scale, names) if config.labels and given else None
-    return known_labels([material.videos[int(index)] for index in material.pool], found)
+    if config.labels is None or not place_of_table(config.labels)[0].exists():
+        return None
+    return read_labels(config.labels, parse_scale(config.labels_scale), config.manifest.names)
+
+
+def pool_labels(config: StudyConfig, material: StudyData) -> Labels:
+    """All MOS of pool videos that anyone knows: the raters', and where they said nothing the manifest's.
+
+    Raises:
+        ColumnError: the file of labels cannot be used.
+    """
+    return known_labels([material.videos[int(index)] for index in material.pool], given_labels(config))
 
 
 def gather(config: StudyConfig, run: Run) -> StudyData:
@@ -227,11 +241,11 @@ def gather(config: StudyConfig, run: Run) -> StudyData:
         ConfigError, ManifestError, ColumnError, TableError: something handed in cannot be used.
     """
     videos = [with_split(video) for video in read_videos(config.videos, config.mos_scale, config.manifest)]
-    excluded = set() if config.selection.exclude is None else set(read_columns(config.selection.exclude).ids())
-    videos = [video for video in videos if video.split != "pool" or video.id not in excluded]
+    videos = _without_excluded(videos, config, run)
+    check_files(config.videos, videos, run.show)
     failures: dict[str, str] = {}
     if config.quality.features is not None:
-        values = read_features(config.quality.features, [video.id for video in videos])
+        values = read_features(config.quality.features, [video.id for video in videos], run.show)
         rows = dict(zip([video.id for video in videos], values, strict=True))
         for video, row in rows.items():
             if not np.isfinite(row).any():
@@ -266,6 +280,19 @@ def gather(config: StudyConfig, run: Run) -> StudyData:
             meaning = "videos to choose from" if name == "pool" else "labeled videos that f learns from"
             raise ConfigError(f"{config.videos}: has no usable video of split {name!r} ({meaning}).")
     return replace(data, content_is_features=content_is_features)
+
+
+def _without_excluded(videos: Sequence[Video], config: StudyConfig, run: Run) -> list[Video]:
+    """Without the pool's videos that are never to be chosen."""
+    path = config.selection.exclude
+    if path is None:
+        return list(videos)
+    listed = read_columns(path).ids()
+    said = match_ids(path, listed, [video.id for video in videos], str(config.videos))
+    if said:
+        run.show.note(said)
+    excluded = set(listed)
+    return [video for video in videos if video.split != "pool" or video.id not in excluded]
 
 
 def _rows(table: pa.Table, videos: Sequence[Video], failures: dict[str, str]) -> dict[str, Floats]:

@@ -19,6 +19,7 @@ from mdsvqa.models.statistical.extraction import extract_features
 from mdsvqa.models.statistical.kernel_model import KernelModel, fit_statistical
 from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.errors import InputError
+from mdsvqa.runtime.matching import match_ids
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import DIFFICULTY, SCORES, SELECTION, Maker, ResultTable, fingerprint, read_meta, read_table
 from mdsvqa.runtime.run import Run
@@ -123,6 +124,9 @@ def difficulty(
     """
     table, rows = read_table(scores), _by_id(read_table(features), "features")
     score, spread = _by_id(table, "score"), _by_id(table, "spread")
+    for path, known in ((scores, score), (features, rows)):
+        # Of a longer manifest there may be more; of another one there is nothing to go on with.
+        match_ids(path, list(known), [video.id for video in videos], "the manifest")
     data = _arrays([video for video in videos if video.id in score and video.id in rows], rows)
     if len(data.source) < 2 * settings.folds or len(data.pool) == 0:
         raise InputError(
@@ -174,6 +178,8 @@ class Candidates:
         limits: of the choice.
         labeled: ids among them that are labeled already: not chosen again, and what is chosen differs from them.
         made_by: what made the content.
+        left_out: videos of the table that have no difficulty, or no frames where they are needed, or are excluded.
+        notes: on ids that match nothing.
     """
 
     ids: list[str]
@@ -182,6 +188,8 @@ class Candidates:
     limits: Limits
     labeled: Sequence[str]
     made_by: Any = None
+    left_out: int = 0
+    notes: Sequence[str] = ()
 
 
 def candidates(
@@ -209,9 +217,13 @@ def candidates(
     """
     found = read_columns(table, names)
     _check_committee(table, settings)
-    excluded = set() if settings.exclude is None else set(read_columns(settings.exclude).ids())
-    values = dict(list(zip(found.ids(), found.numbers(column), strict=True))[:limit])
-    ids = [video for video, value in values.items() if np.isfinite(value) and video not in excluded]
+    every = found.ids()
+    excluded = [] if settings.exclude is None else read_columns(settings.exclude).ids()
+    notes = [match_ids("--labeled", labeled, every, str(table))]
+    notes += [] if settings.exclude is None else [match_ids(settings.exclude, excluded, every, str(table))]
+    values = dict(list(zip(every, found.numbers(column), strict=True))[:limit])
+    never = set(excluded)
+    ids = [video for video, value in values.items() if np.isfinite(value) and video not in never]
     features = None
     if content is not None:
         stored, everything = open_content(content)
@@ -226,7 +238,9 @@ def candidates(
     here = set(ids)
     made_by = None if content is None else fingerprint(read_meta(content)["maker"])
     known = [video for video in labeled if video in here]
-    return Candidates(ids, np.array([values[video] for video in ids]), features, limits, known, made_by)
+    difficulties = np.array([values[video] for video in ids])
+    told = [note for note in notes if note]
+    return Candidates(ids, difficulties, features, limits, known, made_by, len(values) - len(ids), told)
 
 
 def _check_committee(table: Path, settings: SelectionSettings) -> None:

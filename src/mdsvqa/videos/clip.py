@@ -18,6 +18,7 @@ class Clip:
         timestamps: seconds from the start of the video, shape (T,), ascending.
         fps: mean frame rate of the file in Hz, None when the file does not say.
         duration: of the file in seconds, None when the file does not say.
+        note: what was unusual about the file and what was done about it, None where nothing was.
     """
 
     id: str
@@ -25,3 +26,4 @@ class Clip:
     timestamps: Floats
     fps: float | None = None
     duration: float | None = None
+    note: str | None = None

@@ -9,11 +9,13 @@ pixel of the wanted frames is the decoding of H.264 pictures that no other pictu
 x264 writes them), and the conversion of all the others to RGB.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import dropwhile
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -24,12 +26,15 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from mdsvqa.runtime.arrays import Floats, Ints
+from mdsvqa.runtime.arrays import Ints
 from mdsvqa.runtime.workers import map_in_workers
 from mdsvqa.videos.clip import Clip
-from mdsvqa.videos.frame_times import Sampling, decode_runs, pick_frames, reduced_size
+from mdsvqa.videos.cropping import Cropper, Part
+from mdsvqa.videos.frame_times import Sampling, centre, decode_runs, frames_asked, pick_frames, reduced_size
+from mdsvqa.videos.orientation import Orientations
 from mdsvqa.videos.packets import WHOLE, Packets, read_packets
-from mdsvqa.videos.probing import DECODING_ERRORS, Undecodable, VideoInfo, display_rotation, open_video, probe
+from mdsvqa.videos.probing import DECODING_ERRORS, Undecodable, VideoInfo, open_video, probe
+from mdsvqa.videos.time_line import TimeLine, time_line
 from mdsvqa.videos.video import Video
 
 __all__ = ["Sampling", "Undecodable", "VideoInfo", "decode_all", "map_in_workers", "probe", "sample_clip"]
@@ -38,8 +43,12 @@ Pictures = NDArray[np.uint8]
 # Its syntax says of each picture whether any other refers to it (nal_ref_idc, ITU-T H.264, 7.4.1). HEVC says so only
 # within a temporal sub-layer; other codecs do not say, or FFmpeg does not look.
 _TELLS_UNREFERENCED = "h264"
+# Of the frames asked for, the share below which a note says why there are no more.
+_FEW = 0.5
 # Chroma at full resolution, and the same bytes on every machine.
-_EXACT = Interpolation.AREA | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
+_SAME_BYTES = Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
+_EXACT = Interpolation.AREA | _SAME_BYTES
+_ENLARGING = Interpolation.BICUBIC | _SAME_BYTES
 
 
 def sample_clip(path: Path, id: str, sampling: Sampling, *, threads: int = 1, spare: bool = True) -> Clip:
@@ -47,12 +56,14 @@ def sample_clip(path: Path, id: str, sampling: Sampling, *, threads: int = 1, sp
 
     Each frame is the one on screen at a wanted time, or of a wanted number (see `pick_frames`); times count from the
     first frame. A video with fewer frames than asked gives those it has, none twice. Frames are RGB by the matrix and
-    range that the file states (BT.601 when it is silent, as in FFmpeg), upright by its rotation, without tone mapping
-    of HDR.
+    range that the file states (BT.601 when it is silent, as in FFmpeg), upright by its display matrix, without tone
+    mapping of HDR. Where the picture's size changes on the way, all are brought to the one that is shown longest.
 
-    A file is truncated when its packets cover less than 95% of the duration that its header states, and damaged when
-    a wanted frame does not come and the decoder refuses more than 5% of the packets or covers less than 95% of
-    their duration. Formats that state no duration (transport and raw streams) are taken for as long as they are.
+    A frame whose time stamp is damaged is never taken; the others keep their times (see `time_line`).
+
+    A file is truncated when it was cut off and its packets cover less than 95% of what it says of its length, and
+    damaged when a wanted frame does not come and the decoder refuses more than 5% of the packets or covers less than
+    95% of their duration. Formats that state no duration (transport and raw streams) are taken for as long as they are.
 
     Args:
         path: of the file.
@@ -67,17 +78,20 @@ def sample_clip(path: Path, id: str, sampling: Sampling, *, threads: int = 1, sp
     with open_video(path, threads) as (container, stream):
         packets = read_packets(path, container, stream)
     if packets.pts is not None:
+        line = TimeLine(packets.times, packets.duration)
         picks = pick_frames(packets.times, packets.duration, sampling, packets.rate)
-        wanted = [int(time) for time in np.sort(packets.pts)[picks]]
+        wanted = np.sort(packets.pts[packets.shown])[picks].tolist()
         ways = [(False, [(0, wanted)])]
         if spare:
-            runs = decode_runs(packets.pts, packets.keyframe, wanted)
+            runs = decode_runs(packets.pts, packets.keyframe, packets.shown, wanted)
             # Each can miss: a frame may be two packets of one field each, indices of transport streams are guesses.
             ways = [(True, runs), (False, runs), *ways]
         for sparing, runs in ways:
-            pictures = _decode_runs(path, packets.pts, runs, sampling, threads, sparing)
-            if len(pictures) == len(wanted):
-                return _clip(id, packets.times, packets.duration, picks, pictures)
+            printer = _decode_runs(path, packets, runs, sampling, threads, sparing)
+            if len(printer.shapes) > 1:
+                break
+            if len(printer.pictures) == len(wanted):
+                return _clip(id, line, picks, printer.pictures, sampling, packets.damaged)
     return _second_look(path, id, packets, sampling, threads)
 
 
@@ -121,46 +135,82 @@ class _Tally:
     refused: int = 0
 
 
-class _Printer:
-    """Turns decoded frames into pictures of one size, that of the first, in one array."""
+class _Shape(NamedTuple):
+    """Width and height of a picture as it is stored, and whether it is shown on its side."""
 
-    def __init__(self, count: int, sampling: Sampling) -> None:
+    width: int
+    height: int
+    sideways: bool
+
+
+class _Printer:
+    """Turns decoded frames into pictures of one size in one array.
+
+    Args:
+        count: of the pictures; there is room for no more.
+        sampling: how large they are, and what is kept of each.
+        shape: of the frames that give the size; None for the first.
+    """
+
+    def __init__(self, count: int, sampling: Sampling, shape: _Shape | None = None) -> None:
         self._count = count
         self._sampling = sampling
+        self._shape = shape
         self._reformatter = VideoReformatter()
+        self._cropper = Cropper()
+        self._orientations = Orientations()
         self._size = (0, 0)
         self._room: Pictures = np.empty((0, 3, 0, 0), np.uint8)
         self._taken = 0
+        self.shapes: set[_Shape] = set()
 
     @property
     def pictures(self) -> Pictures:
         """Those taken so far as uint8 RGB of shape (T, 3, H, W), reduced and upright."""
         return self._room[: self._taken]
 
+    def see(self, frame: VideoFrame) -> _Shape:
+        """Notes the shape of a frame that comes by."""
+        shape = _Shape(frame.width, frame.height, self._orientations.of(frame).sideways)
+        self.shapes.add(shape)
+        return shape
+
     def take(self, frame: VideoFrame) -> None:
         """Adds the picture of a frame; there is room for as many as were announced."""
-        turns = display_rotation(frame) // 90
+        orientation = self._orientations.of(frame)
+        shape = self._shape or self.see(frame)
         if not self._taken:
-            # A stream may change its resolution on the way; a clip has one.
-            self._size = reduced_size(frame.width, frame.height, self._sampling)
-            width, height = self._size if turns % 2 == 0 else self._size[::-1]
+            self._shape = shape
+            width, height = reduced_size(shape.width, shape.height, self._sampling)
+            self._size = (height, width) if shape.sideways else (width, height)
+            self._rows, self._columns = (centre(side, self._sampling.window) for side in self._size[::-1])
             # Filled in place: stacking the pictures of a long clip would need their memory twice.
-            self._room = np.empty((self._count, 3, height, width), np.uint8)
-        for place, channel in zip(self._room[self._taken], self._channels(frame, *self._size), strict=True):
-            place[:] = np.rot90(channel, turns)
+            kept = [part.stop - part.start for part in (self._rows, self._columns)]
+            self._room = np.empty((self._count, 3, *kept), np.uint8)
+        width, height = self._size[::-1] if orientation.sideways else self._size
+        part = Part(*orientation.part_of(width, height, self._rows, self._columns))
+        if (width, height) == (frame.width, frame.height):
+            frame, part = self._cropper.crop(frame, part)
+            width, height = frame.width, frame.height
+        rows, columns = slice(part.top, part.top + part.height), slice(part.left, part.left + part.width)
+        for place, channel in zip(self._room[self._taken], self._channels(frame, width, height), strict=True):
+            place[:] = orientation.upright(channel[rows, columns])
         self._taken += 1
 
     def _channels(self, frame: VideoFrame, width: int, height: int) -> Sequence[NDArray[np.uint8]]:
         """Red, green and blue of a frame, each of shape (height, width)."""
+        # Only where the picture's size changes on the way.
+        enlarges = width > frame.width or height > frame.height
+        way = _ENLARGING if enlarges else _EXACT
         if frame.format.is_rgb or frame.format.has_palette:
             # FFmpeg would scale RGB by way of YUV, and makes planar RGB of fewer than 8 bits too dark.
             rgb = self._reformatter.reformat(frame, format="rgb24", interpolation=_EXACT, threads=1).to_ndarray()
             if (width, height) != (frame.width, frame.height):
-                rgb = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA)
+                rgb = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_CUBIC if enlarges else cv2.INTER_AREA)
             return [np.asarray(rgb[..., channel], np.uint8) for channel in range(3)]
         # Planar, which FFmpeg writes faster than interleaved RGB, and at the reduced size at once, which spares
         # enlarging chroma to the full size only to reduce it again.
-        planar = self._reformatter.reformat(frame, width, height, "gbrp", interpolation=_EXACT, threads=1)
+        planar = self._reformatter.reformat(frame, width, height, "gbrp", interpolation=way, threads=1)
         green, blue, red = (
             np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[:height, :width]
             for plane in planar.planes
@@ -178,7 +228,9 @@ def _frames(stream: VideoStream, packets: Iterable["Packet[VideoStream]"], tally
             except DECODING_ERRORS:
                 tally.refused += packet.size > 0
                 continue
-            yield from frames
+            # What is not held on to here can be given back while the next one is decoded.
+            while frames:
+                yield frames.pop(0)
     except DECODING_ERRORS:
         # The file broke off; the decoder still holds frames.
         with suppress(*DECODING_ERRORS):
@@ -187,36 +239,40 @@ def _frames(stream: VideoStream, packets: Iterable["Packet[VideoStream]"], tally
 
 def _decode_runs(
     path: Path,
-    pts: Ints,
+    packets: Packets,
     runs: Sequence[tuple[int, list[int]]],
     sampling: Sampling,
     threads: int,
     sparing: bool,
-) -> Pictures:
-    """Pictures of the wanted times of some runs (see `decode_runs`); fewer when one cannot be reached.
+) -> _Printer:
+    """Prints the wanted times of some runs (see `decode_runs`); fewer when one cannot be reached.
 
     Sparing, it passes over pictures that nothing refers to, and gives up at interlaced frames: the second field of
     a wanted one may be a packet of its own that looks unwanted.
     """
+    assert packets.pts is not None
     printer = _Printer(sum(len(wanted) for _, wanted in runs), sampling)
-    with open_video(path, threads) as (container, stream):
+    place = {time: number for number, time in enumerate(packets.pts.tolist())} if len(runs) > 1 or runs[0][0] else {}
+    with open_video(path, threads, packets.stream) as (container, stream):
         sparing = sparing and stream.codec_context.name == _TELLS_UNREFERENCED
         for start, wanted in runs:
-            source = _packets_from(container, stream, pts, start) if start else container.demux(stream)
+            source = _packets_from(container, stream, packets.pts, place, start) if start else container.demux(stream)
             missing = set(wanted)
             if sparing:
                 source = _without_unreferenced(stream, source, frozenset(wanted))
             for frame in _frames(stream, source, _Tally()):
-                if sparing and frame.interlaced_frame:
+                printer.see(frame)
+                if (sparing and frame.interlaced_frame) or len(printer.shapes) > 1:
                     break
                 if frame.pts is not None and frame.pts in missing:
                     missing.remove(frame.pts)
                     printer.take(frame)
                 if frame.pts is not None and frame.pts >= wanted[-1]:
                     break
+                del frame
             if missing:
                 break
-    return printer.pictures
+    return printer
 
 
 def _without_unreferenced(
@@ -229,66 +285,120 @@ def _without_unreferenced(
 
 
 def _packets_from(
-    container: InputContainer, stream: VideoStream, pts: Ints, start: int
+    container: InputContainer, stream: VideoStream, pts: Ints, place: Mapping[int, int], start: int
 ) -> Iterator["Packet[VideoStream]"]:
     """Packets from a keyframe on, none when seeking lands behind it."""
-    passed = {int(time) for time in pts[start + 1 :]}
     container.seek(int(pts[start]), stream=stream)
     packets = container.demux(stream)
     for packet in packets:
         if packet.pts == pts[start]:
             yield packet
             yield from packets
-        if packet.pts in passed:
+        if packet.pts is not None and place.get(packet.pts, -1) > start:
             return
+
+
+class _Came(NamedTuple):
+    """What is kept of a frame that was decoded."""
+
+    pts: int | None
+    shape: _Shape
 
 
 def _second_look(path: Path, id: str, packets: Packets, sampling: Sampling, threads: int) -> Clip:
     """A clip from what decoding the whole file gives, where its packets do not tell."""
-    nothing = np.array([], dtype=np.intp)
-    picks = pick_frames(packets.times, packets.duration, sampling, packets.rate) if packets.pts is None else nothing
-    shown, pictures = _decode_whole(path, packets, picks, sampling, threads)
-    if packets.pts is None and len(shown) == len(packets.times):
-        return _clip(id, packets.times, packets.duration, picks, pictures)
-    times, duration = _times_shown(shown, packets)
-    picks = pick_frames(times, duration, sampling, packets.rate)
-    return _clip(id, times, duration, picks, _decode_whole(path, packets, picks, sampling, threads)[1])
+    picks = np.array([], dtype=np.intp)
+    # AVI and raw streams: nothing is wrong with them, most likely.
+    counted = packets.pts is None and packets.ordered
+    if counted:
+        picks = pick_frames(packets.times, packets.duration, sampling, packets.rate)
+    came, pictures = _decode_whole(path, packets, picks, sampling, threads)
+    line = _line_of(came, packets)
+    shown = _seconds_shown(came, line)
+    if counted and len(came) == len(packets.times) and len(shown) == 1:
+        return _clip(id, line, picks, pictures, sampling)
+    good = np.flatnonzero(line.good)
+    picks = pick_frames(line.times[good], line.duration, sampling, packets.rate)
+    shape = max(shown, key=lambda one: shown[one])
+    _, pictures = _decode_whole(path, packets, good[picks], sampling, threads, shape)
+    return _clip(id, line, picks, pictures, sampling, resized=shape if len(shown) > 1 else None)
+
+
+def _line_of(came: Sequence[_Came], packets: Packets) -> TimeLine:
+    """When the frames that came are shown."""
+    if packets.pts is None and packets.ordered:
+        if len(came) == len(packets.times):
+            return TimeLine(packets.times, packets.duration)
+        mean = packets.duration / len(packets.times)
+        return TimeLine(np.arange(len(came)) * np.float64(mean), len(came) * mean)
+    return time_line([frame.pts for frame in came], float(packets.tick), packets.frame)
+
+
+def _seconds_shown(came: Sequence[_Came], line: TimeLine) -> dict[_Shape, float]:
+    """How long pictures of each shape are shown."""
+    lengths = np.diff(np.append(line.times, line.duration))
+    seconds = {frame.shape: 0.0 for frame in came}
+    for frame, length in zip(came, lengths.tolist(), strict=True):
+        if length > 0:  # not NaN
+            seconds[frame.shape] += length
+    return seconds
 
 
 def _decode_whole(
-    path: Path, packets: Packets, picks: NDArray[np.intp], sampling: Sampling, threads: int
-) -> tuple[list[int | None], Pictures]:
-    """Presentation time of every frame that comes out, and the pictures of those at some places in that order."""
+    path: Path,
+    packets: Packets,
+    picks: NDArray[np.intp],
+    sampling: Sampling,
+    threads: int,
+    shape: _Shape | None = None,
+) -> tuple[list[_Came], Pictures]:
+    """Every frame that comes out, and the pictures of those at some places in that order."""
     tally = _Tally()
-    shown: list[int | None] = []
+    came: list[_Came] = []
     wanted = set(picks.tolist())
-    printer = _Printer(len(picks), sampling)
-    with open_video(path, threads) as (container, stream):
-        for number, frame in enumerate(_frames(stream, container.demux(stream), tally)):
-            shown.append(frame.pts)
+    printer = _Printer(len(picks), sampling, shape)
+    with open_video(path, threads, packets.stream) as (container, stream):
+        source: Iterator[Packet[VideoStream]] = container.demux(stream)
+        if packets.keyframe.any():
+            source = dropwhile(lambda packet: not packet.is_keyframe, source)
+        for number, frame in enumerate(_frames(stream, source, tally)):
+            came.append(_Came(frame.pts, printer.see(frame)))
             if number in wanted:
                 printer.take(frame)
+            del frame
         codec = stream.codec_context.name
-    if not shown:
+    if not came:
         raise Undecodable(path, f"no frame could be decoded (codec {codec})")
     if tally.refused > (1 - WHOLE) * tally.fed:
         raise Undecodable(path, f"damaged: the decoder refused {tally.refused} of {tally.fed} packets")
-    _, duration = _times_shown(shown, packets)
+    duration = _line_of(came, packets).duration
     if packets.pts is not None and duration < WHOLE * packets.duration:
         raise Undecodable(path, f"damaged: {duration:.2f} s of {packets.duration:.2f} s can be decoded")
-    return shown, printer.pictures
+    return came, printer.pictures
 
 
-def _times_shown(shown: Sequence[int | None], packets: Packets) -> tuple[Floats, float]:
-    """Start of each frame that came out in seconds from the first, and the end of the last."""
-    frame = packets.duration / len(packets.times)
-    known = np.array([time for time in shown if time is not None], dtype=np.int64)
-    if packets.pts is not None and len(known) == len(shown) and (np.diff(known) > 0).all():
-        times = (known - known[0]) * float(packets.tick)
-    else:
-        times = np.arange(len(shown)) * frame
-    return times, float(times[-1] + frame)
-
-
-def _clip(id: str, times: Floats, duration: float, picks: NDArray[np.intp], pictures: Pictures) -> Clip:
-    return Clip(id, pictures, times[picks], fps=len(times) / duration, duration=duration)
+def _clip(
+    id: str,
+    line: TimeLine,
+    picks: NDArray[np.intp],
+    pictures: Pictures,
+    sampling: Sampling,
+    damaged: int = 0,
+    resized: _Shape | None = None,
+) -> Clip:
+    """The clip of the picked ones among the good frames of a time line."""
+    times = line.times[line.good]
+    notes = []
+    if damaged := damaged + line.damaged:
+        notes.append(f"{damaged} of {len(times) + damaged} frames left out: their time stamps are damaged")
+    if line.jumps:
+        notes.append(f"the time stamps jump {line.jumps} times: the gaps are closed")
+    if line.counted:
+        notes.append("no order in the time stamps: frames are counted")
+    if resized is not None:
+        size = resized[:2][::-1] if resized.sideways else resized[:2]
+        notes.append("the picture's size changes on the way: all of it is read at {}x{}".format(*size))
+    asked = min(frames_asked(line.duration, sampling), len(times))
+    if len(picks) < _FEW * asked:
+        notes.append(f"{len(picks)} of {asked} frames: few of the file's {len(times)} are shown at those times")
+    return Clip(id, pictures, times[picks], len(times) / line.duration, line.duration, "; ".join(notes) or None)

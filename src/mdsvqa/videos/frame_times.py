@@ -13,6 +13,8 @@ from mdsvqa.runtime.arrays import Flags, Floats, Ints
 _TIMESTAMP_ROUNDING = 1e-3
 # What a seek costs besides the packets it spares, in packets.
 _SEEK_COST = 8
+# Side of the blocks that most codecs transform, in pixels.
+GRID = 8
 _LIMITS_OF_SIZE = ("longest_side", "shortest_side", "most_pixels")
 
 
@@ -29,6 +31,7 @@ class Sampling:
             `frames` or spread.
         longest_side, shortest_side: in pixels; larger pictures are reduced to it, smaller ones stay.
         most_pixels: width times height; larger pictures are reduced until they do not exceed it.
+        window: in pixels; of larger pictures the square of this side at the centre is kept, see `centre`.
     """
 
     frames: int | None = None
@@ -39,6 +42,7 @@ class Sampling:
     longest_side: int | None = None
     shortest_side: int | None = None
     most_pixels: int | None = None
+    window: int | None = None
 
     def __post_init__(self) -> None:
         if (self.frames is None) == (self.rate is None):
@@ -51,7 +55,7 @@ class Sampling:
         limits = [name for name in _LIMITS_OF_SIZE if getattr(self, name) is not None]
         if len(limits) > 1:
             raise ValueError(f"found a {' and a '.join(limits)}; expected one of them at most.")
-        for name in ("frames", "rate", "at_least", "at_most", *_LIMITS_OF_SIZE):
+        for name in ("frames", "rate", "at_least", "at_most", "window", *_LIMITS_OF_SIZE):
             value = getattr(self, name)
             if value is not None and not 0 < value < np.inf:
                 raise ValueError(f"found {name} {value}; expected a number above 0.")
@@ -153,23 +157,51 @@ def reduced_size(width: int, height: int, sampling: Sampling) -> tuple[int, int]
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def decode_runs(pts: Ints, keyframe: Flags, wanted: Sequence[int]) -> list[tuple[int, list[int]]]:
+def centre(side: int, window: int | None) -> slice:
+    """The part of a picture's side that a window at its centre keeps.
+
+    It begins at a multiple of `GRID`, so that the blocks of a codec lie in the window as they do in the picture.
+
+    >>> centre(1080, 960), centre(720, 960)
+    (slice(56, 1016, None), slice(0, 720, None))
+    """
+    if window is None or side <= window:
+        return slice(0, side)
+    first = (side - window) // 2 // GRID * GRID
+    return slice(first, first + window)
+
+
+def frames_asked(duration: float, sampling: Sampling) -> int:
+    """How many frames a sampling asks for out of a video that has them.
+
+    >>> frames_asked(10.0, Sampling(rate=2, at_most=16))
+    16
+    """
+    if sampling.frames is not None:
+        return sampling.frames
+    assert sampling.rate is not None
+    asked = max(1, math.ceil(duration * sampling.rate), sampling.at_least or 0)
+    return min(asked, sampling.at_most or asked)
+
+
+def decode_runs(pts: Ints, keyframe: Flags, shown: Flags, wanted: Sequence[int]) -> list[tuple[int, list[int]]]:
     """Cuts the packets of a video into the runs that must be decoded, where seeking in between spares packets.
 
     Args:
-        pts: presentation time of each packet in ticks, in decoding order, unique, shape (N,).
+        pts: presentation time of each packet in ticks, in decoding order, shape (N,).
         keyframe: whether decoding can start at the packet, shape (N,).
-        wanted: presentation times to reach, ascending, each in pts.
+        shown: whether its frame is shown, shape (N,); times of those are unique.
+        wanted: presentation times to reach, ascending, each of a packet that is shown.
 
     Returns:
         For each run the packet to start at, 0 or a keyframe, and the wanted times to reach in it.
 
     >>> pts, keyframe = np.arange(100), np.arange(100) % 10 == 0
-    >>> decode_runs(pts, keyframe, [3, 12, 55])
+    >>> decode_runs(pts, keyframe, np.ones(100, bool), [3, 12, 55])
     [(0, [3, 12]), (50, [55])]
     """
     keyframes = np.flatnonzero(keyframe)
-    packet_of = {int(time): packet for packet, time in enumerate(pts)}
+    packet_of = dict(zip(pts[shown].tolist(), np.flatnonzero(shown).tolist(), strict=True))
     runs: list[tuple[int, list[int]]] = [(0, [])]
     reached = 0
     for time in wanted:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -92,9 +93,15 @@ def read_labels(path: Path, scale: MosScale, names: Names | None = None) -> Labe
     return Labels(mos, frozenset(unratable))
 
 
+def differing(videos: Sequence[Video], labels: Labels) -> list[tuple[str, float, float]]:
+    """The videos of which manifest and raters say different MOS: id, the manifest's, the raters'; 1-5."""
+    pairs = ((video.id, video.mos, labels.mos.get(video.id)) for video in videos)
+    return [(i, a, b) for i, a, b in pairs if a is not None and b is not None and not math.isclose(a, b, abs_tol=1e-6)]
+
+
 def known_labels(videos: Sequence[Video], labels: Labels | None) -> Labels:
-    """The MOS of the manifest, and where it has none those of the raters."""
-    mos = {} if labels is None else dict(labels.mos)
-    mos |= {video.id: video.mos for video in videos if video.mos is not None}
+    """The MOS of the raters, and where there are none those of the manifest."""
+    mos = {video.id: video.mos for video in videos if video.mos is not None}
+    mos |= {} if labels is None else labels.mos
     unratable = frozenset() if labels is None else labels.unratable - mos.keys()
     return Labels(mos, unratable)

@@ -1,16 +1,19 @@
 """Opening a video file, what its header says, and why it cannot be used."""
 
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import av
 from av.container import InputContainer
 from av.error import FFmpegError, InvalidDataError
-from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
+
+from mdsvqa.videos.orientation import orientation_of
+from mdsvqa.videos.streams import count_packets, find_film
 
 # What the first four bytes of an MP4 or MOV file may be preceded by a length and be.
 _MP4_ATOMS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
@@ -49,6 +52,7 @@ class VideoInfo:
         codec: name of the codec, as FFmpeg calls it.
         pix_fmt: name of the pixel format, as FFmpeg calls it.
         rotation: 0, 90, 180 or 270 degrees by which players turn the stored picture counterclockwise.
+        mirrored: whether they mirror it left to right before they turn it.
     """
 
     width: int
@@ -59,6 +63,7 @@ class VideoInfo:
     codec: str
     pix_fmt: str | None
     rotation: int
+    mirrored: bool = False
 
 
 def probe(path: Path) -> VideoInfo:
@@ -71,44 +76,43 @@ def probe(path: Path) -> VideoInfo:
         frame = _first_frame(container, stream)
         if frame is None:
             raise Undecodable(path, f"no frame could be decoded (codec {stream.codec_context.name})")
-        rotation = display_rotation(frame)
-        turned = rotation in (90, 270)
+        orientation = orientation_of(frame)
         rate = stream.average_rate or stream.guessed_rate
         return VideoInfo(
-            width=frame.height if turned else frame.width,
-            height=frame.width if turned else frame.height,
+            width=frame.height if orientation.sideways else frame.width,
+            height=frame.width if orientation.sideways else frame.height,
             fps=float(rate) if rate else None,
             duration=stated_duration(container, stream),
             frames=stream.frames or None,
             codec=stream.codec_context.name,
             pix_fmt=frame.format.name,
-            rotation=rotation,
+            rotation=90 * orientation.turns,
+            mirrored=orientation.mirrored,
         )
 
 
 @contextmanager
-def open_video(path: Path, threads: int = 1) -> Iterator[tuple[InputContainer, VideoStream]]:
+def open_video(path: Path, threads: int = 1, index: int | None = None) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Opens a file and its main video stream.
 
     Args:
         path: of a local file.
         threads: for decoding, 0 for one a core.
+        index: of the stream, where it is known; else it is looked for, see `find_film`.
 
     Yields:
-        The container and the stream that FFmpeg holds for the best video stream, pictures attached to audio
-        excluded.
+        The container and the stream.
 
     Raises:
         Undecodable: the file is no video. FFmpeg errors in the body of the with statement become Undecodable.
     """
     _check_file(path)
     try:
-        # An absolute path cannot be taken for a protocol, and a playlist called .mp4 must not reach the network.
-        opened = av.open(str(path.absolute()), options={"protocol_whitelist": "file"}, metadata_errors="replace")
+        opened = _open(path)
     except DECODING_ERRORS as error:
         raise Undecodable(path, _why_not_opened(path, error)) from error
     with opened as container:
-        stream = _video_stream(path, container)
+        stream = _video_stream(path, container, index)
         stream.codec_context.thread_count = threads
         stream.codec_context.thread_type = "SLICE" if threads == 1 else "AUTO"
         try:
@@ -117,9 +121,9 @@ def open_video(path: Path, threads: int = 1) -> Iterator[tuple[InputContainer, V
             raise Undecodable(path, f"damaged: {_words(error)}") from error
 
 
-def display_rotation(frame: VideoFrame) -> int:
-    """Counterclockwise turn of the stored picture on display, rounded to 0, 90, 180 or 270 degrees."""
-    return round(frame.rotation / 90) % 4 * 90
+def _open(path: Path) -> InputContainer:
+    # An absolute path cannot be taken for a protocol, and a playlist called .mp4 must not reach the network.
+    return av.open(str(path.absolute()), options={"protocol_whitelist": "file"}, metadata_errors="replace")
 
 
 def stated_duration(container: InputContainer, stream: VideoStream) -> float | None:
@@ -158,21 +162,27 @@ def _check_file(path: Path) -> None:
         raise Undecodable(path, f"cannot be read: {_words(error)}") from error
 
 
-def _video_stream(path: Path, container: InputContainer) -> VideoStream:
+def _video_stream(path: Path, container: InputContainer, index: int | None) -> VideoStream:
     kinds = sorted({stream.type for stream in container.streams})
     if not kinds:
         raise Undecodable(path, "truncated: the header names no stream")
-    stream = container.streams.best("video")
-    if not isinstance(stream, VideoStream) or stream.disposition & Disposition.attached_pic:
+    stream = find_film(container, lambda: _count(path)) if index is None else container.streams[index]
+    if not isinstance(stream, VideoStream):
         pictures = " and a cover picture" if "video" in kinds else ""
         found = " and ".join(kind for kind in kinds if kind != "video")
-        raise Undecodable(path, f"no video stream ({found} only{pictures})")
+        raise Undecodable(path, f"no video stream ({found or 'nothing'} only{pictures})")
     if stream.codec_context is None:
         raise Undecodable(path, "no decoder for the codec of the video stream")
     # The _pipe formats are single pictures (png_pipe, jpeg_pipe).
     if container.format.name.endswith("_pipe") or container.format.name.startswith("image2"):
         raise Undecodable(path, f"not a video: a still picture ({stream.codec_context.name})")
     return stream
+
+
+def _count(path: Path) -> Counter[int]:
+    with suppress(*DECODING_ERRORS), _open(path) as container:
+        return count_packets(container)
+    return Counter()
 
 
 def _why_not_opened(path: Path, error: Exception) -> str:

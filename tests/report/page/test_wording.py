@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -59,6 +60,13 @@ def test_unknown_bounds_are_left_out():
 )
 def test_a_verdict_needs_an_interval_off_zero(gain, tone):
     assert verdict(rule("mds", 0.7, gain)).tone == tone
+
+
+@pytest.mark.parametrize(("p", "tone"), [(0.012, "better"), (0.0501, "open"), (math.nan, "open"), (1.0, "open")])
+def test_a_verdict_counts_how_many_rules_were_compared(p, tone):
+    one_of_many = replace(rule("mds", 0.7, CLEAR), p_over_random=p)
+    assert verdict(one_of_many).tone == tone
+    assert winner([one_of_many]) == ("mds" if tone == "better" else None)
 
 
 def test_an_interval_over_zero_is_not_distinguishable():

@@ -17,9 +17,11 @@ from mdsvqa.evaluation.study_size import Design, StudySize
 MEAN = "mean of data sets"
 
 
-def print_evaluation(score: str, found: DatasetEvaluation, left_out: int) -> None:
-    """The metrics of one column of scores, in each data set and on average."""
+def print_evaluation(score: str, found: DatasetEvaluation, left_out: int, cautions: Sequence[str] = ()) -> None:
+    """The metrics of one column of scores, in each data set and on average, behind what to know before them."""
     console = Console()
+    for caution in cautions:
+        console.print(f"Caution: {caution}", highlight=False, markup=False, soft_wrap=True)
     for dataset, result in found.parts().items():
         where = {"": "", OVERALL: f", {MEAN}"}.get(dataset, f", {dataset}")
         table = Table(title=escape(f"{score}{where}, {result.n} videos"), title_justify="left", box=box.SIMPLE_HEAD)

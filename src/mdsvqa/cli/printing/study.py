@@ -11,6 +11,7 @@ from rich.table import Table
 
 from mdsvqa.evaluation.failure import FIGURES, FailureEvaluation
 from mdsvqa.evaluation.intervals import Interval
+from mdsvqa.evaluation.paper_tables import probability
 from mdsvqa.models.doctor import Findings
 from mdsvqa.report.figures import Figures
 from mdsvqa.report.rehearsal import rehearsal_sentences
@@ -65,21 +66,23 @@ def print_study(config: StudyConfig, result: StudyResult, figures: Figures, page
 def _rules_table(config: StudyConfig, figures: Figures) -> Table:
     table = Table(
         title=f"SRCC with MOS after labeling {config.selection.budget} of the pool: mean of {config.comparison.seeds} "
-        "seeds [95% interval]",
-        caption="target: test videos of the new domain, which no rule could choose from. Every seed offers all rules "
-        f"the same random {config.comparison.pool_share:.0%} of the pool.",
+        "seeds",
+        caption="In brackets 95% intervals; p adjusted for all rules (Holm). target: test videos of the new domain, "
+        "which no rule could choose from. Every seed offers all rules the same random "
+        f"{config.comparison.pool_share:.0%} of the pool.",
         title_justify="left",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
+        padding=0,
     )
-    for heading in ("selection rule", "target", "against random", "source"):
+    for heading in ("selection rule", "target", "against random", "p", "source"):
         table.add_column(heading, no_wrap=True)
     for rule, (target, source) in figures.rules.items():
         table.add_row(
             label_of(rule),
-            f"{target.metrics['srcc']:.3f}",
+            f"{target.metrics['srcc'].value:.3f}",
             _signed(target.over_random),
+            "" if target.p_over_random is None else probability(target.p_over_random),
             "" if source is None else f"{source.metrics['srcc'].value:.3f}",
         )
     return table
@@ -103,8 +106,8 @@ def _signed(interval: Interval | None) -> str:
     return "" if interval is None else f"{interval:+.3f}"
 
 
-def print_selection(rows: Sequence[Mapping[str, Any]], out: Path | None) -> None:
-    """The chosen videos, best first."""
+def print_selection(rows: Sequence[Mapping[str, Any]], out: Path | None, left_out: int = 0) -> None:
+    """The chosen videos, best first; how many could not be chosen."""
     table = Table(box=box.SIMPLE_HEAD)
     for heading in ("rank", "id", "difficulty", "diversity", "utility"):
         table.add_column(heading, justify="left" if heading == "id" else "right", overflow="fold")
@@ -118,6 +121,8 @@ def print_selection(rows: Sequence[Mapping[str, Any]], out: Path | None) -> None
     Console().print(table)
     if audited:
         Console().print("audit: drawn at random. Measure the model on these, and train it on the others.")
+    if left_out:
+        Console().print(f"{left_out} videos were left out: excluded, or without a difficulty or frames.")
     if out is not None:
         Console().print(str(out), soft_wrap=True, highlight=False, markup=False)
 
@@ -160,6 +165,8 @@ def print_failure(difficulty: str, error: str, result: FailureEvaluation, left_o
     Console().print(table)
     if left_out:
         Console().print(f"{left_out} rows were left out: no score, no MOS, or no difficulty.")
+    for warning in result.warnings:
+        Console().print(f"Warning: {warning}", highlight=False, markup=False, soft_wrap=True)
 
 
 def print_failures(failures: Mapping[str, str]) -> None:

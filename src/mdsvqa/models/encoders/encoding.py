@@ -59,4 +59,4 @@ def _row(video: Video, frames: int) -> dict[str, Any]:
     if isinstance(clip, Undecodable):
         return {"id": video.id, "frames": [], "status": "undecodable", "text": clip.reason}
     encoded = encode_frames(clip.frames).astype(np.float16)
-    return {"id": video.id, "frames": list(encoded), "status": "ok"}
+    return {"id": video.id, "frames": list(encoded), "status": "ok", "note": clip.note}

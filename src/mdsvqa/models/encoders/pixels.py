@@ -114,14 +114,14 @@ def pixel_row(video: Video, frames: int, preparation: Preparation) -> dict[str, 
         frames: to sample, at equal distances.
 
     Returns:
-        "id", and "status": "ok" beside "pixels", or why there are none beside "text".
+        "id", "note", and "status": "ok" beside "pixels", or why there are none beside "text".
     """
     cv2.setNumThreads(1)
     clip = decode_video(video, Sampling(frames=frames))
     if isinstance(clip, Undecodable):
         return {"id": video.id, "status": "undecodable", "text": clip.reason}
     try:
-        return {"id": video.id, "status": "ok", "pixels": preparation.shrink(clip.frames)}
+        return {"id": video.id, "status": "ok", "pixels": preparation.shrink(clip.frames), "note": clip.note}
     except (ValueError, RuntimeError, MemoryError) as error:
         size = f"{clip.frames.shape[3]}x{clip.frames.shape[2]}"
         return {"id": video.id, "status": "failed", "text": f"its frames of {size} cannot be prepared: {error}"}

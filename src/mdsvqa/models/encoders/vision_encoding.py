@@ -61,13 +61,14 @@ def _rows(prepared: Sequence[Row], loaded: Callable[[], VisionEncoder], workers:
     """Rows of the table, out of what `pixel_row` gave."""
     videos = [row["pixels"] for row in prepared if row["status"] == "ok"]
     encoded = iter(_encoded(videos, loaded(), workers) if videos else ())
-    return [_row(row["id"], next(encoded)) if row["status"] == "ok" else {"frames": [], **row} for row in prepared]
+    return [_row(row, next(encoded)) if row["status"] == "ok" else {"frames": [], **row} for row in prepared]
 
 
-def _row(video: str, found: NDArray[np.float32] | str) -> Row:
+def _row(prepared: Row, found: NDArray[np.float32] | str) -> Row:
+    about = {"id": prepared["id"], "note": prepared["note"]}
     if isinstance(found, str):
-        return {"id": video, "frames": [], "status": "failed", "text": found}
-    return {"id": video, "frames": list(found.astype(np.float16)), "status": "ok"}
+        return {**about, "frames": [], "status": "failed", "text": found}
+    return {**about, "frames": list(found.astype(np.float16)), "status": "ok"}
 
 
 def _encoded(videos: Sequence[Pixels], encoder: VisionEncoder, workers: int) -> list[NDArray[np.float32] | str]:

@@ -7,7 +7,7 @@ from typing import Any
 import cv2
 import pyarrow as pa
 
-from mdsvqa.models.statistical.features import FEATURE_NAMES, clip_features
+from mdsvqa.models.statistical.features import FEATURE_NAMES, WINDOW, clip_features
 from mdsvqa.runtime.results import FEATURES, ResultTable, fingerprint, read_table
 from mdsvqa.runtime.run import Run
 from mdsvqa.videos.decoding import Sampling, Undecodable, decode_video
@@ -41,7 +41,7 @@ def extract_features(videos: Sequence[Video], frames: int, run: Run) -> pa.Table
 
 def _row(video: Video, frames: int) -> dict[str, Any]:
     cv2.setNumThreads(1)
-    clip = decode_video(video, Sampling(frames=frames))
+    clip = decode_video(video, Sampling(frames=frames, window=WINDOW))
     if isinstance(clip, Undecodable):
         return {"id": video.id, "status": "undecodable", "text": clip.reason}
-    return {"id": video.id, "features": clip_features(clip).tolist(), "status": "ok"}
+    return {"id": video.id, "features": clip_features(clip).tolist(), "status": "ok", "note": clip.note}

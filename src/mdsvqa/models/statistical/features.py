@@ -13,6 +13,7 @@ from siti_tools.siti import SiTiCalculator
 
 from mdsvqa.runtime.arrays import Floats
 from mdsvqa.videos.clip import Clip
+from mdsvqa.videos.frame_times import GRID, centre
 
 # What to sample for these features: enough frames that a stall of a tenth of the clip repeats at least one.
 SAMPLED_FRAMES = 24
@@ -20,9 +21,9 @@ SAMPLED_FRAMES = 24
 # cost ten times as much as the rest.
 _PICTURE_FRAMES = 8
 _COSTLY_FRAMES = 3
-# Side in pixels beyond which a frame is cropped; a multiple of the block grid, as the crop's offset must be.
-_CROP = 960
-_BLOCK = 8
+# Side in pixels beyond which a frame is cropped; a multiple of the block grid, as the crop's offset is.
+WINDOW = 960
+_BLOCK = GRID
 # BRISQUE halves the frame and needs some pixels to fit its distributions to.
 _SMALLEST = 32
 # Mean absolute difference of luma below which two frames are the same picture, coded twice.
@@ -150,8 +151,7 @@ def longest_run(flags: Iterable[bool]) -> int:
 def _picture(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A frame of shape (3, H, W) as a picture of shape (H, W, 3), neither too large nor too small."""
     height, width = frame.shape[1:]
-    top, left = (max(0, side - _CROP) // 2 // _BLOCK * _BLOCK for side in (height, width))
-    cropped = cv2.merge(list(frame[:, top : top + _CROP, left : left + _CROP]))
+    cropped = cv2.merge(list(frame[:, centre(height, WINDOW), centre(width, WINDOW)]))
     missing = (max(0, _SMALLEST - height), max(0, _SMALLEST - width))
     if any(missing):
         cropped = np.pad(cropped, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="symmetric")

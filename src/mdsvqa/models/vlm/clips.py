@@ -62,12 +62,14 @@ class ModelClip:
         frames: uint8 RGB, shape (T, 3, H, W); T is a multiple of `VisualLimits.span`, H and W of `VisualLimits.patch`.
         seconds_per_grid: that one step of the temporal grid spans.
         tokens: that the video takes in the model's context.
+        note: see `Clip`.
     """
 
     id: str
     frames: NDArray[np.uint8]
     seconds_per_grid: float
     tokens: int
+    note: str | None = None
 
 
 def resized_size(height: int, width: int, frames: int, sight: VisualLimits) -> tuple[int, int]:
@@ -142,7 +144,7 @@ def resize_clip(clip: Clip, sight: VisualLimits, rate: float | None = None) -> M
     resized += [resized[-1]] * (-count % sight.span)
     seconds = sight.span / rate if rate else measured_seconds(clip, sight.span)
     tokens = len(resized) // sight.span * size[0] * size[1] // sight.patch**2
-    return ModelClip(clip.id, torch.stack(resized).numpy(), seconds, tokens)
+    return ModelClip(clip.id, torch.stack(resized).numpy(), seconds, tokens, clip.note)
 
 
 def measured_seconds(clip: Clip, span: int) -> float:

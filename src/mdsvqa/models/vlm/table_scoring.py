@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import Protocol
@@ -131,11 +131,17 @@ def _retry(table: ResultTable, videos: Sequence[Video], reader: ClipReader, work
     mended = 0
     # By windows: after a server was away there may be more than fit into memory.
     while window := list(islice(found, WINDOW)):
-        scores = reader.read([clip for clip in window if isinstance(clip, ModelClip)], lambda more: None)
+        scores = noted(reader, [clip for clip in window if isinstance(clip, ModelClip)], lambda more: None)
         table.replace([asdict(score) for score in scores])
         mended += sum(score.status == "ok" for score in scores)
     if mended:
         show.note(f"Scores: {mended} of {len(again)} that had no score before")
+
+
+def noted(reader: ClipReader, clips: Sequence[ModelClip], progress: Callable[[int], None]) -> list[Score]:
+    """What a model reads in clips, with the notes on their files."""
+    scores = reader.read(clips, progress)
+    return [replace(score, note=clip.note) for score, clip in zip(scores, clips, strict=True)]
 
 
 def score_window(
@@ -147,7 +153,7 @@ def score_window(
     """The score of each video, or why there was nothing to read."""
     clips = [clip for clip in found if isinstance(clip, ModelClip)]
     progress(len(found) - len(clips))
-    scores = iter(reader.read(clips, progress))
+    scores = iter(noted(reader, clips, progress))
     return [
         Score(video.id, None, "undecodable", clip.reason) if isinstance(clip, Undecodable) else next(scores)
         for video, clip in zip(videos, found, strict=True)

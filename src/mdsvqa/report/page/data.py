@@ -20,6 +20,7 @@ class RuleResult:
         gain_over_random, gain_over_base: paired differences in target SRCC.
         seeds: fine-tuning runs behind the figures.
         labels: new labels spent.
+        p_over_random: that the gain over random is none, adjusted for all rules; None where it was not asked.
     """
 
     rule: str
@@ -30,6 +31,7 @@ class RuleResult:
     gain_over_base: Interval | None = None
     seeds: int = 1
     labels: int = 0
+    p_over_random: float | None = None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mdsvqa.evaluation.intervals import Interval
+from mdsvqa.evaluation.rule_summary import LEVEL
 from mdsvqa.report.page.data import RuleResult
 
 MISSING = "–"
@@ -66,14 +67,15 @@ def known(interval: Interval | None) -> bool:
 
 
 def verdict(result: RuleResult) -> Verdict:
-    """What the paired gain over random allows one to say of a rule."""
+    """What the paired gain over random allows one to say of a rule, among as many as were compared."""
     if result.rule in FRAMES:
         text = {"base": "before any new label", "random": "the yardstick", "all": "upper bound"}[result.rule]
         return Verdict("frame", text)
     gain = result.gain_over_random
     if gain is None or not known(gain):
         return Verdict("open", "not compared with random")
-    if not gain.excludes_zero:
+    p = 0.0 if result.p_over_random is None else result.p_over_random
+    if not (gain.excludes_zero and p < LEVEL):
         return Verdict("open", "not distinguishable from random")
     return Verdict("better", "better than random") if gain.low > 0 else Verdict("worse", "worse than random")
 

@@ -6,7 +6,7 @@ from functools import partial
 import pyarrow as pa
 
 from mdsvqa.models.base import FineTunable, QualityModel
-from mdsvqa.models.plugin import finetuned_by_class, load_class, score_videos
+from mdsvqa.models.plugin import finetuned_by_class, load_class, score_videos, unscored
 from mdsvqa.runtime.results import SCORES, Maker, ResultTable, fingerprint, read_table
 from mdsvqa.runtime.run import Run
 from mdsvqa.study.config import StudyConfig
@@ -54,10 +54,11 @@ class PluginModel(Unrefitted):
         frames, place = self.config.quality.frames, self.folder.within("scores")
         maker = {"step": "scores", "model": self.config.quality.model, "frames": frames, **self._training}
         with ResultTable(place.out, SCORES, maker, overwrite=place.overwrite) as table:
-            complete = {video.id for video in videos} <= table.ids
+            complete = {video.id for video in videos} <= table.ids - unscored(table)
         if complete:
             return read_table(place.out), maker
-        return score_videos(videos, self._class or self._load(), maker, frames, place), maker
+        model, batch_gb = self._class or self._load(), self.config.quality.batch_gb
+        return score_videos(videos, model, maker, frames, place, batch_gb), maker
 
     def finetuned(self, data: StudyData, labels: NewLabels, turn: int, seed: int) -> StudyModel | Waiting:
         """See `StudyModel`: by the class's own `finetune(videos, folder)`, from the class as it is."""

@@ -1,13 +1,14 @@
 """Anyone's predictions, handed in as a table; f' is another table, once its owner has fine-tuned the model."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from mdsvqa.models.predictions import read_predictions
-from mdsvqa.runtime.results import SCORES, Maker, fingerprint
+from mdsvqa.runtime.results import SCORES, Maker, ResultTable, fingerprint, is_table, read_meta, read_table
 from mdsvqa.runtime.user_tables import ColumnError, read_columns
 from mdsvqa.study.contracts import NewLabels, StudyModel, Waiting
 from mdsvqa.study.data import StudyData
@@ -26,17 +27,34 @@ class PredictionsModel(Unrefitted):
 
     def score_table(self, videos: Sequence[Video]) -> tuple[pa.Table, Maker]:
         """See `Unrefitted`."""
-        scores = read_predictions(self._path, [video.id for video in videos])
+        scores = read_predictions(self._path, [video.id for video in videos], self.run.show)
         content = fingerprint([[score.id, score.score] for score in scores])
-        maker = {"step": "scores", "model": "precomputed", "predictions": content}
+        maker: Maker = {"step": "scores", "model": "precomputed", "predictions": content}
         rows = [{name: getattr(score, name) for name in SCORES.names} for score in scores]
         if self.turn:
             return pa.Table.from_pylist(rows, SCORES), maker
-        return self.run.within("scores").table(SCORES, maker, lambda: rows, name="scores"), maker
+        place = self.run.within("scores")
+        kept = _completed(place.out, rows)
+        maker = maker if kept is None else kept
+        return place.table(SCORES, maker, lambda: rows, name="scores"), maker
 
     def finetuned(self, data: StudyData, labels: NewLabels, turn: int, seed: int) -> StudyModel | Waiting:
         """See `StudyModel`."""
         return handed_back(self, data, labels, turn)
+
+
+def _completed(folder: Path, rows: Sequence[Mapping[str, Any]]) -> Maker | None:
+    """Puts predictions into a scores table where it had none, and returns its maker; None where more has changed."""
+    if not is_table(folder):
+        return None
+    maker: Maker = read_meta(folder)["maker"]
+    there = {row["id"]: row for row in read_table(folder).to_pylist()}
+    same = all(row["id"] in there and there[row["id"]]["score"] in (None, row["score"]) for row in rows)
+    if maker.get("model") != "precomputed" or len(there) != len(rows) or not same:
+        return None
+    with ResultTable(folder, SCORES, maker) as table:
+        table.replace([row for row in rows if row["score"] is not None and there[row["id"]]["score"] is None])
+    return maker
 
 
 def handed_back(f: Unrefitted, data: StudyData, labels: NewLabels, turn: int) -> StudyModel | Waiting:
