@@ -33,14 +33,14 @@ def template_rules() -> str:
 def template_predictors() -> str:
     """The list in the study template."""
     names = f"One of auto (the best in cross-validation), {', '.join(PREDICTORS)}."
-    return fill(names, 118, initial_indent="#   # ", subsequent_indent="#   # ", break_on_hyphens=False)
+    return fill(names, 118, initial_indent="  # ", subsequent_indent="  # ", break_on_hyphens=False)
 
 
 # File, the lines before and behind the part (which stay), and what stands between them.
 PARTS: tuple[tuple[Path, str, str, Callable[[], str]], ...] = (
     (ROOT / "docs" / "rules.md", "[Which rule?](../README.md#which-rule), and", "Content is what", rules_table),
     (PACKAGE / "study" / "study_template.yaml", "selection:", "  # On small regression models", template_rules),
-    (PACKAGE / "study" / "study_template.yaml", "# difficulty:", "#   predictor:", template_predictors),
+    (PACKAGE / "study" / "study_template.yaml", "difficulty:", "  predictor:", template_predictors),
 )
 
 
