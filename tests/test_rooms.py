@@ -19,7 +19,8 @@ BELOW = {
     "difficulty": {"models", "evaluation", "videos", "runtime"},
     "study": {"difficulty", "selection", "models", "evaluation", "videos", "runtime"},
     "report": {"study", "difficulty", "selection", "models", "evaluation", "videos", "runtime"},
-    "cli": {"report", "study", "difficulty", "selection", "models", "evaluation", "videos", "runtime"},
+    "labeling": {"study", "models", "evaluation", "videos", "runtime"},
+    "cli": {"labeling", "report", "study", "difficulty", "selection", "models", "evaluation", "videos", "runtime"},
 }
 # The big room has floors of its own; its doctor and its door look at all of them.
 INSIDE_MODELS = {

@@ -9,9 +9,10 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator
 from mdsvqa.difficulty.catalogue import check_predictor
 from mdsvqa.difficulty.settings import DifficultySettings
 from mdsvqa.models.settings import ContentSettings, FinetuningSettings, QualitySettings
-from mdsvqa.runtime.settings import MOST_SEED, ConfigError, Settings, StudyPath
+from mdsvqa.runtime.settings import MOST_SEED, Added, ConfigError, Settings, StudyPath
 from mdsvqa.selection.catalogue import rule_named
 from mdsvqa.selection.settings import AUTO, Scale, SelectionSettings, Space, budget_count
+from mdsvqa.study.labeling import LabelingSettings
 
 
 def _rule(name: str) -> str:
@@ -110,6 +111,15 @@ class StudyConfig(Settings):
     finetuning: FinetuningSettings = FinetuningSettings()
     comparison: ComparisonSettings = ComparisonSettings()
     rehearsal: RehearsalSettings = RehearsalSettings()
+    labeling: Added[LabelingSettings | None] = Field(
+        None, description="A rating study of the selected videos, opened by `mdsvqa label serve`."
+    )
+
+    @field_validator("labeling", mode="before")
+    @classmethod
+    def _said_without_a_value(cls, labeling: Any) -> Any:
+        # `labeling:` and nothing behind it.
+        return {} if labeling is None else labeling
 
     @field_validator("selection")
     @classmethod

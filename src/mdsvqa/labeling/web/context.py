@@ -1,0 +1,89 @@
+"""What the requests of a running study share."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from starlette.requests import Request
+
+from mdsvqa.labeling.collecting.course import Course
+from mdsvqa.labeling.collecting.database import Change, Connection, Store, now
+from mdsvqa.labeling.collecting.raters import name_of, rater_with
+from mdsvqa.labeling.collecting.refusals import Refused
+from mdsvqa.labeling.stimuli import Stimulus
+from mdsvqa.labeling.web.guards import Rates
+from mdsvqa.labeling.web.texts import Texts
+from mdsvqa.study.labeling import LabelingSettings
+
+T = TypeVar("T")
+RATER, ORGANISER, TOKEN = "mdsvqa_rater", "mdsvqa_organiser", "x-token"
+
+
+@dataclass(frozen=True)
+class Running:
+    """A study that is being served.
+
+    Attributes:
+        store: its votes.
+        settings: of it.
+        course: the way of its raters.
+        texts: of its pages.
+        check_clip: the clip that a device has to play before the study.
+        largest: width and height that the largest video needs, in pixels.
+        out: folder of the rating study.
+        clock: seconds since 1970.
+        rates: limits.
+        ending: called once when the study ends.
+    """
+
+    store: Store
+    settings: LabelingSettings
+    course: Course
+    texts: Texts
+    check_clip: Stimulus
+    largest: tuple[int, int]
+    out: Path
+    clock: Callable[[], float] = now
+    rates: Rates = field(default_factory=Rates)
+    ending: Callable[[], None] = lambda: None
+    # Reports take seconds; two at once would only take longer.
+    slow: threading.Lock = field(default_factory=threading.Lock)
+
+    async def change(self, change: Change[T]) -> T:
+        """Makes a change; the answer comes when it is on the disk."""
+        return await asyncio.wrap_future(self.store.submit(change))
+
+    async def for_rater(self, request: Request, change: Callable[[Connection, int, float], T]) -> T:
+        """Makes a change in the name of the rater who asks for it.
+
+        Raises:
+            Refused: the browser has no rater, or a request that changes something comes without the rater's token.
+        """
+        cookie, token, method = request.cookies.get(RATER), request.headers.get(TOKEN), request.method
+
+        def changed(connection: Connection) -> T:
+            at = self.clock()
+            rater, expected = rater_with(connection, cookie, at)
+            if method != "GET" and token != expected:
+                raise Refused(403, "no_token")
+            return change(connection, rater, at)
+
+        return await self.change(changed)
+
+    def public(self, rater: int) -> dict[str, Any]:
+        """What the page of a rater has to know of the study."""
+        wanted = (
+            "method", "replays", "size", "audio", "number_keys", "colour_plates", "session_minutes", "sessions",
+            "most_stall", "most_dropped", "most_watching", "title", "contact", "training",
+        )  # fmt: skip
+        check = {name: getattr(self.check_clip, name) for name in ("width", "height", "frames", "duration", "bytes")}
+        return {
+            "rater": name_of(rater) if rater else "",
+            "traps": self.settings.trap_every > 0 and self.settings.method in ("acr", "acr-hr"),
+            "largest": list(self.largest),
+            "check_clip": check,
+            **{name: getattr(self.settings, name) for name in wanted},
+        }

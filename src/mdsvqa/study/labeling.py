@@ -1,0 +1,102 @@
+"""What a study.yaml may say about the rating study that its videos go to; the room of labeling obeys it."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from mdsvqa.runtime.settings import MOST_SEED, Settings, StudyPath
+
+Method = Literal["acr", "acr-hr", "dcr", "pairs"]
+
+
+class ScreeningSettings(Settings):
+    """Rules that flag a rater. None of them takes a vote away: `flagged_count` says whether flagged raters count."""
+
+    wrong_traps: int = Field(1, ge=1, description="Flagged from so many wrong answers to traps on.")
+    # The rule of microsoft/P.910 for its gold clips.
+    wrong_anchors: int = Field(2, ge=1, description="Flagged from so many anchors off by more than one level on.")
+    # ITU-T P.913 (10/2016), 11.4: raters below 0.75 are discarded.
+    least_correlation: float = Field(0.75, ge=-1, le=1, description="With the mean of the others.")
+    # Who never leaves two neighbouring levels, evenly used, has 0.5.
+    least_spread: float = Field(0.4, ge=0, description="Standard deviation of a rater's votes.")
+    most_disturbed: float = Field(0.2, ge=0, le=1, description="Share of disturbed plays.")
+
+
+class StopSettings(Settings):
+    """When the study has enough votes."""
+
+    half_width: float = Field(0.35, gt=0, description="Wanted half of the 95% interval of a MOS.")
+    share: float = Field(0.9, gt=0, le=1, description="Of the videos that have to reach it.")
+    least_votes: int = Field(8, ge=1, description="Votes that each video has at least.")
+    votes: int | None = Field(None, ge=1, description="End at so many votes a video, whatever the intervals.")
+    minutes: float | None = Field(None, gt=0, description="End after so many minutes of watching by all raters.")
+
+
+class LabelingSettings(Settings):
+    """A rating study in the manner of ITU-T P.910 (10/2023) and P.913."""
+
+    title: str = Field("Video quality study", max_length=200, description="Shown to raters.")
+    contact: str = Field("", max_length=200, description="Whom raters can ask, and ask to delete what they said.")
+    method: Method = Field(
+        "acr",
+        description="acr: one video, five levels; acr-hr: with hidden references; dcr: reference, then video; pairs: "
+        "which of two is better.",
+    )
+    reference: str = Field("reference", description="Column that names the reference of a video (acr-hr, dcr).")
+    content: str | None = Field(
+        None, description="Column that names the content; one content is not shown twice running."
+    )
+    # P.910, 7.2.1: a session of at most 20 minutes; P.913, 10.3 the same.
+    session_minutes: float = Field(20, gt=0, le=60, description="Of watching in a session, at most.")
+    sessions: int = Field(2, ge=1, description="That a rater is asked for.")
+    pause_minutes: float = Field(5, ge=0, description="Between two sessions, at least.")
+    # P.910, 7.5: training is not counted; five levels want five clips.
+    training: int = Field(5, ge=5, le=20, description="Clips before the first session; never counted.")
+    repeats: int = Field(2, ge=0, description="Videos of a session that come again, to see how steady a rater is.")
+    repeat_gap: int = Field(8, ge=1, description="Slots between the two.")
+    # One in twelve each, as microsoft/P.910 has by default.
+    trap_every: int = Field(12, ge=0, description="One slot in so many is a trap; 0 for none.")
+    anchor_every: int = Field(12, ge=0, description="One slot in so many is an anchor; 0 for none.")
+    anchors: StudyPath | None = Field(
+        None,
+        description="Manifest of videos with known MOS, for anchors and training; in a study by default its labeled "
+        "source.",
+    )
+    anchors_scale: str = Field("1-5", description="Of that manifest's MOS.")
+    replays: int = Field(0, ge=0, le=10, description="How often a rater may see a video again before voting.")
+    size: Literal["native", "native-or-fit", "fit"] = Field(
+        "native-or-fit",
+        description="native: one video pixel on one device pixel, small screens are refused; native-or-fit: scaled "
+        "down where it does not fit; fit: scaled down to the window.",
+    )
+    audio: bool = Field(False, description="Play the sound.")
+    number_keys: bool = Field(True, description="1 to 5 choose.")
+    colour_plates: bool = Field(False, description="Ask for numbers on colour plates: a hint, no diagnosis.")
+    excluding: tuple[Literal["screen", "brightness", "playback", "colour"], ...] = Field(
+        ("playback",), description="Checks whose failure keeps a rater out; the others are only stored."
+    )
+    tone_map: bool = Field(False, description="Show HDR videos tone-mapped, which is then said with every MOS.")
+    texts: StudyPath | None = Field(None, description="JSON file of texts in another language; missing ones are English.")
+    font: StudyPath | None = Field(None, description="Font file for the sentence in traps, where it is not Latin.")
+    # A stall of half a second and a twentieth of the frames are seen by most; ITU-T P.1203 counts stalls from there.
+    most_stall: float = Field(0.5, ge=0, description="Seconds; a play that stalls longer is repeated.")
+    most_dropped: float = Field(0.05, ge=0, le=1, description="Share of frames that a play may drop.")
+    most_watching: float = Field(1.15, ge=1, description="Watching time over duration that a play may take.")
+    assign: Literal["least-information", "even", "widest"] = Field(
+        "least-information",
+        description="Which videos a session gets: those with the largest standard error of the model; those with the "
+        "fewest votes; or widest, those whose votes lie furthest apart, shrunken, which cost 1 to 8% RMSE against even "
+        "spreading on three real studies.",
+    )
+    model: Literal["panel", "mos", "bt500", "p913", "p910"] = Field("panel", description="From votes to MOS.")
+    flagged_count: bool = Field(True, description="Votes of flagged raters count.")
+    screening: ScreeningSettings = ScreeningSettings()
+    stop: StopSettings = StopSettings()
+    link_days: float = Field(30, gt=0, description="After which a link no longer opens.")
+    seed: int = Field(0, ge=0, le=MOST_SEED, description="Of everything random.")
+
+    @model_validator(mode="after")
+    def _repeats_fit_the_method(self) -> "LabelingSettings":
+        if self.method == "pairs" and self.audio:
+            raise ValueError("audio: found on beside method pairs; expected off, two sounds cannot be compared so.")
+        return self

@@ -1,0 +1,31 @@
+"""A rating study of made-up clips that every test here opens for itself."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rating_study import Study, prepared_of, write_clip
+
+from mdsvqa.labeling.stimuli import Prepared
+from mdsvqa.study.labeling import LabelingSettings
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_clip(tmp_path_factory.mktemp("clip") / "clip.mp4")
+
+
+@pytest.fixture
+def open_study(tmp_path: Path, clip: Path) -> Iterator[Callable[..., Study]]:
+    """Opens studies, and closes them at the end."""
+    opened: list[Study] = []
+
+    def study(prepared: Prepared | None = None, **settings: Any) -> Study:
+        found = Study(tmp_path / f"study-{len(opened)}", prepared or prepared_of(clip), LabelingSettings(**settings))
+        opened.append(found)
+        return found
+
+    yield study
+    for each in opened:
+        each.store.close()
