@@ -13,6 +13,9 @@ from mdsvqa.runtime.user_tables import ColumnError, read_columns
 from mdsvqa.videos.manifest import Video
 from mdsvqa.videos.mos_scale import MosScale
 
+# In the folder of a round: the labels that a rating study of its videos ended with.
+ROUND_LABELS = "labels.csv"
+
 
 @dataclass(frozen=True)
 class Labels:

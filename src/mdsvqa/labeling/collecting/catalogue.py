@@ -31,9 +31,10 @@ def put_stimuli(connection: Connection, prepared: Prepared) -> None:
 
 def _put_references(connection: Connection, stimuli: Iterable[Stimulus], numbers: dict[str, int]) -> None:
     for each in stimuli:
-        if each.role == "video" and each.reference in numbers:
+        if each.role in ("video", "training") and each.reference in numbers:
             connection.execute(
-                "UPDATE stimuli SET reference = ? WHERE role = 'video' AND id = ?", (numbers[each.reference], each.id)
+                "UPDATE stimuli SET reference = ? WHERE role = ? AND id = ?",
+                (numbers[each.reference], each.role, each.id),
             )
 
 

@@ -52,12 +52,13 @@ def begin_training(connection: Connection, rater: int, clips: int, at: float, se
     order = sorted(rows, key=lambda row: (row["expected"] is None, row["expected"] or 0.0))
     picked = _spread(order, clips)
     random.Random(f"{seed}/training/{at}").shuffle(picked)
-    slots = [Shown(TRAINING, row["number"], row["duration"], frozenset(), *_training_partner(row)) for row in picked]
+    slots = [
+        Shown(TRAINING, row["number"], row["duration"], frozenset())
+        if row["reference"] is None
+        else Shown(TRAINING, row["reference"], row["duration"], frozenset(), row["number"])
+        for row in picked
+    ]
     _put(connection, rater, 0, slots, at)
-
-
-def _training_partner(row: Any) -> tuple[int | None]:
-    return (row["reference"],) if row["reference"] is not None else (None,)
 
 
 def _spread(rows: Sequence[Any], count: int) -> list[Any]:

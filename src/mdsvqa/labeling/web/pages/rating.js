@@ -8,7 +8,7 @@ const main = document.getElementById("page"), footer = document.getElementById("
 const stage = document.getElementById("stage"), video = document.getElementById("video");
 const caption = document.getElementById("caption"), startButton = document.getElementById("start");
 const preview = location.pathname.startsWith("/preview/") ? location.pathname.slice(9) : null;
-let texts = {}, token = "", study = {}, current = null;
+let texts = {}, token = "", study = {};
 
 // ---- small things
 
@@ -129,7 +129,6 @@ async function deliverKept() {
 async function go(next) {
   if (next.study) study = next.study;
   if (next.token) token = next.token;
-  current = next;
   release(next);
   const pages = { consent, instructions, check: checkPage, unsuited, slot: ready, break: pause, thanks, closed };
   await (pages[next.page] || problem)(next);
@@ -466,7 +465,6 @@ function played(clip, source) {
     let stalls = 0, stalled = 0, since = null, hidden = 0, hiddenSince = document.hidden ? wished : null;
     let position = -1, moved = wished, lasting = 0;
     const quality = () => video.getVideoPlaybackQuality ? video.getVideoPlaybackQuality() : { totalVideoFrames: 0, droppedVideoFrames: 0 };
-    const before = quality();
 
     const onPicture = (now, said) => {
       if (first === null) { first = performance.now(); stage.classList.add("showing"); }
@@ -511,16 +509,15 @@ function played(clip, source) {
       const now = performance.now();
       endOfStall();
       if (hiddenSince !== null) hidden += (now - hiddenSince) / 1000;
-      const after = quality();
-      // Counts begin anew with each source, or go on: both are seen.
-      const counted = (name) => after[name] >= before[name] && before[name] > 1 ? after[name] - before[name] : after[name];
-      const total = video.getVideoPlaybackQuality ? counted("totalVideoFrames") : pictures;
+      // Each play has a source of its own, with which browsers begin to count anew.
+      const counted = quality();
+      const total = video.getVideoPlaybackQuality ? counted.totalVideoFrames : pictures;
       // The end was reached if pictures came close to it: the last ones may be shown without being told of.
       const near = reached >= video.currentTime - Math.max(0.5, 0.1 * clip.duration);
       if (near) reached = video.currentTime;
       if (video.currentTime < clip.duration - Math.max(0.15, 3 * clip.duration / clip.frames))
         return finish(() => fail(new CannotPlay(`ended at ${video.currentTime.toFixed(2)} of ${clip.duration.toFixed(2)} s`)));
-      const dropped = Math.min(counted("droppedVideoFrames"), total);
+      const dropped = Math.min(counted.droppedVideoFrames, total);
       const round = (value) => Math.round(Math.max(0, value) * 1000) / 1000;
       finish(() => done({ reached: round(reached), total, dropped, stalled: round(lasting), stalls, hidden: round(hidden),
         watching: round((now - (first ?? wished)) / 1000), delay: round(((first ?? now) - wished) / 1000) }));
@@ -694,7 +691,7 @@ function vote(slot, plays) {
     state.leaving = false;
     state.busy = true;
     const following = state.following;
-    if (following.page === "slot" && following.training === slot.training) { current = following; release(following); await watch(following); }
+    if (following.page === "slot" && following.training === slot.training) { release(following); await watch(following); }
     else await go(following);
   }
 
