@@ -191,11 +191,18 @@ class PairVotes:
     def __len__(self) -> int:
         return len(self.preference)
 
-    def counted(self) -> Self:
-        """The answers that count: undisturbed, not excluded."""
-        kept = ~self.disturbed & (self.excluded == "")
+    def only(self, kept: Flags | Ints) -> Self:
+        """Some of the answers, in the given order; names stay, so places do too."""
         columns = ("first", "second", "rater", "preference", "disturbed", "excluded")
         return replace(self, **{name: getattr(self, name)[kept] for name in columns})
+
+    def counted(self) -> Self:
+        """The answers that count: undisturbed, not excluded."""
+        return self.only(~self.disturbed & (self.excluded == ""))
+
+    def per_video(self) -> Ints:
+        """In how many answers each video is, shape (videos,)."""
+        return np.bincount(np.concatenate([self.first, self.second]), minlength=len(self.videos))
 
 
 def _places(first: Sequence[str], names: Sequence[str]) -> tuple[tuple[str, ...], Ints]:
