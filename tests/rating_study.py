@@ -13,7 +13,7 @@ from mdsvqa.labeling.collecting import raters
 from mdsvqa.labeling.collecting.catalogue import put_stimuli
 from mdsvqa.labeling.collecting.course import Course
 from mdsvqa.labeling.collecting.database import Store
-from mdsvqa.labeling.collecting.sessions import fewest_judged_pairs, fewest_votes
+from mdsvqa.labeling.collecting.planning import Planner, no_plan, no_plan_of_pairs
 from mdsvqa.labeling.stimuli import Prepared, Stimulus
 from mdsvqa.labeling.web.app import application
 from mdsvqa.labeling.web.context import Running
@@ -23,7 +23,9 @@ from mdsvqa.study.labeling import LabelingSettings
 ADDRESS = "http://study.test"
 
 
-def write_clip(path: Path, width: int = 320, height: int = 180, frames: int = 25, rate: int = 25, seed: int = 0) -> Path:
+def write_clip(
+    path: Path, width: int = 320, height: int = 180, frames: int = 25, rate: int = 25, seed: int = 0
+) -> Path:
     """An H.264 file of moving stripes."""
     across = np.arange(width)[None, :] + np.arange(height)[:, None]
     with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
@@ -100,15 +102,11 @@ class Study:
         self.folder, self.settings, self.clock = folder, settings, Clock()
         self.store = Store(folder)
         self.store.write(lambda c: put_stimuli(c, prepared))
-        course = Course(
-            settings,
-            lambda c, draws: fewest_votes(c, draws, self.clock()),
-            lambda c, draws: fewest_judged_pairs(c, draws, self.clock()),
-        )
         self.running = Running(
             store=self.store,
             settings=settings,
-            course=course,
+            course=Course(settings, no_plan, no_plan_of_pairs),
+            planner=Planner(self.store.path, settings),
             texts=read_texts(settings.texts),
             check_clip=prepared.stimuli[0],
             largest=(320, 180),
@@ -132,12 +130,15 @@ class Study:
 
 def prepared_of(clip: Path, videos: int = 30, seconds: float = 8.0, contents: int = 15) -> Prepared:
     """Many stimuli of one file."""
+
     def stimulus(id: str, role: Any, content: str, expected: float | None = None, reference: str = "") -> Stimulus:
         frames = round(25 * seconds)
         size = clip.stat().st_size
         return Stimulus(id, role, clip, 320, 180, frames, seconds, size, content, reference, expected)
 
-    stimuli = [stimulus(f"v{n:02d}", "video", f"c{n % contents}", reference=f"ref{n % contents}") for n in range(videos)]
+    stimuli = [
+        stimulus(f"v{n:02d}", "video", f"c{n % contents}", reference=f"ref{n % contents}") for n in range(videos)
+    ]
     stimuli += [stimulus(f"ref{n}", "reference", f"c{n}") for n in range(contents)]
     stimuli += [stimulus(f"practice{n}", "training", f"p{n}", float(n % 5 + 1)) for n in range(6)]
     stimuli += [stimulus(f"trap{n}", "trap", f"c{n}", float(n % 5 + 1)) for n in range(6)]

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rating_study import Study, prepared_of, write_clip
 
 from mdsvqa.labeling.stimuli import Prepared
 from mdsvqa.study.labeling import LabelingSettings
+from rating_study import Study, prepared_of, write_clip
 
 
 @pytest.fixture(scope="session")

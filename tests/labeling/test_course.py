@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def test_a_whole_study_of_one_rater(open_study: OpenStudy, clip: Path) -> None:
         assert kinds["repeat"] == 2
         assert kinds["trap"] == kinds["anchor"] == round(len(session) / 12)
         contents = [slot["content"] for slot in session]
-        assert all(one != other for one, other in zip(contents, contents[1:], strict=False))
+        assert all(one != other for one, other in pairwise(contents))
         for place, slot in enumerate(session):
             if slot["kind"] == "repeat":
                 first = next(number for number, each in enumerate(session) if each["first"] == slot["first"])
@@ -80,7 +81,12 @@ def test_a_disturbed_play_is_shown_once_more_and_twice_disturbed_does_not_count(
     first, second = browser.watched(page, hidden=1.0), browser.watched(page, dropped=20)
     assert browser.post("/api/vote", _vote(page, [*first, *second])).status_code == 200
     assert [row["disturbed"] for row in study.rows("SELECT disturbed FROM votes")] == ["", "dropped"]
-    assert [row["disturbed"] for row in study.rows("SELECT disturbed FROM plays")] == ["stalled", "", "hidden", "dropped"]
+    assert [row["disturbed"] for row in study.rows("SELECT disturbed FROM plays")] == [
+        "stalled",
+        "",
+        "hidden",
+        "dropped",
+    ]
 
 
 def _vote(page: Any, plays: Any, value: float = 4, key: str = "0123456789abcdef") -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 
@@ -13,7 +14,10 @@ def videos(count: int, contents: int, seconds: float = 10.0) -> list[list[Shown]
 
 
 def extras(kind: str, count: int) -> list[Shown]:
-    return [Shown(kind, (1000 if kind == TRAP else 2000) + number, 10.0, frozenset({f"{kind}{number}"})) for number in range(count)]
+    return [
+        Shown(kind, (1000 if kind == TRAP else 2000) + number, 10.0, frozenset({f"{kind}{number}"}))
+        for number in range(count)
+    ]
 
 
 @pytest.mark.parametrize(("count", "contents"), [(100, 50), (100, 4), (30, 3), (14, 14), (10, 5), (40, 2)])
@@ -28,7 +32,7 @@ def test_orders_keep_the_rules(count: int, contents: int) -> None:
         assert abs(kinds[ANCHOR] - len(order) / 12) <= 1
         assert kinds[REPEAT] == min(2, max(0, kinds[VIDEO] - 8))
         if contents > 2:
-            assert all(not one.contents & other.contents for one, other in zip(order, order[1:], strict=False))
+            assert all(not one.contents & other.contents for one, other in pairwise(order))
         places: dict[int, int] = {}
         for place, slot in enumerate(order):
             if slot.kind == REPEAT:
@@ -36,7 +40,7 @@ def test_orders_keep_the_rules(count: int, contents: int) -> None:
             else:
                 assert slot.first not in places
                 places[slot.first] = place
-        first_places.append(places[0] if 0 in places else -1)
+        first_places.append(places.get(0, -1))
     assert len(set(first_places)) > min(count, 20) // 2
 
 

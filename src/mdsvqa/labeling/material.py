@@ -7,15 +7,14 @@ from pathlib import Path
 from mdsvqa.evaluation.gmad.folder import PAIRS, TO_RATE
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.user_tables import read_columns
-from mdsvqa.study.config import StudyConfig, read_study
+from mdsvqa.study.config import read_study
 from mdsvqa.study.labeling import LabelingSettings
-from mdsvqa.videos.labels import ROUND_LABELS
+from mdsvqa.videos.labels import REQUEST, ROUND_LABELS
 from mdsvqa.videos.manifest import load_videos, parse_scale, read_manifest, read_videos
 from mdsvqa.videos.roles import in_role
 from mdsvqa.videos.video import Video
 
 RATING = "rating"
-REQUEST = "to_label.csv"
 
 
 @dataclass(frozen=True)
@@ -108,9 +107,7 @@ def _of_study(path: Path, out: Path | None) -> Material:
     asked = [id for id in read_columns(current / REQUEST).ids() if id in known]
     videos = [known[id] for id in asked]
     anchors = [(v, v.mos) for v in in_role(everything, "source") if v.mos is not None and v.path is not None]
-    found = Material(
-        path, out or current / RATING, settings, videos, anchors=anchors, labels=current / ROUND_LABELS
-    )
+    found = Material(path, out or current / RATING, settings, videos, anchors=anchors, labels=current / ROUND_LABELS)
     return _with_columns(found, config.videos, everything) if config.videos.is_file() else found
 
 

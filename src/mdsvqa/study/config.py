@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import AfterValidator, Field, ValidationError, field_validator
+from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, field_validator
 
 from mdsvqa.difficulty.catalogue import check_predictor
 from mdsvqa.difficulty.settings import DifficultySettings
@@ -115,6 +115,14 @@ class StudyConfig(Settings):
         None, description="A rating study of the selected videos, opened by `mdsvqa label serve`."
     )
 
+    # The file that said all this; None where nothing did.
+    _file: Path | None = PrivateAttr(None)
+
+    @property
+    def file(self) -> Path | None:
+        """The study.yaml, as it was named."""
+        return self._file
+
     @field_validator("labeling", mode="before")
     @classmethod
     def _said_without_a_value(cls, labeling: Any) -> Any:
@@ -153,7 +161,9 @@ def read_study(path: Path) -> StudyConfig:
     if not isinstance(found, dict):
         raise ConfigError(f"{path}: expected settings such as `videos: manifest.csv`, found {found!r}.")
     try:
-        return StudyConfig.model_validate(found, context={"folder": path.resolve().parent})
+        config = StudyConfig.model_validate(found, context={"folder": path.resolve().parent})
+        config._file = path
+        return config
     except ValidationError as error:
         lines = [
             f"  {'.'.join(str(part) for part in e['loc']) or 'study'}: "

@@ -22,7 +22,7 @@ from mdsvqa.selection.distances.chamfer import Content
 from mdsvqa.selection.limits import read_limits
 from mdsvqa.selection.settings import Space
 from mdsvqa.study.config import StudyConfig
-from mdsvqa.videos.labels import Labels, known_labels, read_labels
+from mdsvqa.videos.labels import FIVE_LEVELS, ROUND_LABELS, Labels, known_labels, read_labels
 from mdsvqa.videos.manifest import parse_scale, read_videos
 from mdsvqa.videos.roles import Role, roles_of, with_split
 from mdsvqa.videos.video import Video
@@ -205,13 +205,20 @@ class StudyData:
 
 
 def pool_labels(config: StudyConfig, material: StudyData) -> Labels:
-    """All MOS of pool videos that anyone knows: the manifest's, and the file of labels where there is one.
+    """All MOS of pool videos that anyone knows: the manifest's, the file of labels, and those of rating studies.
+
+    Where several know a video, the first of these is right.
 
     Raises:
-        ColumnError: the file cannot be used.
+        ColumnError: a file cannot be used.
     """
-    given = config.labels is not None and config.labels.exists()
-    found = read_labels(config.labels, parse_scale(config.labels_scale)) if config.labels and given else None
+    found = Labels({})
+    if config.labeling is not None:
+        # What a rating study of a round ended with lies in the folder of the round.
+        for path in sorted(config.out.glob(f"round-*/{ROUND_LABELS}")):
+            found = read_labels(path, FIVE_LEVELS).over(found)
+    if config.labels is not None and config.labels.exists():
+        found = read_labels(config.labels, parse_scale(config.labels_scale)).over(found)
     return known_labels([material.videos[int(index)] for index in material.pool], found)
 
 

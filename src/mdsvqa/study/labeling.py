@@ -10,26 +10,31 @@ Method = Literal["acr", "acr-hr", "dcr", "pairs"]
 
 
 class ScreeningSettings(Settings):
-    """Rules that flag a rater. None of them takes a vote away: `flagged_count` says whether flagged raters count."""
+    """Which raters are flagged; a rule set to null is off."""
 
-    wrong_traps: int = Field(1, ge=1, description="Flagged from so many wrong answers to traps on.")
-    # The rule of microsoft/P.910 for its gold clips.
-    wrong_anchors: int = Field(2, ge=1, description="Flagged from so many anchors off by more than one level on.")
-    # ITU-T P.913 (10/2016), 11.4: raters below 0.75 are discarded.
-    least_correlation: float = Field(0.75, ge=-1, le=1, description="With the mean of the others.")
-    # Who never leaves two neighbouring levels, evenly used, has 0.5.
-    least_spread: float = Field(0.4, ge=0, description="Standard deviation of a rater's votes.")
-    most_disturbed: float = Field(0.2, ge=0, le=1, description="Share of disturbed plays.")
+    # A trap says what to choose: one wrong answer is a slip, as every crowd study finds.
+    wrong_traps: int | None = Field(1, ge=0, description="Traps that a rater may answer wrongly.")
+    # With noise of 0.6 and bias, one anchor of thirty is off by more than a level without any carelessness.
+    anchors_off: int | None = Field(1, ge=0, description="Anchors that a vote may miss by more than one level.")
+    # P.913, clause 11.4, has 0.75 for votes on whole clips.
+    correlation: float | None = Field(
+        0.75, ge=-1, le=1, description="With the mean of the others' votes, at least. Low where all videos are alike."
+    )
+    spread: float | None = Field(0.4, ge=0, description="Standard deviation of a rater's votes, in levels, at least.")
+    disturbed: float | None = Field(0.2, ge=0, le=1, description="Share of plays that may be disturbed.")
+    least_votes: int = Field(10, ge=3, description="Below which neither correlation nor spread flags anybody.")
 
 
-class StopSettings(Settings):
-    """When the study has enough votes."""
+class StoppingSettings(Settings):
+    """When the study ends; whichever comes first."""
 
-    half_width: float = Field(0.35, gt=0, description="Wanted half of the 95% interval of a MOS.")
+    half_width: float | None = Field(
+        0.35, gt=0, description="Of the 95% interval that is wanted, in levels; null to look at the numbers only."
+    )
     share: float = Field(0.9, gt=0, le=1, description="Of the videos that have to reach it.")
-    least_votes: int = Field(8, ge=1, description="Votes that each video has at least.")
-    votes: int | None = Field(None, ge=1, description="End at so many votes a video, whatever the intervals.")
-    minutes: float | None = Field(None, gt=0, description="End after so many minutes of watching by all raters.")
+    least_votes: int = Field(8, ge=1, description="On every video before the half-width is looked at.")
+    votes: int | None = Field(None, ge=1, description="On every video, after which the study ends in any case.")
+    budget: int | None = Field(None, ge=1, description="Of votes in all, after which the study ends in any case.")
 
 
 class LabelingSettings(Settings):
@@ -76,22 +81,24 @@ class LabelingSettings(Settings):
         ("playback",), description="Checks whose failure keeps a rater out; the others are only stored."
     )
     tone_map: bool = Field(False, description="Show HDR videos tone-mapped, which is then said with every MOS.")
-    texts: StudyPath | None = Field(None, description="JSON file of texts in another language; missing ones are English.")
+    texts: StudyPath | None = Field(
+        None, description="JSON file of texts in another language; missing ones are English."
+    )
     font: StudyPath | None = Field(None, description="Font file for the sentence in traps, where it is not Latin.")
     # A stall of half a second and a twentieth of the frames are seen by most; ITU-T P.1203 counts stalls from there.
     most_stall: float = Field(0.5, ge=0, description="Seconds; a play that stalls longer is repeated.")
     most_dropped: float = Field(0.05, ge=0, le=1, description="Share of frames that a play may drop.")
     most_watching: float = Field(1.15, ge=1, description="Watching time over duration that a play may take.")
-    assign: Literal["least-information", "even", "widest"] = Field(
-        "least-information",
-        description="Which videos a session gets: those with the largest standard error of the model; those with the "
-        "fewest votes; or widest, those whose votes lie furthest apart, shrunken, which cost 1 to 8% RMSE against even "
-        "spreading on three real studies.",
+    assign: Literal["information", "even", "widest"] = Field(
+        "information",
+        description="Which videos a session gets. information: those with the largest standard error of the model; "
+        "even: those with the fewest votes; widest: those whose votes lie furthest apart, shrunken, which cost 1 to 8% "
+        "RMSE against even spreading on three real studies.",
     )
     model: Literal["panel", "mos", "bt500", "p913", "p910"] = Field("panel", description="From votes to MOS.")
     flagged_count: bool = Field(True, description="Votes of flagged raters count.")
     screening: ScreeningSettings = ScreeningSettings()
-    stop: StopSettings = StopSettings()
+    stopping: StoppingSettings = StoppingSettings()
     link_days: float = Field(30, gt=0, description="After which a link no longer opens.")
     seed: int = Field(0, ge=0, le=MOST_SEED, description="Of everything random.")
 

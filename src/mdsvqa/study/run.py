@@ -37,7 +37,7 @@ from mdsvqa.study.participants.open import open_before_data, participant
 from mdsvqa.study.rehearsal.run import with_rehearsed_rule
 from mdsvqa.study.result import StudyResult
 from mdsvqa.study.rule_comparison import check_comparison, compare_rules
-from mdsvqa.videos.labels import Labels, write_label_request
+from mdsvqa.videos.labels import REQUEST, Labels, write_label_request
 
 
 def run_study(config: StudyConfig, show: Show, *, overwrite: bool = False) -> StudyResult:
@@ -182,10 +182,17 @@ class RatersFile:
 
     def _request(self, turn: int, unrated: Sequence[str]) -> str:
         """Writes which videos need raters next, and says what to do with the list."""
-        path = self.tables.run.out / f"round-{turn}" / "to_label.csv"
+        config, path = self.tables.config, self.tables.run.out / f"round-{turn}" / REQUEST
         videos = {video.id: video for video in self.tables.data.videos}
         write_label_request(path, [videos[video] for video in unrated])
-        answer = self.tables.config.labels or "a CSV that `labels:` in the study file names"
+        if config.labeling is not None:
+            return (
+                f"{len(unrated)} videos need labels; they are listed in {path}, the most useful first. Have "
+                f"people rate "
+                f"them: mdsvqa label serve {config.file or 'STUDY'}. When that study has ended, run again; its labels "
+                "are taken by themselves."
+            )
+        answer = config.labels or "a CSV that `labels:` in the study file names"
         return (
             f"{len(unrated)} videos need labels; they are listed in {path}, the most useful first. Put their MOS into "
             f"{answer} (columns id, mos; an empty mos says that a video could not be rated) and run again."

@@ -49,4 +49,6 @@ def numbers_of(connection: Connection, *roles: str) -> dict[str, int]:
 
 def stimuli_of(connection: Connection, role: str) -> Sequence[Any]:
     """The rows of one role that can be shown, in the order in which they came."""
-    return connection.execute("SELECT * FROM stimuli WHERE role = ? AND NOT retired ORDER BY number", (role,)).fetchall()
+    return connection.execute(
+        "SELECT * FROM stimuli WHERE role = ? AND NOT retired ORDER BY number", (role,)
+    ).fetchall()

@@ -232,4 +232,6 @@ def fact(connection: Connection, name: str, default: str = "") -> str:
 
 def keep_fact(connection: Connection, name: str, value: str) -> None:
     """Keeps something of the study as a whole."""
-    connection.execute("INSERT INTO facts VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", (name, value))
+    connection.execute(
+        "INSERT INTO facts VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", (name, value)
+    )

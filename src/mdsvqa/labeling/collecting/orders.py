@@ -53,7 +53,11 @@ class Rules:
 
 
 def session_order(
-    wanted: Sequence[Sequence[Shown]], traps: Sequence[Shown], anchors: Sequence[Shown], rules: Rules, draws: random.Random
+    wanted: Sequence[Sequence[Shown]],
+    traps: Sequence[Shown],
+    anchors: Sequence[Shown],
+    rules: Rules,
+    draws: random.Random,
 ) -> list[Shown]:
     """The slots of one session.
 

@@ -12,7 +12,7 @@ from mdsvqa.labeling.collecting.orders import ANCHOR, TRAINING, TRAP, VIDEO, Rul
 from mdsvqa.study.labeling import LabelingSettings
 
 # A session that is no longer gone on with gives its videos back after so long.
-_ABANDONED = 86_400.0
+ABANDONED = 86_400.0
 
 # The numbers of videos, the most wanted first; may raise nothing and must be quick.
 Wanted = Callable[[Connection, random.Random], Sequence[int]]
@@ -25,7 +25,7 @@ def on_their_way(connection: Connection, at: float) -> dict[int, int]:
     rows = connection.execute(
         "SELECT coalesce(second, first) AS video, count(*) AS n FROM slots JOIN sessions ON sessions.number = session "
         "WHERE kind = 'video' AND closed IS NULL AND created > ? GROUP BY video",
-        (at - _ABANDONED,),
+        (at - ABANDONED,),
     )
     return {int(row["video"]): int(row["n"]) for row in rows}
 
@@ -178,7 +178,7 @@ def fewest_judged_pairs(connection: Connection, draws: random.Random, at: float)
     rows = connection.execute(
         "SELECT pair, count(*) AS n FROM slots JOIN sessions ON sessions.number = session WHERE pair IS NOT NULL AND "
         "(closed IS NOT NULL OR created > ?) AND coalesce(outcome, '') != 'unplayable' GROUP BY pair",
-        (at - _ABANDONED,),
+        (at - ABANDONED,),
     )
     counts = {int(row["pair"]): int(row["n"]) for row in rows}
     named = connection.execute("SELECT number, first, second FROM pairs").fetchall()

@@ -20,7 +20,8 @@ _SOONEST = 0.95
 def current_slot(connection: Connection, rater: int) -> Any:
     """The slot that a rater is at: training first, then in the order of the session; None where all are closed."""
     return connection.execute(
-        "SELECT slots.* FROM slots JOIN sessions ON sessions.number = slots.session WHERE slots.rater = ? AND closed IS "
+        "SELECT slots.* FROM slots JOIN sessions ON sessions.number = slots.session WHERE slots.rater = ? AND "
+        "closed IS "
         "NULL ORDER BY slots.kind != 'training', sessions.number, place LIMIT 1",
         (rater,),
     ).fetchone()
@@ -145,9 +146,7 @@ def _keep(
         "INSERT INTO votes (key, slot, value, at, correction, disturbed) VALUES (?, ?, ?, ?, ?, ?)",
         (_own_key(rater, key), slot, value, at, correction, disturbed),
     )
-    connection.execute(
-        "UPDATE slots SET closed = coalesce(closed, ?), outcome = ? WHERE id = ?", (at, VOTED, slot)
-    )
+    connection.execute("UPDATE slots SET closed = coalesce(closed, ?), outcome = ? WHERE id = ?", (at, VOTED, slot))
     return {"key": key, "slot": slot, "value": value}
 
 

@@ -1,5 +1,6 @@
 """What browsers play as it is: a look at a file, and what stands against sending it untouched."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
@@ -92,10 +93,8 @@ def look_at(path: Path, *, audio: bool = False) -> Look:
 
 def _first_frames(container: InputContainer, stream: VideoStream) -> list[VideoFrame]:
     frames: list[VideoFrame] = []
-    try:
+    with suppress(*DECODING_ERRORS):
         frames.extend(islice(container.decode(stream), _LOOKED_AT))
-    except DECODING_ERRORS:
-        pass
     return frames
 
 
@@ -134,7 +133,7 @@ def _against_picture(pix_fmt: str) -> tuple[str, ...]:
 
 
 def container_kind(path: Path, container: InputContainer) -> str:
-    """ "mp4" or "webm" where a browser opens such a file under its name, else "". """
+    """ "mp4" or "webm" where a browser opens such a file under its name, else ""."""
     names = set(container.format.name.split(","))
     kind = ""
     if "mp4" in names and container.metadata.get("major_brand", "").strip() != "qt":

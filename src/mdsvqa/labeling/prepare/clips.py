@@ -136,14 +136,17 @@ def sentence_picture(sentence: str, width: int, height: int, font: Path | None =
     box = letters.getbbox(sentence)
     wide, high = round(box[2] - box[0]) + 2 * size, round(box[3] - box[1]) + size
     band = Image.new("L", (min(wide, width), min(high, height)), 16)
-    place = (round((band.width - (box[2] - box[0])) / 2 - box[0]), round((band.height - (box[3] - box[1])) / 2 - box[1]))
+    place = (
+        round((band.width - (box[2] - box[0])) / 2 - box[0]),
+        round((band.height - (box[3] - box[1])) / 2 - box[1]),
+    )
     ImageDraw.Draw(band).text(place, sentence, 235, font=letters)
     return np.asarray(band, np.uint8)
 
 
 def _over(frame: VideoFrame, letters: NDArray[np.uint8]) -> VideoFrame:
     """A frame with a grey picture over its middle."""
-    planes = np.array(frame.reformat(format="yuv444p").to_ndarray())
+    planes: NDArray[np.uint8] = np.array(frame.reformat(format="yuv444p").to_ndarray(), np.uint8)
     rows, columns = letters.shape
     top, left = (frame.height - rows) // 2, (frame.width - columns) // 2
     place = (slice(top, top + rows), slice(left, left + columns))

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -105,9 +105,11 @@ class Converter:
         return made
 
 
-def add_picture(container: OutputContainer, rate: Fraction, frame: VideoFrame, codec: str, **options: str) -> VideoStream:
+def add_picture(
+    container: OutputContainer, rate: Fraction, frame: VideoFrame, codec: str, **options: str
+) -> VideoStream:
     """A stream for pictures like one of them."""
-    stream = container.add_stream(codec, rate=rate, options=options)
+    stream = cast(VideoStream, container.add_stream(codec, rate=rate, options=options))
     stream.width, stream.height, stream.pix_fmt = frame.width, frame.height, frame.format.name
     stream.codec_context.time_base = 1 / rate
     stream.codec_context.thread_count = 1
@@ -169,7 +171,7 @@ class _Sound:
 
     def __init__(self, look: Look, container: OutputContainer) -> None:
         self._look, self._container = look, container
-        self._stream: AudioStream = container.add_stream("aac", rate=48_000, options={"b": "192k"})  # type: ignore[assignment]
+        self._stream: AudioStream = container.add_stream("aac", rate=48_000, options={"b": "192k"})
 
     def write(self) -> None:
         resampler = av.AudioResampler(format="fltp", layout="stereo", rate=48_000)

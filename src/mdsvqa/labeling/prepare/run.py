@@ -47,7 +47,9 @@ class Playable:
     treatment: str
     psnr: float | None
 
-    def stimulus(self, id: str, role: Role, content: str, reference: str = "", expected: float | None = None) -> Stimulus:
+    def stimulus(
+        self, id: str, role: Role, content: str, reference: str = "", expected: float | None = None
+    ) -> Stimulus:
         """The file in a part of the study."""
         size = self.file.stat().st_size
         shape = (self.width, self.height, self.frames, self.duration, size)
@@ -240,7 +242,7 @@ def _made_practice(stimuli: Sequence[Stimulus], folder: Path, settings: Labeling
             file, _ = _made(folder, "practice", ".mp4", source.file, {"level": level, "how": DEGRADED[level]}, write)
         shown = _untouched(look_at(file))
         paired = "" if settings.method in ("acr", "acr-hr") else source.id
-        made.append(shown.stimulus(f"practice-{number}", "training", source.content, paired, float(level)))
+        made.append(shown.stimulus(f"(practice {number + 1})", "training", source.content, paired, float(level)))
         show.progress("Making practice clips", number + 1, settings.training)
     return made
 
@@ -267,7 +269,7 @@ def _traps(stimuli: Sequence[Stimulus], folder: Path, settings: LabelingSettings
         said = {"sentence": text, "font": str(settings.font or "")}
         file, _ = _made(folder, "trap", source.file.suffix.lower(), source.file, said, write)
         shown = _untouched(look_at(file))
-        traps.append(shown.stimulus(f"trap-{number}", "trap", source.content, expected=float(answer)))
+        traps.append(shown.stimulus(f"(trap {number + 1})", "trap", source.content, expected=float(answer)))
         show.progress("Making traps", number + 1, count)
     return traps
 

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from mdsvqa.labeling.collecting.course import Course
 from mdsvqa.labeling.collecting.database import Change, Connection, Store, now
+from mdsvqa.labeling.collecting.planning import PlanNeededError, Planner
 from mdsvqa.labeling.collecting.raters import name_of, rater_with
 from mdsvqa.labeling.collecting.refusals import Refused
 from mdsvqa.labeling.stimuli import Stimulus
@@ -36,7 +37,8 @@ class Running:
         out: folder of the rating study.
         clock: seconds since 1970.
         rates: limits.
-        ending: called once when the study ends.
+        planner: what sessions should hold, where `course` leaves that open.
+        ending: called when the study ends, to hand over its labels.
     """
 
     store: Store
@@ -48,13 +50,36 @@ class Running:
     out: Path
     clock: Callable[[], float] = now
     rates: Rates = field(default_factory=Rates)
-    ending: Callable[[], None] = lambda: None
+    planner: Planner | None = None
+    ending: Callable[[], object] = lambda: None
+    # One plan at a time: each has to see what those before it gave out.
+    planning: asyncio.Lock = field(default_factory=asyncio.Lock)
     # Reports take seconds; two at once would only take longer.
     slow: threading.Lock = field(default_factory=threading.Lock)
 
     async def change(self, change: Change[T]) -> T:
         """Makes a change; the answer comes when it is on the disk."""
         return await asyncio.wrap_future(self.store.submit(change))
+
+    async def with_course(self, request: Request, change: Callable[[Course, Connection, int, float], T]) -> T:
+        """Makes a change on the way of the rater who asks, and plans a session where one begins; see `for_rater`."""
+        try:
+            return await self.for_rater(request, lambda c, rater, at: change(self.course, c, rater, at))
+        except PlanNeededError:
+            async with self.planning:
+                rater, _ = await self.change(lambda c: rater_with(c, request.cookies.get(RATER), self.clock()))
+                course = await asyncio.to_thread(self._planned, rater)
+                return await self.for_rater(request, lambda c, rater, at: change(course, c, rater, at))
+
+    def _planned(self, rater: int) -> Course:
+        assert self.planner is not None
+        at = self.clock()
+        seed = self.settings.seed * 1_000_003 + rater
+        if self.settings.method == "pairs":
+            pairs = self.planner.pairs(seed, at)
+            return replace(self.course, wanted_pairs=lambda c, draws: pairs)
+        videos = self.planner.videos(rater, seed, at)
+        return replace(self.course, wanted=lambda c, draws: videos)
 
     async def for_rater(self, request: Request, change: Callable[[Connection, int, float], T]) -> T:
         """Makes a change in the name of the rater who asks for it.

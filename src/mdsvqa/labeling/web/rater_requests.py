@@ -1,5 +1,6 @@
 """What a rater's browser asks for."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -7,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from mdsvqa.labeling.collecting import voting
-from mdsvqa.labeling.collecting.course import clip_of
+from mdsvqa.labeling.collecting.course import Course, clip_of
 from mdsvqa.labeling.collecting.database import Connection
 from mdsvqa.labeling.collecting.plays import Count, Pixels, Play
 from mdsvqa.labeling.collecting.raters import open_link, rater_with
@@ -18,6 +19,10 @@ Key = Annotated[str, Field(pattern=r"^[0-9A-Za-z_-]{8,64}$")]
 SlotId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 Value = Annotated[float, Field(ge=0, le=5, allow_inf_nan=False)]
 Check = Literal["screen", "brightness", "playback", "colour"]
+
+
+# A change on the way of a rater, and what it says itself.
+Changing = Callable[[Course, Connection, int, float], dict[str, Any] | None]
 
 
 class Body(BaseModel):
@@ -86,7 +91,7 @@ class Nothing(Body):
 def rater_requests(running: Running) -> APIRouter:
     """The routes of a rater."""
     router = APIRouter()
-    course, settings = running.course, running.settings
+    settings = running.settings
 
     @router.post("/api/open")
     async def opened(link: Link, request: Request, response: Response) -> dict[str, Any]:
@@ -111,37 +116,37 @@ def rater_requests(running: Running) -> APIRouter:
     async def state(request: Request) -> dict[str, Any]:
         """The page that the rater is on, and the token for changes."""
 
-        def found(connection: Connection, rater: int, at: float) -> dict[str, Any]:
+        def found(course: Course, connection: Connection, rater: int, at: float) -> dict[str, Any]:
             _, token = rater_with(connection, request.cookies.get(RATER), at)
             return {"token": token, "study": running.public(rater), **course.page(connection, rater, at)}
 
-        return await running.for_rater(request, found)
+        return await running.with_course(request, found)
 
-    async def then(request: Request, change: Any) -> dict[str, Any]:
+    async def then(request: Request, change: Changing) -> dict[str, Any]:
         """Makes a change; the answer is the page that follows, beside what the change says itself."""
 
-        def changed(connection: Connection, rater: int, at: float) -> dict[str, Any]:
-            said = change(connection, rater, at)
+        def changed(course: Course, connection: Connection, rater: int, at: float) -> dict[str, Any]:
+            said = change(course, connection, rater, at)
             return {**({} if said is None else {"vote": said}), **course.page(connection, rater, at)}
 
-        return await running.for_rater(request, changed)
+        return await running.with_course(request, changed)
 
     @router.post("/api/consent")
     async def consent(_: Nothing, request: Request) -> dict[str, Any]:
         """The rater consents."""
-        return await then(request, course.agree)
+        return await then(request, Course.agree)
 
     @router.post("/api/instructions")
     async def instructions(_: Nothing, request: Request) -> dict[str, Any]:
         """The rater has read the instructions."""
-        return await then(request, course.read_instructions)
+        return await then(request, Course.read_instructions)
 
     @router.post("/api/check")
     async def check(body: Checked, request: Request) -> dict[str, Any]:
         """What the check of the device found."""
         facts = body.model_dump(exclude={"failed"})
         failed = list(dict.fromkeys(body.failed))
-        return await then(request, lambda c, rater, at: course.keep_check(c, rater, failed, facts, at))
+        return await then(request, lambda course, c, rater, at: course.keep_check(c, rater, failed, facts, at))
 
     @router.post("/api/begin")
     async def begin(body: SlotBody, request: Request) -> dict[str, Any]:
@@ -158,25 +163,25 @@ def rater_requests(running: Running) -> APIRouter:
         """A vote; the answer leaves when it is on the disk."""
         return await then(
             request,
-            lambda c, rater, at: voting.vote(c, rater, body.key, body.slot, body.value, body.plays, settings, at),
+            lambda _, c, rater, at: voting.vote(c, rater, body.key, body.slot, body.value, body.plays, settings, at),
         )
 
     @router.post("/api/correct")
     async def correct(body: Correction, request: Request) -> dict[str, Any]:
         """Another vote on the last slot."""
         return await then(
-            request, lambda c, rater, at: voting.correct(c, rater, body.key, body.slot, body.value, settings, at)
+            request, lambda _, c, rater, at: voting.correct(c, rater, body.key, body.slot, body.value, settings, at)
         )
 
     @router.post("/api/unplayable")
     async def unplayable(body: Unplayable, request: Request) -> dict[str, Any]:
         """A clip could not be played."""
-        return await then(request, lambda c, rater, at: voting.unplayable(c, rater, body.slot, body.error, at))
+        return await then(request, lambda _, c, rater, at: voting.unplayable(c, rater, body.slot, body.error, at))
 
     @router.post("/api/continue")
     async def go_on(_: Nothing, request: Request) -> dict[str, Any]:
         """The pause is over."""
-        return await then(request, course.go_on)
+        return await then(request, Course.go_on)
 
     @router.get("/media/check", response_class=Response)
     async def check_clip(request: Request) -> Response:

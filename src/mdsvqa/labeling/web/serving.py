@@ -1,8 +1,11 @@
 """The process that serves a rating study."""
 
 import asyncio
+import signal
 import socket
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -32,7 +35,14 @@ def listening(host: str, port: int) -> socket.socket:
     return found
 
 
-def serve(app: ASGIApp, place: socket.socket, *, proxy: str = "", started: Callable[[], None] = lambda: None) -> None:
+def serve(
+    app: ASGIApp,
+    place: socket.socket,
+    *,
+    proxy: str = "",
+    started: Callable[[], None] = lambda: None,
+    beside: Coroutine[Any, Any, None] | None = None,
+) -> None:
     """Serves until the process is told to end (SIGINT, SIGTERM); what was asked for is answered first.
 
     Args:
@@ -40,6 +50,7 @@ def serve(app: ASGIApp, place: socket.socket, *, proxy: str = "", started: Calla
         place: see `listening`.
         proxy: address of a proxy in front whose word on the scheme and the address of raters is taken.
         started: called when requests are answered.
+        beside: goes on for as long as the server does.
     """
     config = uvicorn.Config(
         app,
@@ -56,12 +67,20 @@ def serve(app: ASGIApp, place: socket.socket, *, proxy: str = "", started: Calla
     )
     server = uvicorn.Server(config)
 
+    # uvicorn raises the signal that ended it once more, which by default ends the process on the spot.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+
     async def run() -> None:
         serving = asyncio.create_task(server.serve(sockets=[place]))
+        company = None if beside is None else asyncio.create_task(beside)
         while not server.started and not serving.done():
             await asyncio.sleep(0.01)
         if server.started:
             started()
-        await serving
+        try:
+            await serving
+        finally:
+            if company is not None:
+                company.cancel()
 
     asyncio.run(run())
