@@ -44,6 +44,7 @@ OF_VOTES = {
     "agreement",
     "screening",
     "assignment",
+    "pair_assignment",
     "stopping",
     "vote_tables",
     "vote_export",

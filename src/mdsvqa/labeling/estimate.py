@@ -17,7 +17,7 @@ class Estimate:
 
     Attributes:
         model: its name in the catalogue.
-        settings: that it ran with.
+        settings: that it ran with, or found out itself.
         mos, low, high, se: of each video, its 95% interval, and its standard error, shape (videos,); NaN where there
             is none.
         votes: that count, shape (videos,).

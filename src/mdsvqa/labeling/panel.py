@@ -36,6 +36,8 @@ ROUNDING = 1 / 12
 # Change of any MOS and any standard deviation, in levels, below which the iteration ends.
 CHANGE, MOST_ROUNDS = 1e-6, 500
 LEVELS = 4.0
+# Name of the estimated standard deviation of biases among the settings.
+BIAS_STD = "bias_std"
 # Above this share of votes given, plain matrices are faster than sparse ones.
 DENSE = 0.1
 
@@ -83,7 +85,7 @@ def panel(votes: Votes) -> Estimate:
     precisions = spread_out(precision, raters, len(votes.raters))
     return Estimate(
         "panel",
-        {"strength": strength},
+        {"prior_votes": strength, BIAS_STD: float(np.sqrt(spread))},
         quality,
         quality - half,
         quality + half,

@@ -18,8 +18,12 @@ def linked_parts(votes: Votes) -> tuple[Ints, Ints]:
     >>> linked_parts(Votes.of(["a", "b", "c"], ["x", "x", "y"], [1, 2, 3]))[0].tolist()
     [0, 0, 1]
     """
-    videos, raters = len(votes.videos), len(votes.raters)
-    found = _components(votes.video, votes.rater + videos, videos + raters)
+    return linked(votes.video, votes.rater, len(votes.videos), len(votes.raters))
+
+
+def linked(video: Ints, rater: Ints, videos: int, raters: int) -> tuple[Ints, Ints]:
+    """The same from the places of each vote and how many videos and raters there are."""
+    found = _components(video, rater + videos, videos + raters)
     return found[:videos], found[videos:]
 
 
