@@ -175,7 +175,7 @@ def invite(
 def status(study: Study, out: Place = None, as_json: AsJson = False) -> None:
     """Show where a rating study stands; also while it runs."""
     from mdsvqa.labeling.collecting.database import FILE, now, reading  # noqa: PLC0415
-    from mdsvqa.labeling.export.figures import overview  # noqa: PLC0415
+    from mdsvqa.labeling.export.findings import overview  # noqa: PLC0415
 
     material = _material(study, out, {})
     with reading(material.folder / FILE) as connection:

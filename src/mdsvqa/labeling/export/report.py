@@ -11,7 +11,7 @@ from jinja2 import Environment, StrictUndefined
 import mdsvqa
 from mdsvqa.labeling.agreement import sos
 from mdsvqa.labeling.collecting.database import Connection
-from mdsvqa.labeling.export.figures import Findings, number, overview, videos_of
+from mdsvqa.labeling.export.findings import Findings, number, overview, videos_of
 from mdsvqa.labeling.export.tables import utc
 from mdsvqa.labeling.models import MODELS
 from mdsvqa.labeling.stimuli import Prepared

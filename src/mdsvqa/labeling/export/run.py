@@ -8,7 +8,7 @@ from typing import Any
 
 from mdsvqa.labeling.collecting.course import ENDED
 from mdsvqa.labeling.collecting.database import FILE, Connection, fact, now, reading
-from mdsvqa.labeling.export.figures import Findings, findings, unplayable_everywhere, videos_of
+from mdsvqa.labeling.export.findings import Findings, findings, unplayable_everywhere, videos_of
 from mdsvqa.labeling.export.report import report_page, study_report
 from mdsvqa.labeling.export.tables import (
     DIFFERENCES,

@@ -9,7 +9,7 @@ import numpy as np
 
 from mdsvqa.labeling.collecting.database import Connection
 from mdsvqa.labeling.collecting.raters import name_of
-from mdsvqa.labeling.export.figures import Findings, overview, videos_of
+from mdsvqa.labeling.export.findings import Findings, overview, videos_of
 from mdsvqa.labeling.vote_export import csv_bytes, deviations
 from mdsvqa.labeling.votes import REPEAT, VIDEO, Votes
 from mdsvqa.study.labeling import LabelingSettings

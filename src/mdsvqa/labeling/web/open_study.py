@@ -15,7 +15,7 @@ from mdsvqa.labeling.collecting.catalogue import put_stimuli
 from mdsvqa.labeling.collecting.course import ENDED, Course
 from mdsvqa.labeling.collecting.database import Store, fact, keep_fact, now
 from mdsvqa.labeling.collecting.planning import Planner, no_plan, no_plan_of_pairs
-from mdsvqa.labeling.export.figures import findings
+from mdsvqa.labeling.export.findings import findings
 from mdsvqa.labeling.export.run import export
 from mdsvqa.labeling.material import Material
 from mdsvqa.labeling.prepare.run import check_clip

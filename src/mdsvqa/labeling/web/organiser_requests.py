@@ -10,7 +10,7 @@ from pydantic import Field
 from mdsvqa.labeling.collecting import organiser, raters
 from mdsvqa.labeling.collecting.database import Connection, fact
 from mdsvqa.labeling.collecting.refusals import Refused
-from mdsvqa.labeling.export.figures import overview
+from mdsvqa.labeling.export.findings import overview
 from mdsvqa.labeling.export.run import exported
 from mdsvqa.labeling.stimuli import read_prepared
 from mdsvqa.labeling.web.context import ORGANISER, TOKEN, Running
