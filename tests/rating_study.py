@@ -1,12 +1,18 @@
 """A rating study of made-up clips, and a browser that is none."""
 
+import asyncio
 import secrets
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
+import uvicorn
 from starlette.testclient import TestClient
 
 from mdsvqa.labeling.collecting import raters
@@ -14,10 +20,11 @@ from mdsvqa.labeling.collecting.catalogue import put_stimuli
 from mdsvqa.labeling.collecting.course import Course
 from mdsvqa.labeling.collecting.database import Store
 from mdsvqa.labeling.collecting.planning import Planner, no_plan, no_plan_of_pairs
-from mdsvqa.labeling.stimuli import Prepared, Stimulus
+from mdsvqa.labeling.stimuli import Prepared, Stimulus, write_prepared
 from mdsvqa.labeling.web.app import application
 from mdsvqa.labeling.web.context import Running
 from mdsvqa.labeling.web.texts import read_texts
+from mdsvqa.labeling.web.serving import listening
 from mdsvqa.study.labeling import LabelingSettings
 
 ADDRESS = "http://study.test"
@@ -98,8 +105,8 @@ class Browser:
 class Study:
     """A study that is served to browsers of these tests."""
 
-    def __init__(self, folder: Path, prepared: Prepared, settings: LabelingSettings) -> None:
-        self.folder, self.settings, self.clock = folder, settings, Clock()
+    def __init__(self, folder: Path, prepared: Prepared, settings: LabelingSettings, clock: Any = None) -> None:
+        self.folder, self.settings, self.prepared, self.clock = folder, settings, prepared, clock or Clock()
         self.store = Store(folder)
         self.store.write(lambda c: put_stimuli(c, prepared))
         self.running = Running(
@@ -113,6 +120,7 @@ class Study:
             out=folder,
             clock=self.clock,
         )
+        write_prepared(folder, prepared)
         self.app = application(self.running)
 
     def invite(self, count: int = 1) -> list[tuple[int, str]]:
@@ -144,3 +152,17 @@ def prepared_of(clip: Path, videos: int = 30, seconds: float = 8.0, contents: in
     stimuli += [stimulus(f"trap{n}", "trap", f"c{n}", float(n % 5 + 1)) for n in range(6)]
     stimuli += [stimulus(f"gold{n}", "anchor", f"g{n}", float(n % 5 + 1)) for n in range(6)]
     return Prepared(stimuli, {})
+
+
+@contextmanager
+def served(app: Any) -> Iterator[str]:
+    """The address of an application that a real server answers for, in a thread."""
+    place = listening("127.0.0.1", 0)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2))
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[place])), daemon=True)
+    thread.start()
+    while not server.started and thread.is_alive():
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{place.getsockname()[1]}"
+    server.should_exit = True
+    thread.join()

@@ -33,7 +33,7 @@ class Play(BaseModel):
         streamed: not played from memory.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     side: Annotated[int, Field(ge=0, le=1)] = 0
     reached: Seconds

@@ -43,27 +43,59 @@ class Guards:
                 await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        answered = False
+        answering = _Answering(send)
+        body = _Body(receive)
 
-        async def send_with_headers(message: Message) -> None:
-            nonlocal answered
-            if message["type"] == "http.response.start":
-                answered = True
-                ours = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    ours[name] = value
-                ours.setdefault("cache-control", "no-store")
-            await send(message)
+        async def send_guarded(message: Message) -> None:
+            # FastAPI takes whatever goes wrong while it reads a body for a body that cannot be parsed, and says so.
+            if not body.too_large:
+                await answering(message)
+            elif not answering.begun:
+                await answer(answering, Refused(413, "too_large"))
 
         try:
             self._rates.take(scope["client"][0] if scope.get("client") else "", headers.get("cookie", ""))
             if scope["method"] in CHANGING:
                 check_origin(headers)
                 check_length(headers)
-            await self._app(scope, limited(receive), send_with_headers)
+            await self._app(scope, body, send_guarded)
         except Refused as refused:
-            if not answered:
-                await answer(send_with_headers, refused)
+            if not answering.begun:
+                await answer(answering, refused)
+
+
+class _Answering:
+    """Sends an answer with the headers that each has."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.begun = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.begun = True
+            headers = MutableHeaders(scope=message)
+            for name, value in HEADERS.items():
+                headers[name] = value
+            headers.setdefault("cache-control", "no-store")
+        await self._send(message)
+
+
+class _Body:
+    """The body of a request as it comes, up to the limit: one of unknown length may not go on for ever."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._read = 0
+        self.too_large = False
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self._read += len(message.get("body", b""))
+        if self._read > LARGEST_BODY:
+            self.too_large = True
+            raise Refused(413, "too_large")
+        return message
 
 
 def check_origin(headers: Headers) -> None:
@@ -85,21 +117,6 @@ def check_length(headers: Headers) -> None:
         raise Refused(400, "no_length")
     if len(stated) > 9 or int(stated) > LARGEST_BODY:
         raise Refused(413, "too_large")
-
-
-def limited(receive: Receive) -> Receive:
-    """The body of a request as it comes, up to the limit: one of unknown length may not go on for ever."""
-    read = 0
-
-    async def counted() -> Message:
-        nonlocal read
-        message = await receive()
-        read += len(message.get("body", b""))
-        if read > LARGEST_BODY:
-            raise Refused(413, "too_large")
-        return message
-
-    return counted
 
 
 async def answer(send: Send, refused: Refused) -> None:

@@ -28,7 +28,7 @@ Changing = Callable[[Course, Connection, int, float], dict[str, Any] | None]
 class Body(BaseModel):
     """A request in JSON."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class Link(Body):
