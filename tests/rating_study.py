@@ -23,8 +23,8 @@ from mdsvqa.labeling.collecting.planning import Planner, no_plan, no_plan_of_pai
 from mdsvqa.labeling.stimuli import Prepared, Stimulus, write_prepared
 from mdsvqa.labeling.web.app import application
 from mdsvqa.labeling.web.context import Running
-from mdsvqa.labeling.web.texts import read_texts
 from mdsvqa.labeling.web.serving import listening
+from mdsvqa.labeling.web.texts import read_texts
 from mdsvqa.study.labeling import LabelingSettings
 
 ADDRESS = "http://study.test"

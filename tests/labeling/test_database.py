@@ -89,7 +89,8 @@ def test_a_commit_that_fails_is_no_answer(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_one_process_a_study_and_readers_beside_it(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    code = f"from pathlib import Path\nfrom mdsvqa.labeling.collecting.database import Store\nStore(Path({str(tmp_path)!r}))"
+    opening = f"from mdsvqa.labeling.collecting.database import Store\nStore(Path({str(tmp_path)!r}))"
+    code = f"from pathlib import Path\n{opening}"
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "is open in another process" in other.stderr
     with ThreadPoolExecutor(4) as pool:

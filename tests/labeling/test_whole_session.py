@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rating_study import Study, prepared_of, served
 
 from mdsvqa.labeling.collecting.organiser import set_password
 from mdsvqa.labeling.export.run import exported
+from rating_study import Study, prepared_of, served
 
 OpenStudy = Callable[..., Study]
 # A busy machine drops frames and waits: that is not what these tests are about.
@@ -82,7 +82,8 @@ class Rater:
         name = "Next video" if self.page.get_by_role("button", name="Next video").count() else "Go on"
         self.press(name)
         self.page.wait_for_function(
-            "(before) => { const place = document.querySelector('.card .quiet'), heading = document.querySelector('h1');"
+            "(before) => { const place = document.querySelector('.card .quiet');"
+            " const heading = document.querySelector('h1');"
             " return (place && place.innerText !== before) || heading }",
             arg=before,
         )

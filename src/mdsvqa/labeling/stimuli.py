@@ -56,12 +56,14 @@ class Prepared:
         left_out: why a video cannot be, by id.
         pairs: name, first and second id of each pair that is to be judged; empty where the study chooses pairs.
         notes: on what is not as the settings want it.
+        made_of: what it all comes from, as a fingerprint.
     """
 
     stimuli: Sequence[Stimulus]
     left_out: dict[str, str]
     pairs: Sequence[tuple[str, str, str]] = ()
     notes: Sequence[str] = ()
+    made_of: str = ""
 
     def of(self, *roles: Role) -> list[Stimulus]:
         """The stimuli of some roles."""
@@ -76,6 +78,7 @@ def write_prepared(folder: Path, prepared: Prepared) -> None:
         "left_out": prepared.left_out,
         "pairs": [list(pair) for pair in prepared.pairs],
         "notes": list(prepared.notes),
+        "made_of": prepared.made_of,
     }
     write_atomically(folder / PREPARED, (json_text(found, 1) + "\n").encode())
 
@@ -95,9 +98,21 @@ def read_prepared(folder: Path) -> Prepared:
         rows = [{name: value for name, value in row.items() if name in names} for row in found["stimuli"]]
         stimuli = [Stimulus(**{**row, "file": folder / row["file"]}) for row in rows]
         pairs = [(str(name), str(first), str(second)) for name, first, second in found["pairs"]]
-        return Prepared(stimuli, dict(found["left_out"]), pairs, list(found["notes"]))
+        return Prepared(stimuli, dict(found["left_out"]), pairs, list(found["notes"]), str(found["made_of"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: is damaged ({error}); make it anew: mdsvqa label prepare STUDY") from None
+
+
+def prepared_before(folder: Path, made_of: str) -> Prepared | None:
+    """What was prepared of the same before, where all of its files are as they were; None where not."""
+    if not (folder / PREPARED).is_file():
+        return None
+    try:
+        found = read_prepared(folder)
+        same = found.made_of == made_of and all(each.file.stat().st_size == each.bytes for each in found.stimuli)
+    except (InputError, OSError):
+        return None
+    return found if same else None
 
 
 def _beside(file: Path, folder: Path) -> str:

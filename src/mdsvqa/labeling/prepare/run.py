@@ -12,7 +12,7 @@ from mdsvqa.labeling.material import Material
 from mdsvqa.labeling.prepare.browsers import Look, look_at
 from mdsvqa.labeling.prepare.clips import DEGRADED, write_check_clip, write_degraded, write_trap
 from mdsvqa.labeling.prepare.copies import write_copy
-from mdsvqa.labeling.stimuli import Prepared, Role, Stimulus, write_prepared
+from mdsvqa.labeling.stimuli import Prepared, Role, Stimulus, prepared_before, write_prepared
 from mdsvqa.labeling.web.texts import read_texts
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Show
@@ -26,6 +26,11 @@ FOLDER, CHECK = "playable", "check.mp4"
 _MOST_EXTRAS = 24
 # Made anew where what makes copies changes.
 _VERSION = 1
+# Settings that no file depends on.
+_OF_NO_FILE = {
+    "title", "contact", "screening", "stopping", "model", "flagged_count", "link_days", "excluding", "pause_minutes",
+    "number_keys", "colour_plates", "assign", "most_stall", "most_dropped", "most_watching", "size", "replays",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,9 @@ def prepare(material: Material, show: Show, workers: int = 1) -> Prepared:
     folder = material.folder / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     settings = material.settings
+    made_of = _made_of(material)
+    if (there := prepared_before(material.folder, made_of)) is not None:
+        return there
     wanted = {video.id: video for video in (*material.videos, *material.references, *(v for v, _ in material.anchors))}
     extras = _chosen_anchors(material)
     needed = [video for id, video in wanted.items() if id not in dict(material.unused_anchors(extras))]
@@ -97,9 +105,29 @@ def prepare(material: Material, show: Show, workers: int = 1) -> Prepared:
     if settings.trap_every and settings.method in ("acr", "acr-hr"):
         stimuli += _traps(stimuli, folder, settings, show)
     _check_clip(folder)
-    prepared = Prepared(stimuli, {id: str(reason) for id, reason in left_out.items()}, material.pairs, notes)
+    reasons = {id: str(reason) for id, reason in left_out.items()}
+    prepared = Prepared(stimuli, reasons, material.pairs, notes, made_of)
     write_prepared(material.folder, prepared)
     return prepared
+
+
+def _made_of(material: Material) -> str:
+    """What all that is prepared comes from: the same again, and nothing has to be looked at."""
+    videos = (*material.videos, *material.references, *(video for video, _ in material.anchors))
+    files = [(video.id, str(video.path), _stamp(video.path)) for video in videos]
+    settings = {name: value for name, value in material.settings.record().items() if name not in _OF_NO_FILE}
+    texts = [_stamp(path) for path in (material.settings.texts, material.settings.font)]
+    known = [mos for _, mos in material.anchors]
+    said = [_VERSION, settings, files, texts, known, dict(material.reference_of), dict(material.contents)]
+    return hashlib.sha256(json_text([*said, list(material.pairs)]).encode()).hexdigest()
+
+
+def _stamp(path: Path | None) -> list[int]:
+    try:
+        found = path.stat() if path is not None else None
+    except OSError:
+        return []
+    return [] if found is None else [found.st_size, found.st_mtime_ns]
 
 
 def check_clip(study: Path) -> Stimulus:
