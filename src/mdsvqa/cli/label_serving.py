@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-import socket
+import os
 import sys
 import urllib.error
 import urllib.request
@@ -102,33 +102,25 @@ def serve(
 ) -> None:
     """Run the rating study until it is interrupted: raters open their links, the organiser looks on."""
     _need_packages()
-    from mdsvqa.labeling.collecting import raters as people  # noqa: PLC0415
-    from mdsvqa.labeling.collecting.database import now  # noqa: PLC0415
-    from mdsvqa.labeling.web.app import application  # noqa: PLC0415
-    from mdsvqa.labeling.web.open_study import open_study, reachable, watch  # noqa: PLC0415
-    from mdsvqa.labeling.web.serving import listening  # noqa: PLC0415
-    from mdsvqa.labeling.web.serving import serve as serve_app  # noqa: PLC0415
+    from mdsvqa.labeling.web.process import Serving  # noqa: PLC0415
 
     material = _material(study, out, _said(set_, method=method, contact=contact, session_minutes=session_minutes))
-    prepared = _prepare(material, workers)
-    place = listening(host, port)
-    here = f"http://{_host_name(place)}:{place.getsockname()[1]}"
-    public = (address or here).rstrip("/")
-    with open_study(material, prepared, new_password=new_password) as opened, reachable(opened.running, here):
-        settings = material.settings
-        made = opened.running.store.write(lambda c: people.invite(c, raters, settings.link_days, settings.seed, now()))
-        links = [{"rater": people.name_of(number), "link": f"{public}/r/{secret}"} for number, secret in made]
-        said = {**_counts(material, prepared), "address": public, "organiser": f"{public}/organiser"}
-        said |= {"password": opened.password, "links": links}
-
-        def started() -> None:
-            if as_json:
-                print_json(said)
-                sys.stdout.flush()
-            else:
-                _print_started(said, study, host, proxy)
-
-        serve_app(application(opened.running), place, proxy=proxy, started=started, beside=watch(opened.running, _note))
+    _prepare(material, workers)
+    of_yaml = study.suffix.lower() in (".yaml", ".yml")
+    serving = Serving(
+        study=str(study),
+        out="" if out is None else str(out),
+        settings=None if of_yaml else material.settings.model_dump(mode="json"),
+        host=host,
+        port=port,
+        address=address or "",
+        proxy=proxy,
+        raters=raters,
+        new_password=new_password,
+        as_json=as_json,
+    )
+    sys.stdout.flush()
+    os.execv(sys.executable, serving.command())
 
 
 @app.command()
@@ -355,15 +347,6 @@ def _changed(material: "Material", change: "Callable[[Connection], Any]") -> Any
         store.close()
 
 
-def _host_name(place: socket.socket) -> str:
-    name = str(place.getsockname()[0])
-    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(name, f"[{name}]" if ":" in name else name)
-
-
-def _note(text: str) -> None:
-    Console(stderr=True).print(text, soft_wrap=True, highlight=False, markup=False)
-
-
 def _print_prepared(material: "Material", prepared: "Prepared", study: Path) -> None:
     console = Console()
     said = _counts(material, prepared)
@@ -380,26 +363,6 @@ def _print_prepared(material: "Material", prepared: "Prepared", study: Path) -> 
         console.print(f"• {note}", soft_wrap=True, highlight=False, markup=False)
     terminal.print_failures(prepared.left_out)
     console.print(f"Next: mdsvqa label serve {study}", soft_wrap=True, highlight=False, markup=False)
-
-
-def _print_started(said: dict[str, Any], study: Path, host: str, proxy: str) -> None:
-    console = Console(highlight=False)
-    stimuli = said["stimuli"]
-    lines = [f"Serving {stimuli['video']} videos on {said['address']} (end with Ctrl-C; votes stay)."]
-    lines.append(f"Organiser: {said['organiser']}")
-    if said["password"]:
-        lines.append(f"Password: {said['password']} (shown only now; another: --new-password)")
-    if said["links"]:
-        lines += ["Links, one a rater, each for one browser:", *(f"  {each['link']}" for each in said["links"])]
-    else:
-        lines.append(f"Links for raters: mdsvqa label invite {study} --raters 24 --csv links.csv")
-    for line in lines:
-        console.print(line, soft_wrap=True, markup=False)
-    if host not in ("127.0.0.1", "::1", "localhost") and not proxy:
-        _note(
-            "Warning: this listens beyond this machine without TLS: links, cookies and the password can be read on the "
-            "way. Put a proxy with TLS in front and name it by --proxy and --address; docs/labeling.md shows how."
-        )
 
 
 def _print_status(found: dict[str, Any]) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from mdsvqa.evaluation.gmad.folder import PAIRS, TO_RATE
 from mdsvqa.runtime.errors import InputError
+from mdsvqa.runtime.settings import read_settings
 from mdsvqa.runtime.user_tables import read_columns
-from mdsvqa.study.config import read_study
-from mdsvqa.study.labeling import LabelingSettings
+from mdsvqa.study.labeling import LabelingSettings, RatedStudy
 from mdsvqa.videos.labels import REQUEST, ROUND_LABELS
 from mdsvqa.videos.manifest import load_videos, parse_scale, read_manifest, read_videos
 from mdsvqa.videos.roles import in_role
@@ -96,8 +96,8 @@ def folder_of(source: Path, out: Path | None = None) -> Path:
 
 
 def _of_study(path: Path, out: Path | None) -> Material:
-    config = read_study(path)
-    settings = config.labeling or LabelingSettings()
+    config = read_settings(path, RatedStudy)
+    settings = config.labeling
     rounds = sorted(config.out.glob("round-*"), key=lambda place: int(place.name.rpartition("-")[2]))
     current = next((place for place in reversed(rounds) if (place / REQUEST).is_file()), None)
     if current is None:

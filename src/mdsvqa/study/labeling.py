@@ -1,8 +1,9 @@
 """What a study.yaml may say about the rating study that its videos go to; the room of labeling obeys it."""
 
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from mdsvqa.evaluation.rating_rules import ScreeningSettings, StoppingSettings
 from mdsvqa.runtime.settings import MOST_SEED, Settings, StudyPath
@@ -80,3 +81,24 @@ class LabelingSettings(Settings):
         if self.method == "pairs" and self.audio:
             raise ValueError("audio: found on beside method pairs; expected off, two sounds cannot be compared so.")
         return self
+
+
+def said_without_a_value(labeling: Any) -> Any:
+    """`labeling:` with nothing behind it: all of it at its defaults."""
+    return {} if labeling is None else labeling
+
+
+class RatedStudy(Settings):
+    """What a rating study has to know of a study.yaml: which videos, where the results are, and how they are rated.
+
+    The whole file is read by `study.config`, which brings the models along, and with them hundreds of megabytes.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    videos: StudyPath
+    out: StudyPath = Field(Path("results"), validate_default=True)
+    mos_scale: str | dict[str, str] = "1-5"
+    labeling: LabelingSettings = LabelingSettings()
+
+    _bare_labeling = field_validator("labeling", mode="before")(said_without_a_value)
