@@ -30,6 +30,21 @@ from mdsvqa.study.labeling import LabelingSettings
 ADDRESS = "http://study.test"
 
 
+def write_noise(path: Path, frames: int) -> Path:
+    """An H.264 file of noise, megabytes a second: no buffer of a browser holds all of it."""
+    rng = np.random.default_rng(0)
+    with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
+        stream = container.add_stream("libx264", rate=25, options={"preset": "ultrafast", "crf": "18", "g": "25"})
+        stream.width, stream.height, stream.pix_fmt = 640, 360, "yuv420p"
+        for number in range(frames):
+            noise = rng.integers(0, 256, (360, 640), np.uint8)
+            frame = av.VideoFrame.from_ndarray(noise, format="gray").reformat(format="yuv420p")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
 def write_clip(
     path: Path, width: int = 320, height: int = 180, frames: int = 25, rate: int = 25, seed: int = 0
 ) -> Path:

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from mdsvqa.labeling.prepare.browsers import look_at
 from mdsvqa.labeling.prepare.run import make_playable
 from mdsvqa.videos.video import Video
-from rating_study import Study, prepared_of, served, write_clip
+from rating_study import Study, prepared_of, served, write_clip, write_noise
 
 OpenStudy = Callable[..., Study]
 # As the page plays it; what it measured, and the size of the element in CSS pixels.
@@ -154,7 +154,7 @@ class Pausing:
 
 
 def test_a_clip_that_is_streamed_and_stalls_says_so(browser: Any, open_study: OpenStudy, tmp_path: Path) -> None:
-    slow = write_clip(tmp_path / "slow.mp4", 640, 360, frames=125)
+    slow = write_noise(tmp_path / "slow.mp4", frames=125)
     study = open_study(clock=time.time)
     ((_, link),) = study.invite()
     with served(Pausing(study.app, slow, 0.4, 6.0)) as address:

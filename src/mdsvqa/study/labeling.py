@@ -54,7 +54,6 @@ class LabelingSettings(Settings):
     excluding: tuple[Literal["screen", "brightness", "playback", "colour"], ...] = Field(
         ("playback",), description="Checks whose failure keeps a rater out; the others are only stored."
     )
-    tone_map: bool = Field(False, description="Show HDR videos tone-mapped, which is then said with every MOS.")
     texts: StudyPath | None = Field(
         None, description="JSON file of texts in another language; missing ones are English."
     )

@@ -22,8 +22,8 @@ from mdsvqa.study.labeling import LabelingSettings
 
 LOCAL = ("127.0.0.1", "::1", "localhost")
 EXPOSED = (
-    "Warning: this listens beyond this machine without TLS: links, cookies and the password can be read on the way. Put "
-    "a proxy with TLS in front and name it by --proxy and --address; docs/labeling.md shows how."
+    "Warning: this listens beyond this machine without TLS: links, cookies and the password can be read on the way. "
+    "Put a proxy with TLS in front and name it by --proxy and --address; docs/labeling.md shows how."
 )
 
 
