@@ -52,6 +52,9 @@ class Course:
         keeping_out = [check for check in failed if check in self._excluding()]
         if keeping_out:
             return {"page": "unsuited", "failed": keeping_out}
+        if not self._turn(connection, rater) and not fact(connection, ENDED):
+            # Before practice, so that no vote has to wait for the plan of the session behind it.
+            self._begin(connection, rater, 1, at)
         slot = voting.current_slot(connection, rater)
         if slot is not None:
             return self._slot(connection, slot, at)
@@ -97,23 +100,19 @@ class Course:
             raise Refused(409, "pause", {"seconds": page["seconds"]})
         self._begin(connection, rater, page["turn"], at)
 
+    def _turn(self, connection: Connection, rater: int) -> int:
+        """The number of a rater's last session that is not practice; 0 for none."""
+        row = connection.execute("SELECT max(turn) AS turn FROM sessions WHERE rater = ?", (rater,)).fetchone()
+        return int(row["turn"] or 0)
+
     def _begin(self, connection: Connection, rater: int, turn: int, at: float) -> int:
         return begin_session(connection, rater, turn, self.settings, self.wanted, self.wanted_pairs, at)
 
     def _between(self, connection: Connection, rater: int, at: float) -> dict[str, Any]:
-        row = connection.execute(
-            "SELECT max(turn) AS turn, (SELECT max(closed) FROM slots WHERE rater = :rater) AS closed FROM sessions "
-            "WHERE rater = :rater",
-            {"rater": rater},
-        ).fetchone()
-        turn = int(row["turn"] or 0)
-        if fact(connection, ENDED) or turn >= self.settings.sessions:
-            return {"page": "thanks"}
-        if turn == 0:
-            if not self._begin(connection, rater, 1, at):
-                return {"page": "thanks"}
-            return self._slot(connection, voting.current_slot(connection, rater), at)
-        if not self._has_more(connection, rater):
+        row = connection.execute("SELECT max(closed) AS closed FROM slots WHERE rater = ?", (rater,)).fetchone()
+        turn = self._turn(connection, rater)
+        done = turn == 0 or turn >= self.settings.sessions
+        if fact(connection, ENDED) or done or not self._has_more(connection, rater):
             return {"page": "thanks"}
         left = row["closed"] + 60 * self.settings.pause_minutes - at
         return {"page": "break", "turn": turn + 1, "sessions": self.settings.sessions, "seconds": max(0.0, left)}
@@ -183,7 +182,7 @@ class Course:
             return False
         if voting.current_slot(connection, rater) is not None:
             return True
-        turn = connection.execute("SELECT max(turn) AS turn FROM sessions WHERE rater = ?", (rater,)).fetchone()["turn"]
+        turn = self._turn(connection, rater)
         return not fact(connection, ENDED) and turn < self.settings.sessions and self._has_more(connection, rater)
 
     def _need(self, connection: Connection, rater: int, kind: str) -> None:
