@@ -102,7 +102,7 @@ function draw(s) {
   const number = el("input", { type: "number", id: "many", min: 1, max: 1000, value: 10 });
   const kept = new Set([...main.querySelectorAll("details[open]")].map((each) => each.id));
   const scroll = window.scrollY;
-  main.replaceChildren(
+  const parts = [
     el("h1", {}, s.title), el("p", { role: "status" }, state),
     el("div", { class: "tiles" },
       tile("Votes that count", String(s.votes)), tile("Votes given", String(s.votes_given)), tile("In the last hour", String(s.votes_last_hour)),
@@ -121,15 +121,15 @@ function draw(s) {
     }, true)),
     links.length ? open : null,
     el("h2", {}, "Raters"),
-    table("Raters", [["rater"], ["done", "number"], ["votes", "number"], ["corr.", "number"], ["repeats", "number"], ["traps wrong", "number"],
-      ["anchors off", "number"], ["disturbed", "number"], ["device", ""], ["last vote", ""], ["flags", "text"], ["", ""]],
+    table("Raters", [["rater", ""], ["done", "number"], ["votes", "number"], ["corr.", "number"], ["repeats", "number"], ["traps wrong", "number"],
+      ["anchors off", "number"], ["disturbed", "number"], ["flags", "text"], ["", ""], ["device", ""], ["last vote", ""]],
     s.raters.map((r) => [r.rater, `${r.closed} of ${r.slots}`, String(r.votes ?? 0), figure(r.correlation), r.repeats ? figure(r.repeat_difference) : "–",
       `${r.traps_wrong ?? 0} of ${r.traps ?? 0}`, `${r.anchors_off ?? 0} of ${r.anchors ?? 0}`, percent(r.disturbed),
-      r.browser ? `${r.browser}, ${r.screen[0]} x ${r.screen[1]}${r.failed.length ? `, failed: ${r.failed.join(" ")}` : ""}` : "–", moment(r.last),
-      el("span", { class: "flag" }, [...r.flags, ...(r.excluded == null ? [] : [`excluded: ${r.excluded}`])].join("; ")), actionsOf(r)])),
+      el("span", { class: "flag" }, [...r.flags, ...(r.excluded == null ? [] : [`excluded: ${r.excluded}`])].join("; ")), actionsOf(r),
+      r.browser ? `${r.browser}, ${r.screen[0]} x ${r.screen[1]}${r.failed.length ? `, failed: ${r.failed.join(" ")}` : ""}` : "–", moment(r.last)])),
     el("h2", {}, "Videos"),
     el("details", { id: "videos" }, el("summary", {}, `${s.videos.length} videos`),
-      table("Videos", [["video"], ["votes", "number"], ["MOS", "number"], ["half-width", "number"], [""]],
+      table("Videos", [["video", ""], ["votes", "number"], ["MOS", "number"], ["half-width", "number"], ["", ""]],
         s.videos.map((v) => [v.id, String(v.votes), figure(v.mos), figure(v.half_width), v.unplayable ? "nobody could play it" : ""]))),
     s.unplayable.length ? el("details", { id: "unplayable" }, el("summary", {}, `${s.unplayable.length} times a video could not be played`),
       el("ul", {}, ...s.unplayable.map((u) => el("li", {}, `${u.id}, ${u.rater}: ${u.error}`)))) : null,
@@ -150,7 +150,9 @@ function draw(s) {
       s.ended ? button("Open the study again", () => act("/api/organiser/end", { ended: false }))
         : button("End the study", () => { if (confirm("No new session begins after that. End the study?")) act("/api/organiser/end", { ended: true }); }),
       button("Log out", () => act("/api/organiser/logout", {}, () => login())),
-      button("Log out everywhere", () => act("/api/organiser/logout-all", {}, () => login()))));
+      button("Log out everywhere", () => act("/api/organiser/logout-all", {}, () => login()))),
+  ];
+  main.replaceChildren(...parts.filter((part) => part != null));
   for (const each of main.querySelectorAll("details")) if (kept.has(each.id)) each.open = true;
   if (links.length && !kept.size) { const list = document.getElementById("links"); if (list) list.open = true; }
   window.scrollTo(0, scroll);
