@@ -150,6 +150,15 @@ def test_what_is_wrong_with_a_table_is_said(tmp_path, text, message):
         read_votes(written(tmp_path, text))
 
 
+def test_json_lines_hold_texts_and_numbers(tmp_path):
+    good = '{"video": "a", "rater": 7, "vote": 4}\n{"video": "b", "rater": 7, "vote": null}\n'
+    assert said(read_votes(written(tmp_path, good, "votes.jsonl"))) == [("a", "7", 4.0)]
+    with pytest.raises(InputError, match=r"row 1, column video: found \['a'\]"):
+        read_votes(written(tmp_path, good.replace('"a"', '["a"]'), "votes.jsonl"))
+    with pytest.raises(InputError, match="row 1, column vote"):
+        read_votes(written(tmp_path, good.replace("4}", "[4]}"), "votes.jsonl"))
+
+
 def test_a_stated_scale_holds(tmp_path):
     votes = read_votes(written(tmp_path, "video,rater,vote\na,x,60\n"), scale=MosScale(0, 100))
     assert (votes.low, votes.high, votes.vote[0]) == (0, 100, 60)
