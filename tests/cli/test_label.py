@@ -119,7 +119,7 @@ def test_a_missing_file_is_one_line(tmp_path, capsys):
 
 def test_mos_needs_no_server_and_no_web_library(ratings):
     code = (
-        "import sys; from mdsvqa.labeling import models, vote_tables, assignment, screening, stopping;"
+        "import sys, mdsvqa.cli.label; from mdsvqa.labeling import assignment, screening, stopping;"
         "print([m for m in ('fastapi', 'starlette', 'uvicorn', 'sqlite3', 'pandas', 'torch') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

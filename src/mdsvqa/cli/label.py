@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from mdsvqa.cli.options import AsJson, choice, print_json
+from mdsvqa.cli.plain import AsJson, choice, print_json
 from mdsvqa.labeling.estimate import Estimate
 from mdsvqa.labeling.models import MODELS, PAIRS, estimate_scores
 from mdsvqa.labeling.vote_export import long_csv, pairs_csv, pseudonyms, videos_csv, wide_csv
