@@ -86,6 +86,18 @@ def test_a_person_is_told_the_model_and_what_to_mind(tmp_path, capsys):
     assert "1 further votes" in error
 
 
+def test_flagged_raters_are_named_and_what_leaving_them_out_changes(tmp_path, capsys):
+    values = np.tile([1.0, 2, 3, 4, 5], 4)
+    rows = [f"v{j},r{i},{vote:g}" for i in range(5) for j, vote in enumerate(values)]
+    rows += [f"v{j},lazy,3" for j in range(20)]
+    path = tmp_path / "votes.csv"
+    path.write_text("\n".join(["video,rater,vote", *rows]))
+    out, _ = printed(capsys, "label", "mos", path, "--model", "mos")
+    assert "flagged: lazy: votes spread by 0.00 levels, under 0.4" in out
+    # A mean of five votes v and one of 3 is off by |v - 3| / 6: 2, 1, 0, 1, 2 sixths.
+    assert "move by 0.200 on average, 0.333 at most" in out
+
+
 def test_import_writes_what_every_command_reads(ratings, tmp_path, capsys):
     out, _ = printed(capsys, "label", "import", ratings, "--out", tmp_path / "long.csv", "--json")
     assert json.loads(out) == {"counted": 6, "votes": 6, "videos": 3, "raters": 3, "out": str(tmp_path / "long.csv")}
