@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import Field
 
-from mdsvqa.evaluation.study_size import HALF_WIDTH
 from mdsvqa.labeling.estimate import Estimate
 from mdsvqa.runtime.arrays import Flags
 from mdsvqa.runtime.settings import Settings
@@ -15,7 +14,7 @@ class StoppingSettings(Settings):
     """When the study ends; whichever comes first."""
 
     half_width: float | None = Field(
-        HALF_WIDTH, gt=0, description="Of the 95% interval that is wanted, in levels; null to look at the numbers only."
+        0.35, gt=0, description="Of the 95% interval that is wanted, in levels; null to look at the numbers only."
     )
     share: float = Field(0.9, gt=0, le=1, description="Of the videos that have to reach it.")
     least_votes: int = Field(8, ge=1, description="On every video before the half-width is looked at.")
