@@ -65,7 +65,9 @@ def table(votes: Votes) -> Floats:
 
 def votes_of(values: Floats, videos: Sequence[str], raters: Sequence[str]) -> Votes:
     j, i = np.nonzero(~np.isnan(values))
-    return Votes.of([videos[k] for k in j], [raters[k] for k in i], values[j, i], videos=videos, raters=raters)
+    return Votes.of(
+        [videos[k] for k in j.tolist()], [raters[k] for k in i.tolist()], values[j, i], videos=videos, raters=raters
+    )
 
 
 def drawn(whole: Floats, count: int, rng: np.random.Generator) -> Flags:

@@ -42,6 +42,7 @@ OF_VOTES = {
     "models",
     "parts",
     "agreement",
+    "differences",
     "screening",
     "assignment",
     "pair_assignment",

@@ -9,9 +9,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from mdsvqa.cli.options import AsJson, choice, print_json
+from mdsvqa.cli.plain import AsJson, choice, print_json
 from mdsvqa.labeling.estimate import Estimate
+from mdsvqa.labeling.figures import screening_figures
 from mdsvqa.labeling.models import MODELS, PAIRS, estimate_scores
+from mdsvqa.labeling.screening import ScreeningSettings, flags, side_by_side
 from mdsvqa.labeling.vote_export import long_csv, pairs_csv, pseudonyms, videos_csv, wide_csv
 from mdsvqa.labeling.vote_tables import AUTO, FORMATS, LONG, WIDE, read_votes
 from mdsvqa.labeling.votes import REPEAT, PairVotes, Votes
@@ -191,6 +193,26 @@ def _print(found: Estimate, votes: Votes | PairVotes) -> None:
     console.print(raters)
     if len(votes.raters) > SHOWN:
         console.print(f"and {len(votes.raters) - SHOWN} more raters: --json.", highlight=False)
+    if isinstance(votes, Votes):
+        _print_flags(console, votes, found.model)
+
+
+def _print_flags(console: Console, votes: Votes, model: str) -> None:
+    """Raters that the rules of studies would flag, and how far MOS move without them."""
+    found = flags(votes, ScreeningSettings())
+    if not found:
+        return
+    for flag in found:
+        console.print(
+            f"flagged: {votes.raters[flag.rater]}: {flag.reason}", soft_wrap=True, highlight=False, markup=False
+        )
+    change = screening_figures(votes, found, side_by_side(votes, found, model))["without_flagged"]
+    moved = (
+        "nobody else voted"
+        if change["mean_change"] is None
+        else f"without them, MOS move by {change['mean_change']:.3f} on average, {change['largest_change']:.3f} at most"
+    )
+    console.print(f"Their votes count here; {moved}.", soft_wrap=True, highlight=False, markup=False)
 
 
 def _number(value: float) -> str:

@@ -77,10 +77,8 @@ def panel(votes: Votes) -> Estimate:
     zero = centre(found, spread, of_rater[raters])
     freedom = len(votes) - len(videos) + STRENGTHS[0]
     whole = len(votes.videos)
-    quality, se = (
-        spread_out(found.quality + zero[of_video[videos]], videos, whole),
-        spread_out(np.sqrt(found.of_quality), videos, whole),
-    )
+    quality = spread_out(found.quality + zero[of_video[videos]], videos, whole)
+    se = spread_out(np.sqrt(found.of_quality), videos, whole)
     half = student.ppf(0.975, freedom) * se
     precisions = spread_out(precision, raters, len(votes.raters))
     return Estimate(

@@ -49,14 +49,36 @@ class _Sheet:
         lower = {name.lower(): name for name in reversed(list(self.columns.cells))}
         return next((lower[name] for name in names if name in lower), None)
 
+    def distinct(self, column: str) -> dict[Any, None]:
+        """The different cells of a column, in their order; millions of rows have few."""
+        cells = self.columns.column(column)
+        try:
+            return dict.fromkeys(cells)
+        except TypeError:
+            row = next(row for row, cell in enumerate(cells, 1) if isinstance(cell, list | dict))
+            raise ColumnError(
+                f"{self.columns.path}, row {row}, column {column}: found {cells[row - 1]!r}, expected text or a number."
+            ) from None
+
     def names(self, column: str) -> list[str]:
         """A column of names, none of which may be empty."""
-        found = []
-        for row, cell in enumerate(self.columns.column(column), 1):
-            if cell is None or str(cell).strip() == "":
-                raise ColumnError(f"{self.columns.path}, row {row}, column {column}: is empty; expected a name.")
-            found.append(self.plain(str(cell)))
-        return found
+        cells = self.columns.column(column)
+        known = {cell: "" if cell is None else self.plain(str(cell)) for cell in self.distinct(column)}
+        if "" in known.values() or any(name.isspace() for name in known.values()):
+            row = next(row for row, cell in enumerate(cells, 1) if not known[cell].strip())
+            raise ColumnError(f"{self.columns.path}, row {row}, column {column}: is empty; expected a name.")
+        return [known[cell] for cell in cells]
+
+    def numbers(self, column: str) -> Floats:
+        """A column of numbers, NaN where it is empty."""
+        cells = self.columns.column(column)
+        distinct = list(self.distinct(column))
+        try:
+            known = dict(zip(distinct, Columns(self.columns.path, {column: distinct}).numbers(column), strict=True))
+        except ColumnError:
+            # Says in which row.
+            return self.columns.numbers(column)
+        return np.fromiter((known[cell] for cell in cells), np.float64, len(cells))
 
     def plain(self, cell: str) -> str:
         """A name without the apostrophe that keeps a spreadsheet from running it."""
@@ -67,7 +89,9 @@ class _Sheet:
         name = self.name_of([column])
         if name is None:
             return [default] * len(self.columns)
-        return [default if cell in ("", None) else self.plain(str(cell).strip()) for cell in self.columns.column(name)]
+        cells = self.columns.column(name)
+        words = {cell: default if cell in ("", None) else self.plain(str(cell).strip()) for cell in self.distinct(name)}
+        return [words[cell] for cell in cells]
 
 
 def read_votes(
@@ -123,20 +147,20 @@ def _needed(sheet: _Sheet, names: Sequence[str]) -> str:
 
 
 def _long(sheet: _Sheet, scale: MosScale | None, names: Sequence[str]) -> Votes:
-    columns, path = sheet.columns, sheet.columns.path
+    path = sheet.columns.path
     column = _needed(sheet, names)
     video = sheet.names(column)
     whole = sheet.name_of([WHOLE_NAME])
     if column.lower() == SHORT_NAME and whole is not None:
         video = _unambiguous(video, sheet.names(whole))
-    rater, vote = sheet.names(_needed(sheet, RATER_COLUMNS)), columns.numbers(_needed(sheet, VOTE_COLUMNS))
+    rater, vote = sheet.names(_needed(sheet, RATER_COLUMNS)), sheet.numbers(_needed(sheet, VOTE_COLUMNS))
     method = _one(sheet, "method", ACR)
     if method not in METHODS:
         raise ColumnError(f"{path}, column method: found {method!r}, expected one of {', '.join(METHODS)}.")
     kinds = sheet.words("kind", VIDEO)
-    for row, kind in enumerate(kinds, 1):
-        if kind not in KINDS:
-            raise ColumnError(f"{path}, row {row}, column kind: found {kind!r}, expected one of {', '.join(KINDS)}.")
+    for kind in set(kinds) - set(KINDS):
+        row = kinds.index(kind) + 1
+        raise ColumnError(f"{path}, row {row}, column kind: found {kind!r}, expected one of {', '.join(KINDS)}.")
     expected = sheet.name_of(["expected"])
     return _of_rows(
         f"{path}, row",
@@ -146,7 +170,7 @@ def _long(sheet: _Sheet, scale: MosScale | None, names: Sequence[str]) -> Votes:
         [str(row) for row in range(1, len(vote) + 1)],
         scale or _scale(sheet),
         kind=kinds,
-        expected=np.full(len(vote), np.nan) if expected is None else columns.numbers(expected),
+        expected=np.full(len(vote), np.nan) if expected is None else sheet.numbers(expected),
         disturbed=_flags(sheet, "disturbed"),
         excluded=sheet.words("excluded", ""),
         method=method,
@@ -161,7 +185,7 @@ def _wide(sheet: _Sheet, scale: MosScale) -> Votes:
             f"each rater; found {', '.join(sheet.columns.cells)}."
         )
     rows = sheet.names(first)
-    votes = [sheet.columns.numbers(name) for name in others]
+    votes = [sheet.numbers(name) for name in others]
     others = [sheet.plain(name) for name in others]
     by_row = [(row, other, votes[j][i]) for i, row in enumerate(rows) for j, other in enumerate(others)]
     one, two, value = zip(*by_row, strict=True)
@@ -263,8 +287,8 @@ def _unambiguous(short: Sequence[str], whole: Sequence[str]) -> list[str]:
 def _one(sheet: _Sheet, column: str, default: str) -> str:
     """The one value of a column that says the same in every row."""
     found = sheet.words(column, default)
-    row = next((row for row, value in enumerate(found, 1) if value != found[0]), None)
-    if row is not None:
+    if len(set(found)) > 1:
+        row = next(row for row, value in enumerate(found, 1) if value != found[0])
         raise ColumnError(
             f"{sheet.columns.path}, row {row}, column {column}: found {found[row - 1]!r} after {found[0]!r}; votes of "
             "one table are of one study. Split the table."
@@ -281,9 +305,10 @@ def _scale(sheet: _Sheet) -> MosScale:
 
 
 def _flags(sheet: _Sheet, column: str) -> Flags:
-    found = []
-    for row, word in enumerate(sheet.words(column, ""), 1):
+    words = sheet.words(column, "")
+    for word in set(words):
         if word.lower() not in YES + NO:
+            row = words.index(word) + 1
             raise ColumnError(f"{sheet.columns.path}, row {row}, column {column}: found {word!r}, expected 0 or 1.")
-        found.append(word.lower() in YES)
-    return np.array(found, np.bool_)
+    yes = {word: word.lower() in YES for word in set(words)}
+    return np.fromiter((yes[word] for word in words), np.bool_, len(words))
