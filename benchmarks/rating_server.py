@@ -119,7 +119,8 @@ class Rater:
         self.cookie = found["set-cookie"].split(";")[0]
         _, _, content = await self.connection.ask("GET", "/api/state", self.headers)
         self.token = json.loads(content)["token"]
-        for path, body in (("consent", {}), ("instructions", {}), ("check", {"failed": []})):
+        steps: list[tuple[str, dict[str, Any]]] = [("consent", {}), ("instructions", {}), ("check", {"failed": []})]
+        for path, body in steps:
             _, self.page = await self.post(f"/api/{path}", body)
 
     async def vote(self) -> None:

@@ -78,16 +78,24 @@ class Rater:
 
     def next(self) -> str:
         """Goes on; "vote" where another clip was seen, else the heading of the page."""
-        before = self.page.locator(".card .quiet").first.inner_text()
+        before = self.place()
         name = "Next video" if self.page.get_by_role("button", name="Next video").count() else "Go on"
         self.press(name)
+        self.moved_on(before)
+        return "vote" if self.page.get_by_role("group").count() else str(self.page.locator("h1").inner_text())
+
+    def place(self) -> str:
+        """Which video the page asks about."""
+        return str(self.page.locator(".card .quiet").first.inner_text())
+
+    def moved_on(self, before: str) -> None:
+        """Waits until another video is asked about, or another page is there."""
         self.page.wait_for_function(
             "(before) => { const place = document.querySelector('.card .quiet');"
             " const heading = document.querySelector('h1');"
             " return (place && place.innerText !== before) || heading }",
             arg=before,
         )
-        return "vote" if self.page.get_by_role("group").count() else str(self.page.locator("h1").inner_text())
 
 
 def exported_votes(study: Study) -> list[dict[str, str]]:
@@ -141,9 +149,9 @@ def test_a_session_by_keyboard_with_everything_that_happens_on_the_way(
         given.append("2")
         assert rater.page.get_by_text("No connection.").is_hidden()
         # A double click on the way on is one step.
-        following = rater.page.get_by_role("button", name="Next video")
-        following.dblclick()
-        rater.page.get_by_text("Practice video").wait_for(state="detached")
+        before = rater.place()
+        rater.page.get_by_role("button", name="Next video").dblclick()
+        rater.moved_on(before)
         other = Rater(browser, address)
         other.page.goto(f"{address}/r/{link}")
         other.page.get_by_text("This link was opened in another browser first.").wait_for()

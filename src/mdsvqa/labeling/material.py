@@ -90,11 +90,6 @@ def read_material(source: Path, out: Path | None = None, settings: LabelingSetti
     return found
 
 
-def folder_of(source: Path, out: Path | None = None) -> Path:
-    """The folder of a rating study; see `read_material`."""
-    return read_material(source, out).folder
-
-
 def _of_study(path: Path, out: Path | None) -> Material:
     config = read_settings(path, RatedStudy)
     settings = config.labeling

@@ -12,6 +12,8 @@ from mdsvqa.labeling.models import DEFAULT, estimate_mos
 from mdsvqa.labeling.votes import Votes
 from mdsvqa.runtime.arrays import Flags
 
+__all__ = ["RULES", "Flag", "ScreeningSettings", "SideBySide", "flagged", "flags", "side_by_side"]
+
 
 @dataclass(frozen=True)
 class Flag:

@@ -8,6 +8,8 @@ from mdsvqa.evaluation.rating_rules import StoppingSettings
 from mdsvqa.labeling.estimate import Estimate
 from mdsvqa.runtime.arrays import Flags
 
+__all__ = ["Standing", "StoppingSettings", "standing"]
+
 
 @dataclass(frozen=True)
 class Standing:

@@ -20,32 +20,6 @@ Wanted = Callable[[Connection, random.Random], Sequence[int]]
 WantedPairs = Callable[[Connection, random.Random], Sequence[tuple[int, int]]]
 
 
-def on_their_way(connection: Connection, at: float) -> dict[int, int]:
-    """How many open slots each video has in sessions that are gone on with."""
-    rows = connection.execute(
-        "SELECT coalesce(second, first) AS video, count(*) AS n FROM slots JOIN sessions ON sessions.number = session "
-        "WHERE kind = 'video' AND closed IS NULL AND created > ? GROUP BY video",
-        (at - ABANDONED,),
-    )
-    return {int(row["video"]): int(row["n"]) for row in rows}
-
-
-def votes_counted(connection: Connection) -> dict[int, int]:
-    """How many slots of each video have a vote that counts."""
-    rows = connection.execute(
-        "SELECT coalesce(second, first) AS video, count(*) AS n FROM slots JOIN votes ON votes.slot = slots.id WHERE "
-        "kind = 'video' AND correction = 0 AND disturbed = '' GROUP BY video"
-    )
-    return {int(row["video"]): int(row["n"]) for row in rows}
-
-
-def fewest_votes(connection: Connection, draws: random.Random, at: float) -> list[int]:
-    """Videos by how many votes they have or will have; ties by chance."""
-    counted, coming = votes_counted(connection), on_their_way(connection, at)
-    numbers = [int(row["number"]) for row in stimuli_of(connection, "video")]
-    return sorted(numbers, key=lambda number: (counted.get(number, 0) + coming.get(number, 0), draws.random()))
-
-
 def begin_training(connection: Connection, rater: int, clips: int, at: float, seed: int) -> None:
     """Training before the first session, or before going on after a long pause: over the whole range of quality."""
     rows = stimuli_of(connection, "training")

@@ -564,6 +564,8 @@ async function watch(slot, earlier = []) {
   const names = study.method === "pairs" ? ["caption_first", "caption_second"] : ["caption_reference", "caption_video"];
   const facts = [];
   stage.hidden = false;
+  // Nothing lies behind the stage that a key could reach.
+  main.replaceChildren();
   insistQuietly("/api/begin", { slot: slot.slot });
   try {
     for (const [side, clip] of slot.clips.entries()) {
