@@ -114,8 +114,8 @@ class Rater:
 
     async def arrive(self) -> None:
         """Opens the link and goes to the first slot."""
-        opening = {"link": self.link, "browser": secrets.token_hex(16)}
-        _, found, _ = await self.connection.ask("POST", "/api/open", "", opening)
+        eligible = {"link": self.link, "browser": secrets.token_hex(16)}
+        _, found, _ = await self.connection.ask("POST", "/api/open", "", eligible)
         self.cookie = found["set-cookie"].split(";")[0]
         _, _, content = await self.connection.ask("GET", "/api/state", self.headers)
         self.token = json.loads(content)["token"]

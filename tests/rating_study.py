@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 
 from mdsvqa.labeling.collecting import raters
 from mdsvqa.labeling.collecting.catalogue import put_stimuli
-from mdsvqa.labeling.collecting.course import Course
+from mdsvqa.labeling.collecting.course import TrainingHistory
 from mdsvqa.labeling.collecting.database import Store
 from mdsvqa.labeling.collecting.planning import Planner, no_plan, no_plan_of_pairs
 from mdsvqa.labeling.stimuli import Prepared, Stimulus, write_prepared
@@ -127,7 +127,7 @@ class Study:
         self.running = Running(
             store=self.store,
             settings=settings,
-            course=Course(settings, no_plan, no_plan_of_pairs),
+            course=TrainingHistory(settings, no_plan, no_plan_of_pairs),
             planner=Planner(self.store.path, settings),
             texts=read_texts(settings.texts),
             check_clip=prepared.stimuli[0],

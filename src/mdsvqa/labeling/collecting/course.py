@@ -21,7 +21,7 @@ ENDED = "ended"
 
 
 @dataclass(frozen=True)
-class Course:
+class TrainingHistory:
     """What a rater's next page depends on beside the database.
 
     Attributes:

@@ -17,7 +17,7 @@ from mdsvqa.labeling.web.texts import read_texts
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import json_text, write_atomically
-from mdsvqa.runtime.workers import map_ahead
+from mdsvqa.runtime.workers import map_in_workers
 from mdsvqa.study.labeling import LabelingSettings
 from mdsvqa.videos.probing import DECODING_ERRORS, Undecodable
 from mdsvqa.videos.video import Video
@@ -149,7 +149,7 @@ def _all_playable(
     """Each video's playable file, or why there is none, by id."""
     make = partial(make_playable, folder=folder, audio=settings.audio)
     found: dict[str, Playable | str] = {}
-    results = map_ahead(make, videos, workers, crashed=_crashed)
+    results = map_in_workers(make, videos, workers, crashed=_crashed)
     for number, (video, result) in enumerate(zip(videos, results, strict=True), 1):
         found[video.id] = result
         show.progress("Making videos playable", number, len(videos))

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from starlette.requests import Request
 
-from mdsvqa.labeling.collecting.course import Course
+from mdsvqa.labeling.collecting.course import TrainingHistory
 from mdsvqa.labeling.collecting.database import Change, Connection, Store, now
 from mdsvqa.labeling.collecting.planning import PlanNeededError, Planner
 from mdsvqa.labeling.collecting.raters import name_of, rater_with
@@ -43,7 +43,7 @@ class Running:
 
     store: Store
     settings: LabelingSettings
-    course: Course
+    course: TrainingHistory
     texts: Texts
     check_clip: Stimulus
     largest: tuple[int, int]
@@ -61,7 +61,7 @@ class Running:
         """Makes a change; the answer comes when it is on the disk."""
         return await asyncio.wrap_future(self.store.submit(change))
 
-    async def with_course(self, request: Request, change: Callable[[Course, Connection, int, float], T]) -> T:
+    async def with_course(self, request: Request, change: Callable[[TrainingHistory, Connection, int, float], T]) -> T:
         """Makes a change on the way of the rater who asks, and plans a session where one begins; see `for_rater`."""
         try:
             return await self.for_rater(request, lambda c, rater, at: change(self.course, c, rater, at))
@@ -71,7 +71,7 @@ class Running:
                 course = await asyncio.to_thread(self._planned, rater)
                 return await self.for_rater(request, lambda c, rater, at: change(course, c, rater, at))
 
-    def _planned(self, rater: int) -> Course:
+    def _planned(self, rater: int) -> TrainingHistory:
         assert self.planner is not None
         at = self.clock()
         seed = self.settings.seed * 1_000_003 + rater

@@ -12,7 +12,7 @@ from typing import Any
 
 from mdsvqa.labeling.collecting import organiser
 from mdsvqa.labeling.collecting.catalogue import put_stimuli
-from mdsvqa.labeling.collecting.course import ENDED, Course
+from mdsvqa.labeling.collecting.course import ENDED, TrainingHistory
 from mdsvqa.labeling.collecting.database import Store, fact, keep_fact, now
 from mdsvqa.labeling.collecting.planning import Planner, no_plan, no_plan_of_pairs
 from mdsvqa.labeling.export.findings import findings
@@ -79,7 +79,7 @@ def open_study(material: Material, prepared: Prepared, *, new_password: bool = F
         running = Running(
             store=store,
             settings=settings,
-            course=Course(settings, no_plan, no_plan_of_pairs),
+            course=TrainingHistory(settings, no_plan, no_plan_of_pairs),
             texts=texts,
             check_clip=check_clip(material.folder),
             largest=(max(each.width for each in shown), max(each.height for each in shown)),

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from mdsvqa.labeling.collecting import voting
-from mdsvqa.labeling.collecting.course import Course, clip_of
+from mdsvqa.labeling.collecting.course import TrainingHistory, clip_of
 from mdsvqa.labeling.collecting.database import Connection
 from mdsvqa.labeling.collecting.plays import Count, Pixels, Play
 from mdsvqa.labeling.collecting.raters import open_link, rater_with
@@ -22,7 +22,7 @@ Check = Literal["screen", "brightness", "playback", "colour"]
 
 
 # A change on the way of a rater, and what it says itself.
-Changing = Callable[[Course, Connection, int, float], dict[str, Any] | None]
+Changing = Callable[[TrainingHistory, Connection, int, float], dict[str, Any] | None]
 
 
 class Body(BaseModel):
@@ -116,7 +116,7 @@ def rater_requests(running: Running) -> APIRouter:
     async def state(request: Request) -> dict[str, Any]:
         """The page that the rater is on, and the token for changes."""
 
-        def found(course: Course, connection: Connection, rater: int, at: float) -> dict[str, Any]:
+        def found(course: TrainingHistory, connection: Connection, rater: int, at: float) -> dict[str, Any]:
             _, token = rater_with(connection, request.cookies.get(RATER), at)
             return {"token": token, "study": running.public(rater), **course.page(connection, rater, at)}
 
@@ -125,7 +125,7 @@ def rater_requests(running: Running) -> APIRouter:
     async def then(request: Request, change: Changing) -> dict[str, Any]:
         """Makes a change; the answer is the page that follows, beside what the change says itself."""
 
-        def changed(course: Course, connection: Connection, rater: int, at: float) -> dict[str, Any]:
+        def changed(course: TrainingHistory, connection: Connection, rater: int, at: float) -> dict[str, Any]:
             said = change(course, connection, rater, at)
             return {**({} if said is None else {"vote": said}), **course.page(connection, rater, at)}
 
@@ -134,12 +134,12 @@ def rater_requests(running: Running) -> APIRouter:
     @router.post("/api/consent")
     async def consent(_: Nothing, request: Request) -> dict[str, Any]:
         """The rater consents."""
-        return await then(request, Course.agree)
+        return await then(request, TrainingHistory.agree)
 
     @router.post("/api/instructions")
     async def instructions(_: Nothing, request: Request) -> dict[str, Any]:
         """The rater has read the instructions."""
-        return await then(request, Course.read_instructions)
+        return await then(request, TrainingHistory.read_instructions)
 
     @router.post("/api/check")
     async def check(body: Checked, request: Request) -> dict[str, Any]:
@@ -181,7 +181,7 @@ def rater_requests(running: Running) -> APIRouter:
     @router.post("/api/continue")
     async def go_on(_: Nothing, request: Request) -> dict[str, Any]:
         """The pause is over."""
-        return await then(request, Course.go_on)
+        return await then(request, TrainingHistory.go_on)
 
     @router.get("/media/check", response_class=Response)
     async def check_clip(request: Request) -> Response:
