@@ -19,7 +19,8 @@ BELOW = {
     "difficulty": {"models", "evaluation", "videos", "runtime"},
     "study": {"difficulty", "selection", "models", "evaluation", "videos", "runtime"},
     "report": {"study", "difficulty", "selection", "models", "evaluation", "videos", "runtime"},
-    "cli": {"report", "study", "difficulty", "selection", "models", "evaluation", "videos", "runtime"},
+    "labeling": {"report", "study", "difficulty", "selection", "models", "evaluation", "videos", "runtime"},
+    "cli": {"labeling", "report", "study", "difficulty", "selection", "models", "evaluation", "videos", "runtime"},
 }
 # The big room has floors of its own; its doctor and its door look at all of them.
 INSIDE_MODELS = {
@@ -30,6 +31,26 @@ INSIDE_MODELS = {
     "encoders": {""},
     "vlm": {"statistical", "encoders", ""},
     "training": {"vlm", "statistical", "encoders", ""},
+}
+# Votes and their statistics, which know nothing of the web, of a database, or of a study.
+OF_VOTES = {
+    "votes",
+    "itu",
+    "estimate",
+    "panel",
+    "pairs",
+    "models",
+    "parts",
+    "agreement",
+    "differences",
+    "screening",
+    "assignment",
+    "pair_assignment",
+    "stopping",
+    "vote_tables",
+    "vote_export",
+    "label_studio",
+    "figures",
 }
 
 
@@ -89,6 +110,25 @@ def test_the_floors_inside_the_room_of_models() -> None:
             inside = target[:1] == ("models",) and len(target) > 1 and floor(target) != floor(parts)
             if inside and floor(target) not in INSIDE_MODELS[floor(parts)]:
                 wrong.append(f"{'/'.join(parts)} -> {'.'.join(target)}")
+    assert wrong == []
+
+
+def test_votes_know_nothing_of_the_web() -> None:
+    wrong = []
+    for path in sources():
+        parts = module_of(path)
+        if parts[0] != "labeling" or parts[-1] not in OF_VOTES:
+            continue
+        wrong += [
+            f"{parts[-1]} -> {'.'.join(target)}"
+            for target in imports(path)
+            if target[:1] not in {("runtime",), ("evaluation",), ("videos",)} and target[-1] not in OF_VOTES
+        ]
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        names = {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
+        names |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        web = {"fastapi", "starlette", "uvicorn", "sqlite3", "http", "socket", "pandas"}
+        wrong += [f"{parts[-1]} -> {name}" for name in names if name.split(".")[0] in web]
     assert wrong == []
 
 

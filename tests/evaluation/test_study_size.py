@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from mdsvqa.evaluation.study_size import NOISE, SPREAD, Design, StudySize, study_size
+from mdsvqa.evaluation.study_size import NOISE, SPREAD, Design, StudySize, ratings_for, study_size
 from mdsvqa.runtime.errors import InputError
 
 POOL = norm.ppf((np.arange(2000) + 0.5) / 2000)
@@ -82,3 +82,10 @@ def test_refused() -> None:
         study_size(POOL, 50 + POOL + np.random.default_rng(0).normal(size=2000))
     with pytest.raises(InputError, match=r"cannot reach an SRCC of 0\.900"):
         study_size(np.repeat([1.0, 2.0], [10, 90]), true_srcc=0.9)
+
+
+def test_ratings_for_an_interval_are_the_fewest():
+    for half_width in (0.2, 0.35, 0.5):
+        n = ratings_for(half_width, 0.7)
+        assert 1.96 * 0.7 / np.sqrt(n) <= half_width < 1.96 * 0.7 / np.sqrt(n - 1)
+    assert ratings_for(5.0) == 1

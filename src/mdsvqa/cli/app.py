@@ -70,6 +70,7 @@ PANELS = {
         "study-size": Entry(
             "evaluate:study_size", "How many videos and raters does it take to measure SRCC this precisely?"
         ),
+        "label": Entry("label_serving:app", "Have videos rated by people, and turn their votes into MOS."),
         "gmad": Entry(
             "gmad:app", "Compare models by the few pairs of videos on which they differ most (gMAD competition)."
         ),

@@ -22,7 +22,7 @@ from mdsvqa.evaluation.paper_tables import (
     evaluation_rows,
 )
 from mdsvqa.evaluation.score_tables import Scored, read_scored
-from mdsvqa.evaluation.study_size import NOISE, RATERS
+from mdsvqa.evaluation.study_size import HALF_WIDTH, NOISE, RATERS, ratings_for
 from mdsvqa.evaluation.study_size import study_size as simulate_studies
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.results import write_atomically
@@ -146,6 +146,9 @@ def study_size(
         float, typer.Option(min=0, help="Standard deviation of single ratings of a video, MOS points.")
     ] = NOISE,
     width: Annotated[float | None, typer.Option(min=0, help="Of the 95% interval of SRCC that is wanted.")] = None,
+    half_width: Annotated[
+        float, typer.Option(min=0.01, help="Of the 95% interval of a MOS that is wanted, MOS points.")
+    ] = HALF_WIDTH,
     videos: Annotated[list[int] | None, typer.Option(min=5, help="To tabulate; repeat for more.")] = None,
     raters: Annotated[list[int] | None, typer.Option(min=1, help="To tabulate; repeat for more.")] = None,
     studies: Annotated[int, typer.Option(min=10, help="Simulated for each number of videos.")] = 1000,
@@ -171,9 +174,10 @@ def study_size(
     if as_json:
         best = None if width is None else found.smallest(width)
         beside = {"left_out": int((~kept).sum()), "width": width, "smallest": best and asdict(best)}
+        beside |= {"half_width": half_width, "ratings_a_video": ratings_for(half_width, noise)}
         print_json({**asdict(found), **beside})
         return
-    terminal_evaluation.print_study_size(found, width)
+    terminal_evaluation.print_study_size(found, width, half_width)
 
 
 def _names(id: str | None, mos: str) -> Names:

@@ -1,7 +1,6 @@
 """What the commands share: their options, and how they end."""
 
 import inspect
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
@@ -14,21 +13,23 @@ from annotated_types import Ge, Le
 from pydantic.fields import FieldInfo
 from rich.console import Console
 
+from mdsvqa.cli import plain
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.models.vlm.families.catalogue import FAMILIES
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import first_process
-from mdsvqa.runtime.results import json_text
 from mdsvqa.runtime.settings import MOST_SEED, Settings
 from mdsvqa.videos.video import Video
 
 UNDECODABLE = 4
+AsJson = plain.AsJson
+choice = plain.choice
+print_json = plain.print_json
 
 Checked = TypeVar("Checked", bound=Settings)
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the result.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Make anew what other settings made.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 4 when a video cannot be decoded.")]
 Workers = Annotated[int, typer.Option("--workers", "-j", min=0, help="Processes that decode; 0: one for each core.")]
@@ -194,25 +195,9 @@ def _first_reason(error: ValueError) -> str:
     return reasons[0] if reasons else str(error)
 
 
-def print_json(value: Mapping[str, Any]) -> None:
-    """The one object on stdout; a statistic that is undefined is null."""
-    sys.stdout.write(json_text(value) + "\n")
-
-
 def print_note(text: str) -> None:
     """One line that a person should read, on stderr."""
     Console(stderr=True).print(f"note: {text}", highlight=False, markup=False, soft_wrap=True)
-
-
-def choice(option: str, found: str, offered: Sequence[str]) -> Any:
-    """A value that must be one of a few.
-
-    Raises:
-        InputError: it is none of them.
-    """
-    if found not in offered:
-        raise InputError(f"{option}: {found!r} is none of {', '.join(offered)}.")
-    return found
 
 
 def print_course(course: Sequence[Mapping[str, float]], out: Path, as_json: bool) -> None:

@@ -3,6 +3,7 @@
 By simulation from the pool's own scores: their spread and ties decide how much a correlation can vary.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from scipy.stats import norm, rankdata
 from mdsvqa.evaluation.bootstrap import resampled_pearson
 from mdsvqa.evaluation.correlation import srcc
 from mdsvqa.evaluation.metrics import paired_values
+from mdsvqa.evaluation.reliability import NORMAL
 from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.errors import InputError
 
@@ -23,6 +25,8 @@ from mdsvqa.runtime.errors import InputError
 NOISE = 0.8
 # Standard deviation of true quality where no video is labeled; that of MOS is 0.64 in YouTube-UGC, 0.72 in KoNViD-1k.
 SPREAD = 0.65
+# Half of the interval of a MOS at which a study of ours ends by default: MOS then correlate with quality by 0.96.
+HALF_WIDTH = 0.35
 VIDEOS = (50, 100, 200, 400, 800, 1600)
 RATERS = (5, 10, 15, 24, 40)
 # Videos of the large sample on which the latent correlation is found.
@@ -65,6 +69,21 @@ class StudySize:
         """The design with the fewest ratings whose interval is no wider; of two, the one with fewer videos."""
         enough = [design for design in self.designs if design.width <= width]
         return min(enough, key=lambda design: (design.videos * design.raters, design.videos), default=None)
+
+
+def ratings_for(half_width: float, noise: float = NOISE) -> int:
+    """Ratings of a video until half of the 95% interval of its MOS is no wider than wanted.
+
+    Args:
+        half_width: in MOS points, larger than 0.
+        noise: standard deviation of single ratings, biases of raters included where no model takes them off.
+
+    Source: the interval of the mean, as in `reliability.half_width`.
+
+    >>> ratings_for(0.35, 0.7)
+    16
+    """
+    return max(1, math.ceil((NORMAL * noise / half_width) ** 2))
 
 
 def study_size(

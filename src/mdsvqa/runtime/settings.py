@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo
 
 from mdsvqa.runtime.errors import InputError
 
@@ -67,3 +68,31 @@ class Settings(BaseModel):
                 value.record(whole=whole) if isinstance(value, Settings) else dumped[name]
             )
         return found
+
+
+Read = TypeVar("Read", bound=Settings)
+
+
+def read_settings(path: Path, kind: type[Read]) -> Read:
+    """Reads a study.yaml, or what some settings say of it; paths in it are relative to its folder.
+
+    Raises:
+        ConfigError: unreadable, not YAML, or a setting that does not exist or has a wrong value.
+    """
+    try:
+        found: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}). `mdsvqa init` writes one.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid YAML: {error}") from None
+    if not isinstance(found, dict):
+        raise ConfigError(f"{path}: expected settings such as `videos: manifest.csv`, found {found!r}.")
+    try:
+        return kind.model_validate(found, context={"folder": path.resolve().parent})
+    except ValidationError as error:
+        lines = [
+            f"  {'.'.join(str(part) for part in e['loc']) or 'study'}: "
+            + ("there is no such setting" if e["type"] == "extra_forbidden" else e["msg"].removeprefix("Value error, "))
+            for e in error.errors()
+        ]
+        raise ConfigError(f"{path}: {len(lines)} setting(s) to correct:\n" + "\n".join(lines)) from None

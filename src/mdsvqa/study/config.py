@@ -1,17 +1,17 @@
 """What a study.yaml may say; each group stands in the room that obeys it."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import yaml
-from pydantic import AfterValidator, Field, ValidationError, field_validator
+from pydantic import AfterValidator, Field, PrivateAttr, field_validator
 
 from mdsvqa.difficulty.catalogue import check_predictor
 from mdsvqa.difficulty.settings import DifficultySettings
 from mdsvqa.models.settings import ContentSettings, FinetuningSettings, QualitySettings
-from mdsvqa.runtime.settings import MOST_SEED, Added, ConfigError, Settings, StudyPath
+from mdsvqa.runtime.settings import MOST_SEED, Added, ConfigError, Settings, StudyPath, read_settings
 from mdsvqa.selection.catalogue import rule_named
 from mdsvqa.selection.settings import AUTO, Scale, SelectionSettings, Space, budget_count
+from mdsvqa.study.labeling import LabelingSettings, said_without_a_value
 from mdsvqa.videos.settings import ManifestSettings
 
 
@@ -112,6 +112,19 @@ class StudyConfig(Settings):
     finetuning: FinetuningSettings = FinetuningSettings()
     comparison: ComparisonSettings = ComparisonSettings()
     rehearsal: RehearsalSettings = RehearsalSettings()
+    labeling: Added[LabelingSettings | None] = Field(
+        None, description="A rating study of the selected videos, opened by `mdsvqa label serve`."
+    )
+
+    # The file that said all this; None where nothing did.
+    _file: Path | None = PrivateAttr(None)
+
+    @property
+    def file(self) -> Path | None:
+        """The study.yaml, as it was named."""
+        return self._file
+
+    _bare_labeling = field_validator("labeling", mode="before")(said_without_a_value)
 
     @field_validator("selection")
     @classmethod
@@ -136,20 +149,6 @@ def read_study(path: Path) -> StudyConfig:
     Raises:
         ConfigError: unreadable, not YAML, or a setting that does not exist or has a wrong value.
     """
-    try:
-        found: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}). `mdsvqa init` writes one.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid YAML: {error}") from None
-    if not isinstance(found, dict):
-        raise ConfigError(f"{path}: expected settings such as `videos: manifest.csv`, found {found!r}.")
-    try:
-        return StudyConfig.model_validate(found, context={"folder": path.resolve().parent})
-    except ValidationError as error:
-        lines = [
-            f"  {'.'.join(str(part) for part in e['loc']) or 'study'}: "
-            + ("there is no such setting" if e["type"] == "extra_forbidden" else e["msg"].removeprefix("Value error, "))
-            for e in error.errors()
-        ]
-        raise ConfigError(f"{path}: {len(lines)} setting(s) to correct:\n" + "\n".join(lines)) from None
+    config = read_settings(path, StudyConfig)
+    config._file = path
+    return config

@@ -24,7 +24,7 @@ from mdsvqa.selection.limits import read_limits
 from mdsvqa.selection.settings import Space
 from mdsvqa.study.config import StudyConfig
 from mdsvqa.videos.files import check_files
-from mdsvqa.videos.labels import Labels, known_labels, read_labels
+from mdsvqa.videos.labels import FIVE_LEVELS, ROUND_LABELS, Labels, known_labels, read_labels
 from mdsvqa.videos.manifest import parse_scale, read_videos
 from mdsvqa.videos.roles import Role, roles_of, with_split
 from mdsvqa.videos.video import Video
@@ -211,14 +211,22 @@ class StudyData:
 
 
 def given_labels(config: StudyConfig) -> Labels | None:
-    """What the raters said, None where they have not said anything yet.
+    """What the raters said, in the file of labels or in rating studies; None where they have not said anything yet.
+
+    Where both know a video, the file is right.
 
     Raises:
-        ColumnError: the file of labels cannot be used.
+        ColumnError: a file cannot be used.
     """
+    found = None
+    if config.labeling is not None:
+        # What a rating study of a round ended with lies in the folder of the round.
+        for path in sorted(config.out.glob(f"round-*/{ROUND_LABELS}")):
+            found = read_labels(path, FIVE_LEVELS).over(found or Labels({}))
     if config.labels is None or not place_of_table(config.labels)[0].exists():
-        return None
-    return read_labels(config.labels, parse_scale(config.labels_scale), config.manifest.names)
+        return found
+    said = read_labels(config.labels, parse_scale(config.labels_scale), config.manifest.names)
+    return said if found is None else said.over(found)
 
 
 def pool_labels(config: StudyConfig, material: StudyData) -> Labels:

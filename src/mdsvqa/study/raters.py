@@ -14,7 +14,7 @@ from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.contracts import NewLabels, Waiting
 from mdsvqa.study.data import StudyData, given_labels
 from mdsvqa.study.kept import Tables
-from mdsvqa.videos.labels import Labels, differing, known_labels, write_label_request
+from mdsvqa.videos.labels import REQUEST, Labels, differing, known_labels, write_label_request
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,16 @@ class RatersFile:
 
     def _request(self, turn: int, unrated: Sequence[str]) -> str:
         """Writes which videos need raters next, and says what to do with the list."""
-        path = self.tables.run.out / f"round-{turn}" / "to_label.csv"
+        config, path = self.tables.config, self.tables.run.out / f"round-{turn}" / REQUEST
         videos = {video.id: video for video in self.tables.data.videos}
         write_label_request(path, [videos[video] for video in unrated])
-        answer = self.tables.config.labels or "a CSV that `labels:` in the study file names"
+        if config.labeling is not None:
+            return (
+                f"{len(unrated)} videos need labels; they are listed in {path}, the most useful first. Have people "
+                f"rate them: mdsvqa label serve {config.file or 'STUDY'}. When that study has ended, run again; its "
+                "labels are taken by themselves."
+            )
+        answer = config.labels or "a CSV that `labels:` in the study file names"
         return (
             f"{len(unrated)} videos need labels; they are listed in {path}, the most useful first. Put their MOS into "
             f"{answer} (columns id, mos; an empty mos says that a video could not be rated) and run again."
@@ -70,7 +76,7 @@ def gather_labels(config: StudyConfig, data: StudyData, show: Show) -> Labels:
     said = given_labels(config)
     pool = [data.videos[int(index)] for index in data.pool]
     if said is None or config.labels is None:
-        return known_labels(pool, None)
+        return known_labels(pool, said)
     ids = [*said.mos, *sorted(said.unratable)]
     strange = match_ids(config.labels, ids, [*data.ids(data.pool), *data.failures], "the pool")
     if strange:

@@ -14,6 +14,12 @@ from mdsvqa.runtime.user_tables import ColumnError, Names, read_columns
 from mdsvqa.videos.manifest import Video
 from mdsvqa.videos.mos_scale import MosScale
 
+# In the folder of a round: the list that goes out to raters.
+REQUEST = "to_label.csv"
+# In the folder of a round: the labels that a rating study of its videos ended with.
+ROUND_LABELS = "labels.csv"
+FIVE_LEVELS = MosScale(1.0, 5.0)
+
 
 @dataclass(frozen=True)
 class Labels:
@@ -31,6 +37,11 @@ class Labels:
         """Those of other videos."""
         mos = {video: value for video, value in self.mos.items() if video not in videos}
         return Labels(mos, self.unratable - frozenset(videos))
+
+    def over(self, others: "Labels") -> "Labels":
+        """These, and those of other videos that others know."""
+        mos = {**others.without(self.unratable).mos, **self.mos}
+        return Labels(mos, (self.unratable | others.unratable) - mos.keys())
 
 
 def write_label_request(path: Path, videos: Sequence[Video]) -> None:

@@ -12,7 +12,7 @@ from mdsvqa.evaluation.datasets import OVERALL, DatasetEvaluation
 from mdsvqa.evaluation.intervals import Interval
 from mdsvqa.evaluation.metrics import METRICS
 from mdsvqa.evaluation.paper_tables import probability
-from mdsvqa.evaluation.study_size import Design, StudySize
+from mdsvqa.evaluation.study_size import Design, StudySize, ratings_for
 
 MEAN = "mean of data sets"
 
@@ -112,8 +112,8 @@ def _areas_table(found: Comparison) -> Table:
     return _table(title, ["model", "different or similar", "better or worse", "in order"], rows)
 
 
-def print_study_size(found: StudySize, wanted: float | None) -> None:
-    """The table of designs, and the smallest that is precise enough."""
+def print_study_size(found: StudySize, wanted: float | None, half_width: float) -> None:
+    """The table of designs, the smallest that is precise enough, and what a MOS of a wanted interval takes."""
     console = Console()
     raters = sorted({design.raters for design in found.designs})
     by_size: dict[int, list[Design]] = {}
@@ -125,6 +125,8 @@ def print_study_size(found: StudySize, wanted: float | None) -> None:
     expected = {design.raters: design.attenuation for design in found.designs}
     lost = ", ".join(f"{expected[count]:.3f} with {count}" for count in raters)
     console.print(f"SRCC with MOS over SRCC with true quality ({found.srcc:.3f}): {lost}.", highlight=False)
+    ratings = ratings_for(half_width, found.noise)
+    console.print(f"A MOS within +-{half_width:g} takes {ratings} ratings of the video.", highlight=False)
     if wanted is None:
         return
     best = found.smallest(wanted)

@@ -1,0 +1,139 @@
+"""Tables of votes and of what they say, as CSV that spreadsheets open, in any script, without running a cell."""
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from mdsvqa.labeling.estimate import Estimate
+from mdsvqa.labeling.votes import REPEAT, VIDEO, PairVotes, Votes
+from mdsvqa.runtime.arrays import Floats
+
+# A spreadsheet takes a cell that begins so for a formula. One that begins with apostrophes before it is told apart from
+# one that got its apostrophe here by a further one.
+_RUNS = re.compile(r"'*[=+\-@\t\r]")
+
+
+def escaped(cell: str) -> str:
+    """A text cell that no spreadsheet runs; reading takes the apostrophe away again.
+
+    >>> escaped("=1+1"), escaped("clip-1"), escaped("'=1")
+    ("'=1+1", 'clip-1', "''=1")
+    """
+    return f"'{cell}" if _RUNS.match(cell) else cell
+
+
+def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[str | float | int | None]]) -> bytes:
+    """A CSV as UTF-8 with a byte order mark.
+
+    Args:
+        header: names of the columns.
+        rows: texts are escaped, numbers written in full, whole ones without a point; None and NaN are empty.
+    """
+    text = io.StringIO()
+    # The first line tells readers what separates cells: there, every name stands in quotes.
+    csv.writer(text, lineterminator="\r\n", quoting=csv.QUOTE_ALL).writerow([escaped(name) for name in header])
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerows([_cell(value) for value in row] for row in rows)
+    return text.getvalue().encode("utf-8-sig")
+
+
+def _cell(value: str | float | int | None) -> str:
+    if isinstance(value, str):
+        return escaped(value)
+    if value is None or np.isnan(value):
+        return ""
+    return str(int(value)) if float(value).is_integer() else repr(float(value))
+
+
+def pseudonyms(count: int) -> list[str]:
+    """Names in place of those of raters: r001, r002, ..."""
+    return [f"r{number:0{max(3, len(str(count)))}d}" for number in range(1, count + 1)]
+
+
+def long_csv(votes: Votes, raters: Sequence[str] | None = None) -> bytes:
+    """Every vote in a row, with whether it counts and why not.
+
+    Args:
+        votes: all of them.
+        raters: names in place of the table's, one for each.
+    """
+    names, scale = raters or votes.raters, f"{votes.low:g}-{votes.high:g}"
+    header = ["video", "rater", "vote", "scale", "method", "kind", "expected", "disturbed", "excluded"]
+    rows = (
+        [votes.videos[j], names[i], v, scale, votes.method, str(kind), expected, int(disturbed), str(excluded)]
+        for j, i, v, kind, expected, disturbed, excluded in zip(
+            votes.video.tolist(),
+            votes.rater.tolist(),
+            votes.vote.tolist(),
+            votes.kind,
+            votes.expected.tolist(),
+            votes.disturbed.tolist(),
+            votes.excluded,
+            strict=True,
+        )
+    )
+    return csv_bytes(header, rows)
+
+
+def wide_csv(votes: Votes, raters: Sequence[str] | None = None) -> bytes:
+    """One row a video, one column a rater: the votes that count, the first where there are several."""
+    counted = votes.counted()
+    table = np.full((len(votes.videos), len(votes.raters)), np.nan)
+    table[counted.video[::-1], counted.rater[::-1]] = counted.vote[::-1]
+    rows = ([video, *values] for video, values in zip(votes.videos, table.tolist(), strict=True))
+    return csv_bytes(["video", *(raters or votes.raters)], rows)
+
+
+def pairs_csv(votes: PairVotes, raters: Sequence[str] | None = None) -> bytes:
+    """Every answer to a pair in a row."""
+    names = raters or votes.raters
+    rows = (
+        [votes.videos[a], votes.videos[b], names[i], p, int(d), str(e)]
+        for a, b, i, p, d, e in zip(
+            votes.first.tolist(),
+            votes.second.tolist(),
+            votes.rater.tolist(),
+            votes.preference.tolist(),
+            votes.disturbed.tolist(),
+            votes.excluded,
+            strict=True,
+        )
+    )
+    return csv_bytes(["first", "second", "rater", "preference", "disturbed", "excluded"], rows)
+
+
+def videos_csv(found: Estimate, votes: Votes | PairVotes) -> bytes:
+    """MOS as a table of labels: id, mos, mos_low, mos_high, mos_std, votes, votes_excluded.
+
+    A model that takes off biases may place a video beyond the ends of the scale of its votes; here it lies on the end.
+    A video without a vote that counts has an empty mos.
+
+    Args:
+        found: MOS of the table's videos.
+        votes: the whole table: what it holds of a video beside the votes that count was excluded. Of pairs there is
+            no standard deviation.
+    """
+    header = ["id", "mos", "mos_low", "mos_high", "mos_std", "votes", "votes_excluded"]
+    if isinstance(votes, Votes):
+        given = votes.only(np.isin(votes.kind, (VIDEO, REPEAT)))
+        excluded = given.per_video() - votes.counted().per_video()
+        std = deviations(votes)
+        mos, low, high = (np.clip(values, votes.low, votes.high) for values in (found.mos, found.low, found.high))
+    else:
+        excluded, std = votes.per_video() - votes.counted().per_video(), np.full(len(votes.videos), np.nan)
+        mos, low, high = found.mos, found.low, found.high
+    columns = (votes.videos, mos, low, high, std, found.votes, excluded)
+    return csv_bytes(header, zip(*(c if isinstance(c, tuple) else c.tolist() for c in columns), strict=True))
+
+
+def deviations(votes: Votes) -> Floats:
+    """Standard deviation of the votes on each video that count, shape (videos,); NaN of fewer than two."""
+    counted = votes.counted()
+    n = counted.per_video()
+    mean = np.bincount(counted.video, counted.vote, len(n)) / np.maximum(n, 1)
+    square = np.bincount(counted.video, (counted.vote - mean[counted.video]) ** 2, len(n))
+    variance: Floats = np.divide(square, n - 1, out=np.full(len(n), np.nan), where=n > 1)
+    return np.sqrt(variance)

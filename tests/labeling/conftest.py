@@ -1,0 +1,51 @@
+"""A rating study of made-up clips that every test here opens for itself."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mdsvqa.labeling.stimuli import Prepared
+from mdsvqa.study.labeling import LabelingSettings
+from rating_study import Study, prepared_of, write_clip
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_clip(tmp_path_factory.mktemp("clip") / "clip.mp4")
+
+
+@pytest.fixture
+def open_study(tmp_path: Path, clip: Path) -> Iterator[Callable[..., Study]]:
+    """Opens studies, and closes them at the end."""
+    opened: list[Study] = []
+
+    def study(prepared: Prepared | None = None, clock: Any = None, **settings: Any) -> Study:
+        folder = tmp_path / f"study-{len(opened)}"
+        found = Study(folder, prepared or prepared_of(clip), LabelingSettings(**settings), clock)
+        opened.append(found)
+        return found
+
+    yield study
+    for each in opened:
+        each.store.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """The machine's own Chromium, which has H.264; Playwright's own has not."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("needs a chromium on the path (apt install chromium)")
+    with sync_api.sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = launched.new_page()
+        plays = page.evaluate("document.createElement('video').canPlayType('video/mp4; codecs=\"avc1.640028\"')")
+        page.close()
+        if not plays:
+            pytest.skip("this chromium does not play H.264 (canPlayType); Debian's does")
+        yield launched
+        launched.close()

@@ -1,0 +1,172 @@
+"""What browsers play goes out untouched; everything else becomes a copy that they play."""
+
+import json
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from mdsvqa.labeling.material import Material
+from mdsvqa.labeling.prepare.browsers import look_at
+from mdsvqa.labeling.prepare.copies import write_copy
+from mdsvqa.labeling.prepare.run import FOLDER, make_playable, prepare
+from mdsvqa.runtime.errors import InputError
+from mdsvqa.runtime.progress import Silent
+from mdsvqa.study.labeling import LabelingSettings
+from mdsvqa.videos.video import Video
+
+Write = Callable[..., Path]
+
+
+def picture(number: int, width: int, height: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Stripes that move, and a bright corner at the top left that tells which way is up."""
+    stripes = (np.arange(width)[None, :] + 2 * np.arange(height)[:, None] + 5 * number) % 180
+    found = np.repeat(stripes[..., None], 3, 2).astype(np.uint8)
+    found[: height // 4, : width // 4] = 235
+    return found
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def written(
+        name: str, codec: str = "libx264", pix_fmt: str = "yuv420p", *, width: int = 160, height: int = 96,
+        frames: int = 30, times: list[int] | None = None, rotation: int = 0, aspect: Fraction | None = None,
+        **options: str,
+    ) -> Path:  # fmt: skip
+        with av.open(str(tmp_path / name), "w") as container:
+            stream: Any = container.add_stream(codec, rate=25, options=options)
+            stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
+            stream.codec_context.time_base = Fraction(1, 1000)
+            if aspect:
+                stream.codec_context.sample_aspect_ratio = aspect
+            if rotation:
+                stream.set_display_rotation(rotation)
+            for number in range(frames):
+                frame = av.VideoFrame.from_ndarray(picture(number, width, height), format="rgb24")
+                frame = frame.reformat(format=pix_fmt)
+                if "color_trc" in options:
+                    frame.color_trc = int(options["color_trc"])
+                frame.pts, frame.time_base = (times or range(0, 40 * frames, 40))[number], Fraction(1, 1000)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+        return tmp_path / name
+
+    return written
+
+
+VFR = [0, 33, 66, 100, 133, 233, 266, 300, 333, 366, 466, 500, 533, 566, 600, 633, 666, 700, 733, 766, 866, 900, 933,
+       966, 1000, 1033, 1066, 1100, 1133, 1166]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "made", "against"),
+    [
+        ("plain.mp4", {}, ()),
+        ("vp9.webm", {"codec": "libvpx-vp9", "deadline": "realtime"}, ()),
+        ("full.mp4", {"pix_fmt": "yuvj420p"}, ()),
+        ("hevc.mp4", {"codec": "libx265", "pix_fmt": "yuv420p10le"}, ("HEVC", "10 bits")),
+        ("ten.mp4", {"pix_fmt": "yuv420p10le"}, ("10 bits",)),
+        ("chroma.mp4", {"pix_fmt": "yuv422p"}, ("4:2:2",)),
+        ("chroma.mkv", {"pix_fmt": "yuv444p"}, ("container .mkv", "4:4:4")),
+        ("apple.mov", {}, ("container .mov",)),
+        ("turned.mp4", {"rotation": 90}, ("rotated by 90 degrees",)),
+        ("fields.mp4", {"x264-params": "interlaced=1"}, ("interlaced",)),
+        ("wide.mp4", {"aspect": Fraction(4, 3)}, ("pixels of 4:3",)),
+        ("phone.mp4", {"times": VFR}, ("variable frame rate",)),
+        ("old.avi", {"codec": "mpeg4"}, ("container .avi", "MPEG-4 Visual")),
+    ],
+)
+def test_what_stands_against_sending_a_file_and_the_copy_of_it(
+    write: Write, tmp_path: Path, name: str, made: dict[str, Any], against: tuple[str, ...]
+) -> None:
+    look = look_at(write(name, **made))
+    assert look.against == against
+    if not against:
+        return
+    psnr, frames = write_copy(look, tmp_path / "copy.mp4")
+    copy = look_at(tmp_path / "copy.mp4")
+    assert copy.against == ()
+    assert (copy.width, copy.height) == (look.width & ~1, look.height & ~1)
+    assert copy.frames == frames
+    assert copy.duration == pytest.approx(look.duration, abs=1.5 / float(copy.rate))
+    assert psnr is None or psnr > 40
+    assert list(tmp_path.glob("*.part.*")) == []
+    with av.open(str(tmp_path / "copy.mp4")) as container:
+        stream = container.streams.video[0]
+        # High, not High 4:4:4 Predictive, which browsers do not play.
+        assert (stream.codec_context.name, stream.profile, stream.pix_fmt) == ("h264", "High", "yuv420p")
+        assert stream.codec_context.sample_aspect_ratio in (None, 0, 1)
+
+
+def test_a_turned_video_comes_upright(write: Write, tmp_path: Path) -> None:
+    look = look_at(write("turned.mp4", rotation=90))
+    assert (look.width, look.height) == (96, 160)
+    write_copy(look, tmp_path / "copy.mp4")
+    with av.open(str(tmp_path / "copy.mp4")) as container:
+        shown = next(container.decode(video=0)).to_ndarray(format="gray").astype(int)
+    # A quarter turn counterclockwise takes the bright corner from the top left to the bottom left.
+    corners = {"top left": shown[:20, :20], "bottom left": shown[-20:, :20], "top right": shown[:20, -20:]}
+    means = {name: float(corner.mean()) for name, corner in corners.items()}
+    assert max(means, key=lambda name: means[name]) == "bottom left"
+    assert means["bottom left"] > 225
+
+
+def test_psnr_of_a_copy_against_ffmpeg(write: Write, tmp_path: Path) -> None:
+    look = look_at(write("apple.mov", crf="10"))
+    found, frames = write_copy(look, tmp_path / "copy.mp4", crf=30)
+    with av.open(str(look.path)) as ours, av.open(str(tmp_path / "copy.mp4")) as theirs:
+        errors = [
+            np.square(a.to_ndarray()[:96].astype(float) - b.to_ndarray()[:96]).mean()
+            for a, b in zip(ours.decode(video=0), theirs.decode(video=0), strict=True)
+        ]
+    assert frames == len(errors) == 30
+    assert found == pytest.approx(10 * np.log10(255**2 / np.mean(errors)), abs=1e-6)
+
+
+def test_hdr_and_damaged_files_are_left_out_with_the_reason(write: Write, tmp_path: Path) -> None:
+    pq = write("pq.mp4", codec="libx265", pix_fmt="yuv420p10le", **{"x265-params": "transfer=16:log-level=none"})
+    cut = write("cut.mp4", movflags="faststart")
+    cut.write_bytes(cut.read_bytes()[:400])
+    (tmp_path / "text.mp4").write_text("no video")
+    found = {
+        path.name: make_playable(Video(path.name, path), tmp_path, False) for path in (pq, cut, tmp_path / "text.mp4")
+    }
+    assert "HDR (PQ)" in str(found["pq.mp4"])
+    assert all(isinstance(reason, str) for reason in found.values())
+    material = Material(tmp_path, tmp_path / "rating", LabelingSettings(), [Video("cut", cut)])
+    with pytest.raises(InputError, match="not one of its videos can be shown"):
+        prepare(material, Silent())
+
+
+def test_a_whole_study_is_prepared_and_found_again(write: Write, tmp_path: Path) -> None:
+    videos = [Video(f"v{n}", write(f"v{n}.mp4", crf=str(18 + 3 * n))) for n in range(5)]
+    videos.append(Video("apple", write("apple.mov")))
+    material = Material(tmp_path, tmp_path / "rating", LabelingSettings(), videos)
+    prepared = prepare(material, Silent())
+    assert [each.id for each in prepared.of("video")] == ["v0", "v1", "v2", "v3", "v4", "apple"]
+    assert [each.treatment for each in prepared.of("video")][:5] == ["untouched"] * 5
+    assert sorted(each.expected for each in prepared.of("training")) == [1, 2, 3, 4, 5]
+    levels = {each.expected: each for each in prepared.of("training")}
+    assert levels[1].bytes < levels[4].bytes
+    sizes = [each.bytes for each in prepared.of("video")]
+    names = {path.name for path in (tmp_path / "rating" / FOLDER).iterdir()}
+    for trap in prepared.of("trap"):
+        source = next(each for each in prepared.of("video") if each.content == trap.content)
+        assert (trap.frames, trap.width, trap.height) == (source.frames, source.width, source.height)
+        assert trap.duration == pytest.approx(source.duration, abs=0.01)
+        assert trap.file.suffix == source.file.suffix
+        assert min(sizes) <= trap.bytes <= max(sizes)
+        assert "trap" not in trap.file.name
+        assert trap.file.name in names
+    changed = {path: path.stat().st_mtime_ns for path in (tmp_path / "rating").rglob("*") if path.is_file()}
+    again = prepare(material, Silent())
+    assert again.stimuli == prepared.stimuli
+    assert {path: path.stat().st_mtime_ns for path in changed} == changed
+    # Another file under the same name is another video.
+    write("v0.mp4", frames=20)
+    assert prepare(material, Silent()).of("video")[0].frames == 20
+    assert json.loads((tmp_path / "rating" / "prepared.json").read_text())["made_of"] != prepared.made_of
