@@ -116,7 +116,7 @@ def look(path: Path) -> Seen:
     listed = subprocess.run([*command, str(path)], capture_output=True, check=True).stdout.decode()
     times = np.sort([float(time) for time in re.findall(r"-?\d+\.\d+", listed)])
     if len(times) != len(numbers):
-        raise ValueError(f"{len(times)} time stamps, {len(numbers)} frames")
+        raise SystemExit(f"{path.name}: found {len(times)} time stamps and {len(numbers)} frames; expected as many")
     return Seen(numbers, times - times[0])
 
 
@@ -192,7 +192,7 @@ def main() -> None:
                     continue
                 try:
                     seen = look(path)
-                except (subprocess.CalledProcessError, IndexError, ValueError):
+                except subprocess.CalledProcessError:
                     counted["not read by ffmpeg itself"] += 1
                     continue
                 difference = compare(path, seen)
