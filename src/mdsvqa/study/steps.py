@@ -59,7 +59,7 @@ def score(videos: Sequence[Video], model: str, frames: int, run: Run, *, seed: i
     kernel_model = saved or _trained(videos, features, run.show, seed)
     maker = {
         "step": "scores",
-        "model": fingerprint({name: np.asarray(value).tolist() for name, value in vars(kernel_model).items()}),
+        "model": fingerprint({name: value.tolist() for name, value in kernel_model.arrays().items()}),
         "features": fingerprint(read_meta(run.out / "features")["maker"]),
     }
     with ResultTable(run.out, SCORES, maker, overwrite=run.overwrite) as table:

@@ -17,6 +17,7 @@ from sklearn.svm import SVR
 
 from mdsvqa.models.base import Score
 from mdsvqa.models.statistical.features import clip_features
+from mdsvqa.models.statistical.kernels import Kernel, squared_distances
 from mdsvqa.models.statistical.standardise import Standardiser
 from mdsvqa.runtime.arrays import Flags, Floats, Ints
 from mdsvqa.runtime.errors import InputError
@@ -61,14 +62,41 @@ class LabeledFeatures:
 
 
 @dataclass(frozen=True)
+class Uncertainty:
+    """How far a label may be from the score, with u(x) = (k(x, anchors), 1): its variance is unit^2 (prior - u' R u).
+
+    Attributes:
+        prior: variance of a label before anything is known, in z-scores.
+        unit: of a z-score, in MOS points.
+        reduction: R, shape (anchors + 1, anchors + 1), symmetric.
+    """
+
+    prior: float
+    unit: float
+    reduction: Floats
+
+    def spread(self, kernel: Floats) -> Floats:
+        """Standard deviation of a label, in MOS points, shape (n,).
+
+        Args:
+            kernel: between the videos and the anchors, shape (n, anchors).
+        """
+        u = np.column_stack([kernel, np.ones(len(kernel))])
+        variance = self.prior - np.einsum("ij,ij->i", u @ self.reduction, u)
+        return self.unit * np.sqrt(np.maximum(variance, 0))
+
+
+@dataclass(frozen=True)
 class KernelModel:
-    """f(x) = intercept + sum_i weights_i exp(-gamma |z(x) - anchors_i|^2), z(x) standardised and limited to +-4.
+    """f(x) = intercept + sum_i weights_i k(z(x), anchors_i), z(x) standardised and limited to +-4.
 
     Attributes:
         center, scale: of the features, shape (dims,).
         anchors: standardised features, shape (anchors, dims).
         weights: shape (anchors,).
         intercept, gamma, cost: the last is the C that it was fitted with, kept for fitting again.
+        sets: the kernel k where there is one for each set of features; without it k is exp(-gamma |z - anchor|^2).
+        uncertainty: of the scores; None where the model knows none.
     """
 
     center: Floats
@@ -78,15 +106,18 @@ class KernelModel:
     intercept: float
     gamma: float
     cost: float
+    sets: Kernel | None = None
+    uncertainty: Uncertainty | None = None
 
     def standardise(self, features: Floats) -> Floats:
         """Features (n, dims) in standard deviations of the training set; a missing one counts as average."""
         return Standardiser(self.center, self.scale)(features)
 
     def kernel(self, z: Floats, anchors: Floats) -> Floats:
-        """The Gaussian kernel between standardised features, shape (len(z), len(anchors))."""
-        squared = (z**2).sum(1)[:, None] + (anchors**2).sum(1)[None, :] - 2 * z @ anchors.T
-        return np.exp(-self.gamma * np.maximum(squared, 0))
+        """k between standardised features, shape (len(z), len(anchors))."""
+        if self.sets is not None:
+            return self.sets(z, anchors)
+        return np.exp(-self.gamma * squared_distances(z, anchors))
 
     def predict(self, features: Floats) -> Floats:
         """Predicted MOS, shape (n,), for features of shape (n, dims).
@@ -94,24 +125,43 @@ class KernelModel:
         Raises:
             InputError: features of another kind than the model was trained on.
         """
+        return self.intercept + self._kernel_to_anchors(features) @ self.weights
+
+    def spread(self, features: Floats) -> Floats:
+        """Standard deviation of a video's MOS around its score, shape (n,); NaN where the model knows none.
+
+        Raises:
+            InputError: as `predict`.
+        """
+        kernel = self._kernel_to_anchors(features)
+        return np.full(len(features), np.nan) if self.uncertainty is None else self.uncertainty.spread(kernel)
+
+    def _kernel_to_anchors(self, features: Floats) -> Floats:
         if features.shape[1] != len(self.center):
             raise InputError(
                 f"this model was trained on {len(self.center)} features a video; found {features.shape[1]}."
             )
-        return self.intercept + self.kernel(self.standardise(features), self.anchors) @ self.weights
+        return self.kernel(self.standardise(features), self.anchors)
 
     def add(self, anchors: Floats, weights: Floats) -> "KernelModel":
-        """The same model with further anchors: f + the expansion on them."""
+        """The same model with further anchors: f + the expansion on them. What it knew of its uncertainty is void."""
         return replace(
             self,
             anchors=np.concatenate([self.anchors, anchors]),
             weights=np.concatenate([self.weights, weights]),
+            uncertainty=None,
         )
+
+    def arrays(self) -> dict[str, Floats]:
+        """All of it as arrays by name, scalars of shape ()."""
+        parts = [("", self), ("sets.", self.sets), ("uncertainty.", self.uncertainty)]
+        named = [(f"{of}{name}", value) for of, part in parts if part is not None for name, value in vars(part).items()]
+        # safetensors writes memory as it lies: arrays in another than row order would come back scrambled.
+        return {name: np.array(value, np.float64, order="C") for name, value in named if name not in _PARTS}
 
     def save(self, path: Path) -> None:
         """Writes a safetensors file."""
-        # safetensors writes memory as it lies: arrays in another than row order would come back scrambled.
-        arrays = {name: np.array(value, np.float64, order="C") for name, value in vars(self).items()}
+        arrays = self.arrays()
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, save(arrays, metadata={"format": "mdsvqa.statistical.1"}))
 
@@ -125,9 +175,22 @@ class KernelModel:
         try:
             arrays = load_file(path)
             scalars = {name: float(arrays.pop(name)) for name in ("intercept", "gamma", "cost")}
-            return cls(**arrays, **scalars)  # type: ignore[arg-type]
+            known, kernels = _taken(arrays, "uncertainty."), _taken(arrays, "sets.")
+            sets = Kernel(kernels.pop("sizes").astype(np.int64), **kernels) if kernels else None
+            reduction = known.pop("reduction", None)
+            prior, unit = (float(known.pop(name, 0.0)) for name in ("prior", "unit"))
+            uncertainty = None if reduction is None else Uncertainty(prior, unit, reduction)
+            return cls(**arrays, **scalars, sets=sets, uncertainty=uncertainty)  # type: ignore[arg-type]
         except (OSError, SafetensorError, KeyError, TypeError) as error:
             raise InputError(f"{path}: not a saved statistical model ({error}).") from None
+
+
+# Fields of a model that have arrays of their own.
+_PARTS = ("sets", "uncertainty")
+
+
+def _taken(arrays: dict[str, Floats], prefix: str) -> dict[str, Floats]:
+    return {name.removeprefix(prefix): arrays.pop(name) for name in list(arrays) if name.startswith(prefix)}
 
 
 def fit_statistical(
