@@ -11,18 +11,18 @@ from scipy.stats import multivariate_normal, spearmanr
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, PairwiseKernel
 
-from mdsvqa.models.statistical import two_domain_gp
-from mdsvqa.models.statistical.kernel_model import KernelModel, LabeledFeatures, fit_statistical
-from mdsvqa.models.statistical.kernels import GaussianProcess, Kernel
-from mdsvqa.models.statistical.two_domain_gp import (
+from mdsvqa.models.statistical import joint_normal, two_domain_gp
+from mdsvqa.models.statistical.joint_normal import (
     CORRELATIONS,
     NOISE_RATIOS,
     OFFSET,
     Posterior,
-    finetune_two_domains,
     two_domain_posterior,
-    z_scores_within,
 )
+from mdsvqa.models.statistical.kernel_model import KernelModel, LabeledFeatures, fit_statistical
+from mdsvqa.models.statistical.kernels import GaussianProcess, Kernel
+from mdsvqa.models.statistical.nystrom import nystrom_posterior
+from mdsvqa.models.statistical.two_domain_gp import finetune_two_domains, z_scores_within
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -86,8 +86,8 @@ def test_it_is_the_joint_gaussian_solved_by_brute_force(groups: list[int]) -> No
 
 def test_with_one_domain_and_a_wide_offset_it_is_scikit_learn_s_regression(monkeypatch: pytest.MonkeyPatch) -> None:
     wide = 1e4
-    for name, value in (("CORRELATIONS", (1.0,)), ("NOISE_RATIOS", (1.0,)), ("OFFSET", wide)):
-        monkeypatch.setattr(two_domain_gp, name, value)
+    for name, value in (("MEMBERS", ((1.0, 1.0),)), ("OFFSET", wide)):
+        monkeypatch.setattr(joint_normal, name, value)
     z, y, z_new, y_new = drawn(40, 15)
     x = np.random.default_rng(1).normal(size=(8, 5))
     prior = GaussianProcess(Kernel(np.array([5]), np.array([0.2]), np.array([1.5])), 0.25)
@@ -194,3 +194,30 @@ def test_a_model_without_uncertainty_has_no_spread(base: KernelModel, tuned: Ker
 def test_z_scores_are_those_of_each_group() -> None:
     found = z_scores_within(np.array([1.0, 2.0, 3.0, 40.0, 80.0, 7.0, 7.0]), np.array([0, 0, 0, 5, 5, 2, 2]))
     np.testing.assert_allclose(found, [-np.sqrt(1.5), 0, np.sqrt(1.5), -1, 1, 0, 0], atol=1e-12)
+
+
+@pytest.mark.parametrize("groups", [[0] * 9, [3, 1, 2, 3, 3, 1, 3, 3, 2]])
+def test_with_every_video_a_landmark_the_approximation_is_exact(groups: list[int]) -> None:
+    z, y, z_new, y_new = drawn()
+    given = (PRIOR, z, y, z_new, y_new, np.array(groups))
+    anchors = np.concatenate([z, z_new])
+    exact, found = two_domain_posterior(*given), nystrom_posterior(*given, anchors)
+    # Anywhere: what landmarks do not explain of a video's variance counts as unknown.
+    x = np.random.default_rng(1).normal(size=(20, 5))
+    for mine, theirs in zip(read(found, anchors, x), read(exact, anchors, x), strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=2e-4)
+    np.testing.assert_allclose(found.weights, exact.weights, atol=1e-4)
+
+
+def test_beyond_what_is_solved_exactly_landmarks_tell_nearly_the_same(
+    base: KernelModel, tuned: KernelModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(two_domain_gp, "MOST_EXACT", 100)
+    monkeypatch.setattr(two_domain_gp, "LANDMARKS", 120)
+    found, x = (
+        finetune_two_domains(base, domain(False, 150, 0).join(domain(True, 40, 1))),
+        domain(True, 100, 2).features,
+    )
+    assert len(found.anchors) == 120
+    assert np.corrcoef(found.predict(x), tuned.predict(x))[0, 1] > 0.99
+    np.testing.assert_allclose(found.spread(x), tuned.spread(x), rtol=0.1)
