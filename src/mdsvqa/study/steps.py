@@ -34,7 +34,7 @@ from mdsvqa.selection.select import select, selection_rows
 from mdsvqa.selection.settings import SelectionSettings, budget_seconds
 from mdsvqa.study.contracts import Scores
 from mdsvqa.study.data import StudyData
-from mdsvqa.study.participants.statistical import StatisticalModel
+from mdsvqa.study.participants.statistical import StatisticalModel, score_rows
 from mdsvqa.study.participants.unrefitted import errors_of
 from mdsvqa.study.rule_comparison import all_known
 from mdsvqa.videos.labels import Labels
@@ -89,8 +89,7 @@ def _trained(videos: Sequence[Video], features: pa.Table, show: Show, seed: int)
 def _score_row(model: KernelModel, row: dict[str, Any]) -> dict[str, Any]:
     if row["status"] != "ok":
         return {"id": row["id"], "status": row["status"], "text": row["text"]}
-    predicted = model.predict(np.array([row["features"]], np.float64))[0]
-    return {"id": row["id"], "score": float(np.clip(predicted, 1, 5)), "status": "ok"}
+    return score_rows(model, [row["id"]], np.array([row["features"]], np.float64))[0]
 
 
 def _by_id(table: pa.Table, column: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The embedded model: trained on the source, refitted for honest errors, fine-tuned by ranking in seconds."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,13 +15,23 @@ from mdsvqa.difficulty.settings import DifficultySettings
 from mdsvqa.models.settings import STATISTICAL, FinetuningSettings
 from mdsvqa.models.statistical.finetune import finetune, train
 from mdsvqa.models.statistical.kernel_model import KernelModel, LabeledFeatures, fit_statistical
-from mdsvqa.runtime.arrays import Ints
+from mdsvqa.runtime.arrays import Floats, Ints
 from mdsvqa.runtime.progress import Silent
 from mdsvqa.runtime.results import SCORES, Maker, column, fingerprint
 from mdsvqa.runtime.run import Run
 from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.contracts import NewLabels, Scores
 from mdsvqa.study.data import StudyData
+
+
+def score_rows(model: KernelModel, ids: Sequence[str], features: Floats) -> list[dict[str, Any]]:
+    """Rows of a scores table: scores limited to the 1-5 scale, and their spread where the model knows one."""
+    scores, spreads = np.clip(model.predict(features), 1, 5).tolist(), model.spread(features).tolist()
+    known = [{} if np.isnan(spread) else {"spread": spread} for spread in spreads]
+    return [
+        {"id": video, "score": score, **spread, "status": "ok"}
+        for video, score, spread in zip(ids, scores, known, strict=True)
+    ]
 
 
 @dataclass(frozen=True)
@@ -84,12 +95,11 @@ class StatisticalModel:
         """See `StudyModel`; in a folder limited to the 1-5 scale."""
         unknown = np.full(len(data.videos), np.nan)
         if self.run is None:
-            return Scores(self.model.predict(data.features), unknown, unknown)
+            return Scores(self.model.predict(data.features), self.model.spread(data.features), unknown)
 
         def rows() -> list[dict[str, Any]]:
-            scores = np.clip(self.model.predict(data.features), 1, 5).tolist()
             return [
-                *({"id": v.id, "score": s, "status": "ok"} for v, s in zip(data.videos, scores, strict=True)),
+                *score_rows(self.model, [video.id for video in data.videos], data.features),
                 *({"id": i, "status": "undecodable", "text": why} for i, why in data.failures.items()),
             ]
 
@@ -98,7 +108,7 @@ class StatisticalModel:
         table = self.run.within(name).table(SCORES, {**self.made_by(data), "videos": fingerprint(ids)}, rows, name=name)
         if self.turn:
             self.model.save(self.run.out / f"round-{self.turn}" / "model.safetensors")
-        return Scores(column(table, ids, "score"), unknown, unknown)
+        return Scores(column(table, ids, "score"), column(table, ids, "spread"), unknown)
 
     def refit(self, labeled: LabeledFeatures, seed: int) -> Predict:
         """See `Refittable`."""
