@@ -13,7 +13,7 @@ import argparse
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import permutations
 from pathlib import Path
@@ -157,7 +157,7 @@ def one_target(
             there.mos(labeled),
             model.uncertainty.unit,
         )
-        return Reached(*list(vars(reached).values())[:-1], covered=intervals.coverage(mos))
+        return replace(reached, covered=intervals.coverage(mos))
 
     def learned(rule: str, budget: float, labeled: NDArray[np.int64]) -> list[Reached]:
         labels = NewLabels(labeled, there.mos(labeled))
@@ -253,9 +253,9 @@ def show(results: Results, rules: Sequence[str], seeds: int, console: Console) -
     console.print(table)
     table = Table("direction", "random, ranking", "facility, ranking", "random, GP", "facility, GP", "gain", "covered")
     for row, (source, target) in enumerate(results.directions):
-        pairs = ((RANDOM, TODAY), (COVERING, TODAY), (RANDOM, GP), (COVERING, GP))
-        cells = [f"{results.target(*pair)[row].mean():.3f}" for pair in pairs]
-        gain = said(interval((results.target(*pairs[3]) - results.target(*pairs[0]))[row]))
+        four = ((RANDOM, TODAY), (COVERING, TODAY), (RANDOM, GP), (COVERING, GP))
+        cells = [f"{results.target(*pair)[row].mean():.3f}" for pair in four]
+        gain = said(interval((results.target(*four[3]) - results.target(*four[0]))[row]))
         covered = results.of["covered"][COVERING, GP, BUDGET][row].mean()
         table.add_row(f"{NAMES[source]} to {NAMES[target]}", *cells, gain, f"{covered:.0%}")
     console.print(table)

@@ -15,7 +15,6 @@ from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.results import is_table, write_atomically
 from mdsvqa.study.config import StudyConfig, read_study
 from mdsvqa.study.demo import prepare_demo
-from mdsvqa.study.rehearsal.run import rehearse_study
 from mdsvqa.study.result import StudyResult
 from mdsvqa.study.run import run_study
 
@@ -50,8 +49,6 @@ def demo(
     with terminal.progress() as show:
         sizes = {"source": source, "pool": pool, "test": test}
         config = prepare_demo(out, show, vlm=vlm, seed=seed, seeds=seeds, **sizes)
-        if not vlm:
-            rehearse_study(config, show, overwrite=True)
         result = run_study(config, show, overwrite=True)
         config = result.config
         with show.working("Bootstrapping intervals"):

@@ -34,7 +34,7 @@ from mdsvqa.study.data import PoolArrays, StudyData, gather, pool_labels
 from mdsvqa.study.failure_predictors import failure_predictor
 from mdsvqa.study.loop import Round, rounds
 from mdsvqa.study.participants.open import open_before_data, participant
-from mdsvqa.study.rehearsal.run import with_rehearsed_rule
+from mdsvqa.study.rehearsal.run import load_rehearsal, with_rehearsed_rule
 from mdsvqa.study.result import StudyResult
 from mdsvqa.study.rule_comparison import check_comparison, compare_rules
 from mdsvqa.videos.labels import Labels, write_label_request
@@ -60,14 +60,17 @@ def run_study(config: StudyConfig, show: Show, *, overwrite: bool = False) -> St
     check_comparison(config, data)
     f = participant(config, early, data, run)
     data = data.only(np.isfinite(f.scores(data).score), "the quality model gave no score")
-    base, config = f.scores(data), with_rehearsed_rule(config, data, f, run)
+    base, (config, why) = f.scores(data), with_rehearsed_rule(config, data, f, run)
     pool = data.pool_arrays(config)
     budget = budget_of(config.selection, len(pool), pool.limits)
     tables = Tables(config, data, pool.within(budget.spread(min(config.rounds, budget.videos)).limits), run)
     raters, g = RatersFile(tables, gather_labels(config, data, show)), failure_predictor(config.difficulty)
-    result = StudyResult(config, data, f.name, [], [base.score], np.empty(0), notes=f.notes(data))
-    for note in result.notes:
+    notes = f.notes(data)
+    for note in notes:
         show.note(note)
+    # The page has a place of its own for what a rehearsal found.
+    notes += [why] if why and load_rehearsal(config) is None else []
+    result = StudyResult(config, data, f.name, [], [base.score], np.empty(0), notes=notes)
     if config.quality.vlm.reading == "generate" and np.isfinite(base.expected).any():
         result = replace(result, readings={"parsed answer": base.score, "expected score": base.expected})
     for done in rounds(f, g, data, pool, budget, config, raters, tables, config.seed):
