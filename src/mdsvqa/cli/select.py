@@ -80,4 +80,4 @@ def select(
         audited = [row["id"] for row in rows if row["rule"] != rule]
         print_json({"rule": rule, "selected": [row["id"] for row in rows], "audit": audited, "out": out and str(out)})
     else:
-        terminal.print_selection(rows, out)
+        terminal.print_selection(rows, out, len(given.ids))

@@ -19,6 +19,7 @@ from mdsvqa.runtime.progress import terminal as progress
 from mdsvqa.selection.audit import AUDIT
 from mdsvqa.selection.catalogue import BASE, label_of
 from mdsvqa.selection.explain import Explanation
+from mdsvqa.selection.settings import RULE_MATTERS
 from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.rehearsal.run import load_rehearsal
 from mdsvqa.study.result import StudyResult
@@ -103,8 +104,8 @@ def _signed(interval: Interval | None) -> str:
     return "" if interval is None else f"{interval:+.3f}"
 
 
-def print_selection(rows: Sequence[Mapping[str, Any]], out: Path | None) -> None:
-    """The chosen videos, best first."""
+def print_selection(rows: Sequence[Mapping[str, Any]], out: Path | None, pool: int) -> None:
+    """The chosen videos of a pool of so many, best first."""
     table = Table(box=box.SIMPLE_HEAD)
     for heading in ("rank", "id", "difficulty", "diversity", "utility"):
         table.add_column(heading, justify="left" if heading == "id" else "right", overflow="fold")
@@ -118,6 +119,12 @@ def print_selection(rows: Sequence[Mapping[str, Any]], out: Path | None) -> None
     Console().print(table)
     if audited:
         Console().print("audit: drawn at random. Measure the model on these, and train it on the others.")
+    if len(rows) > RULE_MATTERS * pool:
+        Console().print(
+            f"{len(rows)} of {pool} videos: with more than {RULE_MATTERS:.0%} of a pool labeled it hardly matters which "
+            "rule chooses.",
+            soft_wrap=True,
+        )
     if out is not None:
         Console().print(str(out), soft_wrap=True, highlight=False, markup=False)
 
