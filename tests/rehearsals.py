@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from mdsvqa.difficulty.settings import DifficultySettings
+from mdsvqa.models.statistical.kernel_model import fit_statistical
 from mdsvqa.selection.distances.chamfer import Content
 from mdsvqa.selection.settings import SelectionSettings
 from mdsvqa.study.config import StudyConfig
@@ -29,7 +30,7 @@ def make_inputs(n: int = 90, seed: int = 0) -> RepeatInputs:
         difficulty=DifficultySettings(committee=4, folds=2),
         selection=SelectionSettings(rule="random"),
     )
-    return RepeatInputs(data, config, cost=10.0, gamma=0.1)
+    return RepeatInputs(data, config, fit_statistical(data.labeled_source(), cost=10.0, gamma=0.1))
 
 
 def second_data_set(n: int = 90) -> PseudoTarget:

@@ -133,6 +133,9 @@ class ServedSettings(Settings):
     picture: Literal["png", "jpeg"] = Field("png", description="How a frame is packed; png loses nothing.")
 
 
+FeatureSet = Literal["statistical", "content"]
+
+
 def _named_or_beside(model: str, info: ValidationInfo) -> str:
     return model if model in (STATISTICAL, PRECOMPUTED) else beside_study(model, info)
 
@@ -148,8 +151,12 @@ class QualitySettings(Settings):
     )
     vlm: VlmSettings = Field(VlmSettings(), description="Where it is a vision-language model.")
     predictions: StudyPath | None = Field(None, description="CSV with id and score, of the source and the pool.")
-    features: StudyPath | None = Field(
-        None, description="CSV or Parquet with id and numeric columns, in place of features computed from the files."
+    features: StudyPath | tuple[FeatureSet, ...] | None = Field(
+        None,
+        description="CSV or Parquet with id and numeric columns, in place of features computed from the files; or a "
+        "list of statistical (those of frames) and content (mean and deviation over frames of what `content.encoder` "
+        "says), for which the statistical model has a kernel each. By default [statistical, content] where an encoder "
+        "is named and the model is statistical.",
     )
     server: Added[ServedSettings | None] = Field(
         None, description="Where the model is behind a server: url and the rest."
@@ -162,6 +169,13 @@ class QualitySettings(Settings):
     )
     # Enough that a stall of a tenth of the video repeats at least one of them.
     frames: int = Field(24, ge=1, description="Of each video for the statistical features, at equal distances.")
+
+    @field_validator("features")
+    @classmethod
+    def _names_each_set_once(cls, features: Any) -> Any:
+        if isinstance(features, tuple) and (not features or len(set(features)) < len(features)):
+            raise ValueError("expected a table, or a list that names statistical, content or both, each once.")
+        return features
 
     @model_validator(mode="after")
     def _has_predictions(self) -> Self:

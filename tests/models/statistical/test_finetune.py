@@ -148,13 +148,13 @@ def test_can_be_fine_tuned_again(tuned: KernelModel) -> None:
 def test_training_without_new_labels_is_the_regression() -> None:
     data = replace(source(), dataset=np.repeat([0, -1], 30))
     expected = fit_statistical(data, cost=3.0, gamma=0.2)
-    assert_same(train(data, 3.0, 0.2, SETTINGS, seed=0), expected)
+    assert_same(train(expected, data, SETTINGS, seed=0), expected)
 
 
 def test_training_with_new_labels_is_regression_then_fine_tuning() -> None:
     data = source().join(target())
-    expected = finetune(fit_statistical(source(), cost=3.0, gamma=0.2), data, SETTINGS, seed=4)
-    assert_same(train(data, 3.0, 0.2, SETTINGS, seed=4), expected)
+    start = fit_statistical(source(), cost=3.0, gamma=0.2)
+    assert_same(train(start, data, SETTINGS, seed=4), finetune(start, data, SETTINGS, seed=4))
 
 
 def test_labels_that_contradict_the_source_do_not_turn_the_scale_around() -> None:

@@ -121,8 +121,8 @@ def print_selection(rows: Sequence[Mapping[str, Any]], out: Path | None, pool: i
         Console().print("audit: drawn at random. Measure the model on these, and train it on the others.")
     if len(rows) > RULE_MATTERS * pool:
         Console().print(
-            f"{len(rows)} of {pool} videos: with more than {RULE_MATTERS:.0%} of a pool labeled it hardly matters which "
-            "rule chooses.",
+            f"{len(rows)} of {pool} videos: with more than {RULE_MATTERS:.0%} of a pool labeled it hardly matters "
+            "which rule chooses.",
             soft_wrap=True,
         )
     if out is not None:

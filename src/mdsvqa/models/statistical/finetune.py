@@ -12,7 +12,7 @@ import numpy as np
 from mdsvqa.models.ranking_loss import WeighedPairs, fidelity_of, minimise
 from mdsvqa.models.settings import FinetuningSettings
 from mdsvqa.models.statistical.kernel_model import KernelModel, LabeledFeatures, fit_statistical
-from mdsvqa.models.statistical.two_domain_gp import finetune_two_domains
+from mdsvqa.models.statistical.two_domain_gp import finetune_two_domains, fit_source_process
 from mdsvqa.runtime.arrays import Floats
 
 
@@ -71,15 +71,20 @@ def _on_source_scale(model: KernelModel, data: LabeledFeatures) -> KernelModel:
     return replace(model, weights=slope * model.weights, intercept=float(slope * model.intercept + offset))
 
 
-def train(data: LabeledFeatures, cost: float, gamma: float, settings: FinetuningSettings, seed: int) -> KernelModel:
-    """The whole training of f with known hyper-parameters: the regression on the source, then the new labels.
+def fit_again(base: KernelModel, data: LabeledFeatures) -> KernelModel:
+    """A model of the same kind and hyper-parameters on other labels: a Gaussian process, or a regression."""
+    if base.process is not None:
+        return fit_source_process(data, base.process.kernel.sizes.tolist(), base.process)
+    return fit_statistical(data, cost=base.cost, gamma=base.gamma)
+
+
+def train(base: KernelModel, data: LabeledFeatures, settings: FinetuningSettings, seed: int) -> KernelModel:
+    """The whole training of f with known hyper-parameters: the model of the source, then the new labels.
 
     Args:
+        base: says the kind and the hyper-parameters.
         data: source and maybe new labels.
-        cost, gamma: of the regression.
         settings, seed: of the fine-tuning.
     """
-    base = fit_statistical(data.take(np.flatnonzero(~data.new)), cost=cost, gamma=gamma)
-    if not data.new.any():
-        return base
-    return finetune(base, data, settings, seed)
+    again = fit_again(base, data.take(np.flatnonzero(~data.new)))
+    return finetune(again, data, settings, seed) if data.new.any() else again

@@ -17,7 +17,7 @@ from sklearn.svm import SVR
 
 from mdsvqa.models.base import Score
 from mdsvqa.models.statistical.features import clip_features
-from mdsvqa.models.statistical.kernels import Kernel, squared_distances
+from mdsvqa.models.statistical.kernels import GaussianProcess, Kernel, squared_distances
 from mdsvqa.models.statistical.standardise import Standardiser
 from mdsvqa.runtime.arrays import Flags, Floats, Ints
 from mdsvqa.runtime.errors import InputError
@@ -95,7 +95,7 @@ class KernelModel:
         anchors: standardised features, shape (anchors, dims).
         weights: shape (anchors,).
         intercept, gamma, cost: the last is the C that it was fitted with, kept for fitting again.
-        sets: the kernel k where there is one for each set of features; without it k is exp(-gamma |z - anchor|^2).
+        process: k and the noise beside it, where it is a Gaussian process; without one k is exp(-gamma |z - anchor|^2).
         uncertainty: of the scores; None where the model knows none.
     """
 
@@ -106,7 +106,7 @@ class KernelModel:
     intercept: float
     gamma: float
     cost: float
-    sets: Kernel | None = None
+    process: GaussianProcess | None = None
     uncertainty: Uncertainty | None = None
 
     def standardise(self, features: Floats) -> Floats:
@@ -115,8 +115,8 @@ class KernelModel:
 
     def kernel(self, z: Floats, anchors: Floats) -> Floats:
         """k between standardised features, shape (len(z), len(anchors))."""
-        if self.sets is not None:
-            return self.sets(z, anchors)
+        if self.process is not None:
+            return self.process.kernel(z, anchors)
         return np.exp(-self.gamma * squared_distances(z, anchors))
 
     def predict(self, features: Floats) -> Floats:
@@ -154,10 +154,14 @@ class KernelModel:
 
     def arrays(self) -> dict[str, Floats]:
         """All of it as arrays by name, scalars of shape ()."""
-        parts = [("", self), ("sets.", self.sets), ("uncertainty.", self.uncertainty)]
-        named = [(f"{of}{name}", value) for of, part in parts if part is not None for name, value in vars(part).items()]
+        found = {name: value for name, value in vars(self).items() if name not in ("process", "uncertainty")}
+        if self.process is not None:
+            found |= {f"process.{name}": value for name, value in vars(self.process.kernel).items()}
+            found["process.noise"] = self.process.noise
+        if self.uncertainty is not None:
+            found |= {f"uncertainty.{name}": value for name, value in vars(self.uncertainty).items()}
         # safetensors writes memory as it lies: arrays in another than row order would come back scrambled.
-        return {name: np.array(value, np.float64, order="C") for name, value in named if name not in _PARTS}
+        return {name: np.array(value, np.float64, order="C") for name, value in found.items()}
 
     def save(self, path: Path) -> None:
         """Writes a safetensors file."""
@@ -175,18 +179,16 @@ class KernelModel:
         try:
             arrays = load_file(path)
             scalars = {name: float(arrays.pop(name)) for name in ("intercept", "gamma", "cost")}
-            known, kernels = _taken(arrays, "uncertainty."), _taken(arrays, "sets.")
-            sets = Kernel(kernels.pop("sizes").astype(np.int64), **kernels) if kernels else None
-            reduction = known.pop("reduction", None)
-            prior, unit = (float(known.pop(name, 0.0)) for name in ("prior", "unit"))
-            uncertainty = None if reduction is None else Uncertainty(prior, unit, reduction)
-            return cls(**arrays, **scalars, sets=sets, uncertainty=uncertainty)  # type: ignore[arg-type]
+            of_process, known = _taken(arrays, "process."), _taken(arrays, "uncertainty.")
+            process = uncertainty = None
+            if of_process:
+                noise, sizes = float(of_process.pop("noise")), of_process.pop("sizes").astype(np.int64)
+                process = GaussianProcess(Kernel(sizes, **of_process), noise)
+            if known:
+                uncertainty = Uncertainty(float(known["prior"]), float(known["unit"]), known["reduction"])
+            return cls(**arrays, **scalars, process=process, uncertainty=uncertainty)  # type: ignore[arg-type]
         except (OSError, SafetensorError, KeyError, TypeError) as error:
             raise InputError(f"{path}: not a saved statistical model ({error}).") from None
-
-
-# Fields of a model that have arrays of their own.
-_PARTS = ("sets", "uncertainty")
 
 
 def _taken(arrays: dict[str, Floats], prefix: str) -> dict[str, Floats]:

@@ -1,13 +1,16 @@
 """Fine-tuning by a Gaussian process over the source and the new domain, in closed form."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from scipy.linalg import cho_solve
 
-from mdsvqa.models.statistical.joint_normal import two_domain_posterior
+from mdsvqa.models.statistical.joint_normal import cholesky, inverse_of, two_domain_posterior
 from mdsvqa.models.statistical.kernel_model import KernelModel, LabeledFeatures, Uncertainty
-from mdsvqa.models.statistical.kernels import fit_gaussian_process
+from mdsvqa.models.statistical.kernels import GaussianProcess, fit_gaussian_process
 from mdsvqa.models.statistical.nystrom import nystrom_posterior
+from mdsvqa.models.statistical.standardise import Standardiser
 from mdsvqa.runtime.arrays import Floats, Ints
 
 # Labels, source and new, up to which all is exact; as many take half a minute on one core.
@@ -24,13 +27,13 @@ def finetune_two_domains(base: KernelModel, data: LabeledFeatures) -> KernelMode
     a label of the new data sets, offset and noise included, in the same unit.
 
     Args:
-        base: says how features are standardised; where it has kernels for sets of features, they and their noise stay.
+        base: says how features are standardised; where it is a Gaussian process itself, its kernel and noise stay.
         data: source and new labels.
     """
     old, new = data.take(np.flatnonzero(~data.new)), data.take(np.flatnonzero(data.new))
     z, z_new = base.standardise(old.features), base.standardise(new.features)
     y, y_new = (z_scores_within(part.mos, part.dataset) for part in (old, new))
-    prior = fit_gaussian_process(z, y, [z.shape[1]] if base.sets is None else base.sets.sizes.tolist())
+    prior = base.process or fit_gaussian_process(z, y, [z.shape[1]])
     given = (prior, z, y, z_new, y_new, new.dataset)
     anchors = np.concatenate([z, z_new])
     if len(data) <= MOST_EXACT:
@@ -44,8 +47,44 @@ def finetune_two_domains(base: KernelModel, data: LabeledFeatures) -> KernelMode
         anchors=anchors,
         weights=unit * posterior.mean[:-1],
         intercept=level,
-        sets=prior.kernel,
+        process=prior,
         uncertainty=Uncertainty(posterior.prior, unit, posterior.reduction),
+    )
+
+
+def fit_source_process(
+    data: LabeledFeatures, sizes: Sequence[int], process: GaussianProcess | None = None
+) -> KernelModel:
+    """A model of the source that is a Gaussian process, with a kernel for each set of features.
+
+    With more than MOST_EXACT videos it learns from as many of them, drawn at random.
+
+    Args:
+        data: the source.
+        sizes: features of each set; the sets stand side by side.
+        process: kernel and noise, where they are known; else by `fit_gaussian_process`.
+
+    Source: Rasmussen and Williams (2006), equations 2.25 and 2.26.
+    """
+    if len(data) > MOST_EXACT:
+        data = data.take(np.sort(np.random.default_rng(0).permutation(len(data))[:MOST_EXACT]))
+    standardiser = Standardiser.fit(data.features)
+    z, y = standardiser(data.features), z_scores_within(data.mos, data.dataset)
+    prior = process or fit_gaussian_process(z, y, sizes)
+    factor = cholesky(prior.kernel(z, z) + prior.noise * np.eye(len(z)))
+    level, unit = level_and_unit(data)
+    reduction = np.zeros((len(z) + 1, len(z) + 1))
+    reduction[:-1, :-1] = inverse_of(factor)
+    return KernelModel(
+        standardiser.center,
+        standardiser.scale,
+        anchors=z,
+        weights=unit * cho_solve(factor, y),
+        intercept=level,
+        gamma=float(prior.kernel.gammas[0]),
+        cost=1.0,
+        process=prior,
+        uncertainty=Uncertainty(prior.kernel.variance + prior.noise, unit, reduction),
     )
 
 

@@ -15,13 +15,18 @@ from mdsvqa.difficulty.settings import DifficultySettings
 from mdsvqa.models.settings import STATISTICAL, FinetuningSettings
 from mdsvqa.models.statistical.finetune import finetune, train
 from mdsvqa.models.statistical.kernel_model import KernelModel, LabeledFeatures, fit_statistical
+from mdsvqa.models.statistical.two_domain_gp import MOST_EXACT, fit_source_process
 from mdsvqa.runtime.arrays import Floats, Ints
+from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Silent
 from mdsvqa.runtime.results import SCORES, Maker, column, fingerprint
 from mdsvqa.runtime.run import Run
 from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.contracts import NewLabels, Scores
 from mdsvqa.study.data import StudyData
+
+# Labeled videos of a Gaussian process, as of the regression's cross-validation.
+FEWEST = 10
 
 
 def score_rows(model: KernelModel, ids: Sequence[str], features: Floats) -> list[dict[str, Any]]:
@@ -32,6 +37,20 @@ def score_rows(model: KernelModel, ids: Sequence[str], features: Floats) -> list
         {"id": video, "score": score, **spread, "status": "ok"}
         for video, score, spread in zip(ids, scores, known, strict=True)
     ]
+
+
+def fit_source(data: StudyData, seed: int) -> KernelModel:
+    """A model of the source: a Gaussian process where sets of features have kernels of their own, else a regression.
+
+    Raises:
+        InputError: too few labeled videos.
+    """
+    labeled = data.labeled_source()
+    if not data.feature_sets:
+        return fit_statistical(labeled, seed=seed)
+    if len(labeled) < FEWEST:
+        raise InputError(f"the quality model needs at least {FEWEST} labeled videos; found {len(labeled)}.")
+    return fit_source_process(labeled, data.feature_sets)
 
 
 @dataclass(frozen=True)
@@ -79,7 +98,7 @@ class StatisticalModel:
         saved = run.out / "scores" / f"base-{fingerprint(maker)}.safetensors"
         if not saved.exists():
             with run.show.working(f"Training the base model on {len(labeled)} source videos"):
-                fit_statistical(labeled, seed=config.seed).save(saved)
+                fit_source(data, config.seed).save(saved)
         base = KernelModel.load(saved)
         return cls(base, base, labeled, config.finetuning, run, maker)
 
@@ -112,7 +131,7 @@ class StatisticalModel:
 
     def refit(self, labeled: LabeledFeatures, seed: int) -> Predict:
         """See `Refittable`."""
-        return train(labeled, self.base.cost, self.base.gamma, self.settings, seed).predict
+        return train(self.base, labeled, self.settings, seed).predict
 
     def errors(
         self, data: StudyData, asked: Ints, settings: DifficultySettings, seed: int
@@ -136,4 +155,15 @@ class StatisticalModel:
 
     def notes(self, data: StudyData) -> list[str]:
         """See `StudyModel`."""
-        return []
+        if self.model.process is None:
+            return []
+        said = []
+        if len(self.labeled) > MOST_EXACT:
+            said.append(
+                f"The Gaussian process was solved on {len(self.model.anchors)} of {len(self.labeled)} labeled videos: "
+                f"more than {MOST_EXACT} are too many to solve for exactly."
+            )
+        if data.feature_sets and self.turn == 0:
+            shares = self.model.process.kernel.amplitudes / self.model.process.kernel.variance
+            said.append(f"Sets of features have these weights: {', '.join(f'{share:.2f}' for share in shares)}.")
+        return said

@@ -8,7 +8,8 @@ from zlib import crc32
 import numpy as np
 
 from mdsvqa.evaluation.correlation import srcc_within
-from mdsvqa.models.statistical.kernel_model import fit_statistical
+from mdsvqa.models.statistical.finetune import fit_again
+from mdsvqa.models.statistical.kernel_model import KernelModel
 from mdsvqa.runtime.arrays import Floats, Ints
 from mdsvqa.runtime.results import fingerprint
 from mdsvqa.selection.audit import Budget
@@ -39,13 +40,12 @@ class RepeatInputs:
     Attributes:
         data: the labeled source and nothing else, MOS everywhere.
         config: of the study.
-        cost, gamma: of f, for training it again.
+        base: f on the whole source; it is trained again, with its hyper-parameters.
     """
 
     data: StudyData
     config: StudyConfig
-    cost: float
-    gamma: float
+    base: KernelModel
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def run_repeat(inputs: RepeatInputs, job: Job) -> list[RepeatResult]:
     """
     config, seed = inputs.config, crc32(f"{inputs.config.seed} {job.target.name} {job.repeat}".encode()) >> 2
     data = cast(inputs.data, job.target, seed)
-    base = fit_statistical(data.labeled_source(), cost=inputs.cost, gamma=inputs.gamma)
+    base = fit_again(inputs.base, data.labeled_source())
     pairs = min(config.finetuning.most_pairs, MOST_PAIRS)
     f = StatisticalModel.start(base, data.labeled_source(), config.finetuning.model_copy(update={"most_pairs": pairs}))
     g, pool = (

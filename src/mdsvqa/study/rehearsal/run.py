@@ -152,13 +152,13 @@ def rehearse(
         for repeat in range(config.rehearsal.repeats)
         for target in targets
     ]
-    inputs = RepeatInputs(there.data.of(there.data.source), _bare(config), there.base.cost, there.base.gamma)
+    inputs = RepeatInputs(there.data.of(there.data.source), _bare(config), there.base)
     maker: Maker = {
         "step": "rehearsal across data sets",
         "config": inputs.config.record(whole=True),
         "material": dict(there.data.maker),
         "labels": there.data.labels_fingerprint(),
-        "model": fingerprint([there.base.cost, there.base.gamma]),
+        "model": fingerprint({name: value.tolist() for name, value in there.base.arrays().items()}),
     }
     with ResultTable(run.out / FOLDER / "repeats", REPEATS, maker, overwrite=run.overwrite) as table:
         work = engine(engine_name, inputs, run.workers, address)
