@@ -286,7 +286,7 @@ class VlmFinetuning(AdapterTraining):
         """Of newly labeled videos in a batch: n new and m old ones make about n^2 and m^2 pairs.
 
         >>> VlmFinetuning().new_share, VlmFinetuning(target_weight=0.8).new_share
-        (0.5, 0.6666666666666666)
+        (0.5, 0.6666666666666667)
         """
         if self.target_weight is None:
             return None

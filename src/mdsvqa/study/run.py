@@ -34,6 +34,7 @@ from mdsvqa.study.data import PoolArrays, StudyData, gather, pool_labels
 from mdsvqa.study.failure_predictors import failure_predictor
 from mdsvqa.study.loop import Round, rounds
 from mdsvqa.study.participants.open import open_before_data, participant
+from mdsvqa.study.participants.statistical import StatisticalModel
 from mdsvqa.study.rehearsal.run import load_rehearsal, with_rehearsed_rule
 from mdsvqa.study.result import StudyResult
 from mdsvqa.study.rule_comparison import check_comparison, compare_rules
@@ -91,8 +92,10 @@ def _after_round(result: StudyResult, pool: PoolArrays, done: Round) -> StudyRes
     )
     if done.waiting is not None:
         return replace(result, waiting_for=done.waiting.sentence)
-    scores, notes = done.model.scores(result.data).score, done.model.notes(result.data)
-    return replace(result, scores=[*result.scores, scores], notes=[*result.notes, *notes])
+    scores, notes = done.model.scores(result.data), done.model.notes(result.data)
+    # Of a language model it is how much drawn replies differ, not how far a MOS may be.
+    spread = scores.spread if isinstance(done.model, StatisticalModel) else None
+    return replace(result, scores=[*result.scores, scores.score], spread=spread, notes=[*result.notes, *notes])
 
 
 @dataclass
