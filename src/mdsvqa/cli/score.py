@@ -1,7 +1,7 @@
 """`mdsvqa score`."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, cast, get_args
 
 import typer
 
@@ -26,6 +26,7 @@ from mdsvqa.cli.options import (
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.models.settings import ServedSettings, VlmSettings
 from mdsvqa.models.statistical.features import SAMPLED_FRAMES
+from mdsvqa.models.statistical.route import Route
 from mdsvqa.models.vlm.load import is_vlm, need_vlm_packages, score_with_vlm
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.run import Run
@@ -60,6 +61,13 @@ def score(
     adapter: Annotated[
         str | None, typer.Option("--adapter", "-a", help="PEFT adapter: folder or Hub name.", rich_help_panel=VLM)
     ] = None,
+    route: Annotated[
+        str,
+        typer.Option(
+            help="Of a fine-tuned statistical model: target reads all videos by it, base by the one before, nearest "
+            "each by the one whose labels are nearer; the column text says which."
+        ),
+    ] = "target",
     server: Annotated[
         str | None,
         typer.Option(
@@ -87,6 +95,10 @@ def score(
         raise InputError(
             f"--{option_name(next(iter(changed)))}: goes with a vision-language model, and {model!r} is none."
         )
+    if route not in get_args(Route):
+        raise InputError(f"--route {route}: expected target, base or nearest.")
+    if route != "target" and (server is not None or is_vlm(model) or not model.endswith(".safetensors")):
+        raise InputError(f"--route {route}: goes with a fine-tuned statistical model (--model FILE.safetensors).")
     with terminal.progress() as show:
         if server is not None:
             need_vlm_packages(f"server {server}")
@@ -98,5 +110,5 @@ def score(
             table = score_with_vlm(listed, model, vlm, Run(out, show, cores(workers), overwrite=overwrite))
         else:
             run = Run(out, show, cores(workers), overwrite)
-            table = steps.score(listed, model, frames or SAMPLED_FRAMES, run, seed=seed)
+            table = steps.score(listed, model, frames or SAMPLED_FRAMES, run, seed=seed, route=cast(Route, route))
     finish_table("scored", rows_of(listed, table), out, strict, as_json)

@@ -60,7 +60,8 @@ def rank_pairs(base: KernelModel, data: LabeledFeatures, settings: FinetuningSet
         return loss + penalty * float(alpha @ correction), kernel @ by_score + 2 * penalty * correction
 
     alpha = minimise(objective, len(data), settings.steps)
-    return _on_source_scale(base.add(z, alpha), data)
+    tuned = _on_source_scale(base.add(z, alpha), data)
+    return tuned.finetuned_from(base, np.concatenate([np.zeros(len(base.anchors), bool), data.new]))
 
 
 def _on_source_scale(model: KernelModel, data: LabeledFeatures) -> KernelModel:

@@ -7,7 +7,7 @@ MOS. scikit-learn fits; what it found is kept as plain arrays, so a saved model 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from safetensors import SafetensorError
@@ -97,6 +97,8 @@ class KernelModel:
         intercept, gamma, cost: the last is the C that it was fitted with, kept for fitting again.
         process: k and the noise beside it, where it is a Gaussian process; without one k is exp(-gamma |z - anchor|^2).
         uncertainty: of the scores; None where the model knows none.
+        before: the model that it was fine-tuned from; None where it was not.
+        of_new: which anchors are newly labeled videos, shape (anchors,); goes with `before`.
     """
 
     center: Floats
@@ -108,6 +110,12 @@ class KernelModel:
     cost: float
     process: GaussianProcess | None = None
     uncertainty: Uncertainty | None = None
+    before: "KernelModel | None" = None
+    of_new: Flags | None = None
+
+    def finetuned_from(self, before: "KernelModel", of_new: Flags) -> "KernelModel":
+        """The same with the model that it came from, which forgets any of its own."""
+        return replace(self, before=replace(before, before=None, of_new=None), of_new=of_new)
 
     def standardise(self, features: Floats) -> Floats:
         """Features (n, dims) in standard deviations of the training set; a missing one counts as average."""
@@ -150,11 +158,17 @@ class KernelModel:
             anchors=np.concatenate([self.anchors, anchors]),
             weights=np.concatenate([self.weights, weights]),
             uncertainty=None,
+            before=None,
+            of_new=None,
         )
 
     def arrays(self) -> dict[str, Floats]:
         """All of it as arrays by name, scalars of shape ()."""
-        found = {name: value for name, value in vars(self).items() if name not in ("process", "uncertainty")}
+        apart = ("process", "uncertainty", "before", "of_new")
+        found = {name: value for name, value in vars(self).items() if name not in apart}
+        if self.before is not None:
+            found |= {f"before.{name}": value for name, value in self.before.arrays().items()}
+            found["of_new"] = self.of_new
         if self.process is not None:
             found |= {f"process.{name}": value for name, value in vars(self.process.kernel).items()}
             found["process.noise"] = self.process.noise
@@ -162,6 +176,26 @@ class KernelModel:
             found |= {f"uncertainty.{name}": value for name, value in vars(self.uncertainty).items()}
         # safetensors writes memory as it lies: arrays in another than row order would come back scrambled.
         return {name: np.array(value, np.float64, order="C") for name, value in found.items()}
+
+    @classmethod
+    def of_arrays(cls, arrays: dict[str, Floats]) -> Self:
+        """From what `arrays` gave.
+
+        Raises:
+            KeyError, TypeError: some are missing, or others are there.
+        """
+        of_before, of_process = _taken(arrays, "before."), _taken(arrays, "process.")
+        known, of_new = _taken(arrays, "uncertainty."), arrays.pop("of_new", None)
+        scalars = {name: float(arrays.pop(name)) for name in ("intercept", "gamma", "cost")}
+        parts: dict[str, Any] = {"of_new": None if of_new is None else of_new.astype(bool)}
+        if of_before:
+            parts["before"] = cls.of_arrays(of_before)
+        if of_process:
+            noise, sizes = float(of_process.pop("noise")), of_process.pop("sizes").astype(np.int64)
+            parts["process"] = GaussianProcess(Kernel(sizes, **of_process), noise)
+        if known:
+            parts["uncertainty"] = Uncertainty(float(known["prior"]), float(known["unit"]), known["reduction"])
+        return cls(**arrays, **scalars, **parts)  # type: ignore[arg-type]
 
     def save(self, path: Path) -> None:
         """Writes a safetensors file."""
@@ -177,16 +211,7 @@ class KernelModel:
             InputError: not such a file.
         """
         try:
-            arrays = load_file(path)
-            scalars = {name: float(arrays.pop(name)) for name in ("intercept", "gamma", "cost")}
-            of_process, known = _taken(arrays, "process."), _taken(arrays, "uncertainty.")
-            process = uncertainty = None
-            if of_process:
-                noise, sizes = float(of_process.pop("noise")), of_process.pop("sizes").astype(np.int64)
-                process = GaussianProcess(Kernel(sizes, **of_process), noise)
-            if known:
-                uncertainty = Uncertainty(float(known["prior"]), float(known["unit"]), known["reduction"])
-            return cls(**arrays, **scalars, process=process, uncertainty=uncertainty)  # type: ignore[arg-type]
+            return cls.of_arrays(load_file(path))
         except (OSError, SafetensorError, KeyError, TypeError) as error:
             raise InputError(f"{path}: not a saved statistical model ({error}).") from None
 

@@ -35,14 +35,14 @@ def finetune_two_domains(base: KernelModel, data: LabeledFeatures) -> KernelMode
     y, y_new = (z_scores_within(part.mos, part.dataset) for part in (old, new))
     prior = base.process or fit_gaussian_process(z, y, [z.shape[1]])
     given = (prior, z, y, z_new, y_new, new.dataset)
-    anchors = np.concatenate([z, z_new])
+    anchors, of_source = np.concatenate([z, z_new]), len(z)
     if len(data) <= MOST_EXACT:
         posterior = two_domain_posterior(*given)
     else:
-        anchors = landmarks(z, z_new)
+        anchors, of_source = landmarks(z, z_new)
         posterior = nystrom_posterior(*given, anchors)
     level, unit = level_and_unit(old)
-    return replace(
+    tuned = replace(
         base,
         anchors=anchors,
         weights=unit * posterior.mean[:-1],
@@ -50,6 +50,7 @@ def finetune_two_domains(base: KernelModel, data: LabeledFeatures) -> KernelMode
         process=prior,
         uncertainty=Uncertainty(posterior.prior, unit, posterior.reduction),
     )
+    return tuned.finetuned_from(base, np.arange(len(anchors)) >= of_source)
 
 
 def fit_source_process(
@@ -96,16 +97,18 @@ def level_and_unit(source: LabeledFeatures) -> tuple[float, float]:
     return float(source.mos.mean()), unit if unit > 1e-9 else 1.0
 
 
-def landmarks(source: Floats, new: Floats) -> Floats:
-    """LANDMARKS of the videos, drawn at random, half of them new where there are enough of both.
+def landmarks(source: Floats, new: Floats) -> tuple[Floats, int]:
+    """LANDMARKS of the videos, drawn at random, half of them new where there are enough of both; and how many are not.
 
-    >>> float(landmarks(np.zeros((3000, 1)), np.ones((3000, 1))).sum())
-    1000.0
+    >>> found, of_source = landmarks(np.zeros((3000, 1)), np.ones((3000, 1)))
+    >>> len(found), of_source, float(found.sum())
+    (2000, 1000, 1000.0)
     """
     rng, half = np.random.default_rng(0), LANDMARKS // 2
     of_new = min(len(new), max(half, LANDMARKS - len(source)))
     drawn = [source[np.sort(rng.permutation(len(source))[: LANDMARKS - of_new])]]
-    return np.concatenate([*drawn, new[np.sort(rng.permutation(len(new))[:of_new])]])
+    drawn.append(new[np.sort(rng.permutation(len(new))[:of_new])])
+    return np.concatenate(drawn), len(drawn[0])
 
 
 def z_scores_within(values: Floats, groups: Ints) -> Floats:

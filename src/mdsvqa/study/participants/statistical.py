@@ -12,9 +12,11 @@ from mdsvqa.difficulty.base import KnownErrors, Unlabeled
 from mdsvqa.difficulty.cross_fitting import Predict
 from mdsvqa.difficulty.prediction import refitted_source
 from mdsvqa.difficulty.settings import DifficultySettings
+from mdsvqa.evaluation.correlation import srcc_within
 from mdsvqa.models.settings import STATISTICAL, FinetuningSettings
 from mdsvqa.models.statistical.finetune import finetune, train
 from mdsvqa.models.statistical.kernel_model import KernelModel, LabeledFeatures, fit_statistical
+from mdsvqa.models.statistical.route import Route, read_by
 from mdsvqa.models.statistical.two_domain_gp import MOST_EXACT, fit_source_process
 from mdsvqa.runtime.arrays import Floats, Ints
 from mdsvqa.runtime.errors import InputError
@@ -29,13 +31,18 @@ from mdsvqa.study.data import StudyData
 FEWEST = 10
 
 
-def score_rows(model: KernelModel, ids: Sequence[str], features: Floats) -> list[dict[str, Any]]:
-    """Rows of a scores table: scores limited to the 1-5 scale, and their spread where the model knows one."""
-    scores, spreads = np.clip(model.predict(features), 1, 5).tolist(), model.spread(features).tolist()
-    known = [{} if np.isnan(spread) else {"spread": spread} for spread in spreads]
+def score_rows(
+    model: KernelModel, ids: Sequence[str], features: Floats, route: Route = "target"
+) -> list[dict[str, Any]]:
+    """Rows of a scores table: scores limited to the 1-5 scale, their spread where the model knows one, and which model
+    read where another than the model itself might have."""
+    found = read_by(model, features, route)
+    known = [{} if np.isnan(spread) else {"spread": spread} for spread in found.spread.tolist()]
+    by = [{} if route == "target" else {"text": "target" if own else "base"} for own in found.tuned.tolist()]
+    scores = np.clip(found.score, 1, 5).tolist()
     return [
-        {"id": video, "score": score, **spread, "status": "ok"}
-        for video, score, spread in zip(ids, scores, known, strict=True)
+        {"id": video, "score": score, **spread, **reader, "status": "ok"}
+        for video, score, spread, reader in zip(ids, scores, known, by, strict=True)
     ]
 
 
@@ -155,9 +162,9 @@ class StatisticalModel:
 
     def notes(self, data: StudyData) -> list[str]:
         """See `StudyModel`."""
+        said = self._on_the_source(data)
         if self.model.process is None:
-            return []
-        said = []
+            return said
         if len(self.labeled) > MOST_EXACT:
             said.append(
                 f"The Gaussian process was solved on {len(self.model.anchors)} of {len(self.labeled)} labeled videos: "
@@ -167,3 +174,17 @@ class StatisticalModel:
             shares = self.model.process.kernel.amplitudes / self.model.process.kernel.variance
             said.append(f"Sets of features have these weights: {', '.join(f'{share:.2f}' for share in shares)}.")
         return said
+
+    def _on_the_source(self, data: StudyData) -> list[str]:
+        """What fine-tuning costs on content like the source's, and how the two models side by side do there."""
+        tests = data.source_test
+        if self.model.before is None or len(tests) < FEWEST:
+            return []
+        routes: tuple[Route, ...] = ("base", "target", "nearest")
+        found = {route: read_by(self.model, data.features[tests], route).score for route in routes}
+        by = {route: srcc_within(score, data.mos(tests), data.dataset[tests]) for route, score in found.items()}
+        return [
+            f"SRCC on the source's test videos: {by['base']:.3f} by the base model, {by['target']:.3f} by the "
+            f"fine-tuned one, {by['nearest']:.3f} where each video is read by the one whose labels are nearer "
+            "(mdsvqa score --route nearest)."
+        ]
