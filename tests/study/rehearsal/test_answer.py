@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import t as student
 
 from mdsvqa.selection.catalogue import BASE, EVERYTHING
-from mdsvqa.study.rehearsal.answer import CurvePoint, answer, corrected, curve_points, reached
+from mdsvqa.study.rehearsal.answer import CurvePoint, answer, curve_points, reached, resampled
 from mdsvqa.study.rehearsal.repeats import RANDOM, RepeatResult
 
 FALLBACK = "facility-location"
@@ -36,10 +36,12 @@ def test_the_interval_by_hand() -> None:
     differences = np.array([[0.00, 0.02, 0.04], [0.01, 0.03, 0.05]])
     # Variance 0.0004 of each; a third more for the mean of three, a half for the share of test to pool videos.
     error = np.sqrt(2 * 0.0004 * (1 / 3 + 1 / 2)) / 2
-    found = corrected(differences, 0.05)
+    found = resampled(differences, 0.05, 1 / 2)
     assert found.value == pytest.approx(0.025)
     assert found.high - found.value == pytest.approx(student.ppf(0.975, 4) * error)
     assert found.value - found.low == pytest.approx(found.high - found.value)
+    plain = resampled(differences, 0.05, 0.0)
+    assert plain.high - plain.value == pytest.approx(student.ppf(0.975, 4) * np.sqrt(2 * 0.0004 / 3) / 2)
 
 
 def test_with_one_repeat_nothing_can_be_told() -> None:
@@ -48,7 +50,7 @@ def test_with_one_repeat_nothing_can_be_told() -> None:
 
 
 def test_a_rule_behind_random_selection_is_struck_out() -> None:
-    found = answer(results({FALLBACK: around(0.02), "mds": around(-0.05), "k-means": around(-0.002)}), 5, FALLBACK)
+    found = answer(results({FALLBACK: around(0.02), "mds": around(-0.05), "k-means": around(0.01)}), 5, FALLBACK)
     assert [each.rule for each in found.struck] == ["mds"]
     assert found.recommended == FALLBACK
     assert [each.rule for each in found.standings] == [FALLBACK, "k-means", "mds"]
@@ -66,7 +68,7 @@ def test_another_rule_has_to_be_ahead_of_the_fallback_and_not_of_random_selectio
 
 def test_it_has_to_be_ahead_on_every_pseudo_target() -> None:
     split = np.vstack([around(0.5)[0], around(-0.03)[0]])
-    assert corrected(split, 0.05 / 2).low > 0
+    assert resampled(split, 0.05 / 2, 1 / 2).low > 0
     assert answer(results({FALLBACK: around(0.0), "k-means": split}), 5, FALLBACK).recommended == FALLBACK
 
 
@@ -75,6 +77,14 @@ def test_a_fallback_that_does_harm_gives_way_to_random_selection() -> None:
     assert found.recommended == RANDOM
     better = answer(results({FALLBACK: around(-0.06), "k-means": around(0.04)}), 5, FALLBACK)
     assert better.recommended == "k-means"
+
+
+def test_the_fallback_is_struck_out_only_by_what_holds_on_other_videos_too() -> None:
+    little = around(-0.01, spread=0.02)
+    assert resampled(little, 0.05, 0.0).high < 0 < resampled(little, 0.05, 1 / 2).high
+    found = answer(results({FALLBACK: little, "mds": little - 0.001}), 5, FALLBACK)
+    assert [each.rule for each in found.struck] == ["mds"]
+    assert found.recommended == FALLBACK
 
 
 def test_random_selection_may_be_the_fallback() -> None:

@@ -13,6 +13,8 @@ from mdsvqa.study.rehearsal.repeats import RANDOM, TARGET_TEST, RepeatResult
 
 # Of the verdicts.
 LEVEL = 0.05
+# Test videos to those that may be labeled, for what is said about other videos.
+SHARED = TARGET_TEST / (1 - TARGET_TEST)
 # No difference of two SRCCs is larger.
 WIDEST = 2.0
 
@@ -25,8 +27,8 @@ class Standing:
         rule: by name.
         srcc: on the pseudo-targets' test parts, mean over pseudo-targets.
         source_srcc: on videos of the other data sets that f did not learn from.
-        gain: in `srcc` over random selection.
-        over_fallback: in `srcc` over the fallback.
+        gain: in `srcc` over random selection; the interval is about these data sets, over draws.
+        over_fallback: in `srcc` over the fallback; the interval is about other videos of their kind, see `resampled`.
         struck: it is behind random selection beyond doubt.
         ahead: of the fallback, beyond doubt and on every pseudo-target.
         repeats: over all pseudo-targets.
@@ -70,9 +72,10 @@ class Answer:
 def answer(results: Sequence[RepeatResult], budget: int, fallback: str) -> Answer:
     """Sums up repeats.
 
-    A rule that is behind random selection beyond doubt is struck out. Another than the fallback is recommended only
-    where it is ahead of the fallback beyond doubt, all rules that were looked at accounted for (Bonferroni), and on
-    each pseudo-target in the mean; where the fallback is struck out, so may be random selection.
+    A rule that is behind random selection beyond doubt on these data sets is struck out: that costs nothing. The
+    fallback is held to more, to being behind on other videos of their kind. Another than the fallback is recommended
+    only where it is ahead of the fallback beyond doubt, all rules that were looked at accounted for (Bonferroni), and
+    on each pseudo-target in the mean; where the fallback is struck out, so may be random selection.
 
     Args:
         results: of repeats, all rules in each.
@@ -83,10 +86,12 @@ def answer(results: Sequence[RepeatResult], budget: int, fallback: str) -> Answe
     names = [name for name in target if name not in (BASE, EVERYTHING, RANDOM)]
     standings = []
     for name in names:
-        gain, over = corrected(target[name] - target[RANDOM], LEVEL), target[name] - target[fallback]
-        ahead = corrected(over, LEVEL / len(names)).low > 0 and bool((over.mean(1) > 0).all())
+        gain, over = target[name] - target[RANDOM], target[name] - target[fallback]
+        struck = resampled(gain, LEVEL, SHARED if name == fallback else 0.0).high < 0
+        ahead = resampled(over, LEVEL / len(names), SHARED).low > 0 and bool((over.mean(1) > 0).all())
         means = float(target[name].mean()), float(source[name].mean())
-        standings.append(Standing(name, *means, gain, corrected(over, LEVEL), gain.high < 0, ahead, over.size))
+        both = resampled(gain, LEVEL, 0.0), resampled(over, LEVEL, SHARED)
+        standings.append(Standing(name, *means, *both, struck, ahead, over.size))
     standings.sort(key=lambda each: -each.gain.value)
     fallen = any(each.rule == fallback and each.struck for each in standings)
     better = [each.rule for each in standings if each.ahead and each.gain.value > 0]
@@ -111,23 +116,23 @@ def reached(results: Sequence[RepeatResult], budget: int, side: str) -> dict[str
     return found
 
 
-def corrected(differences: Floats, level: float) -> Interval:
-    """The mean over pseudo-targets, and its interval with the correction for repeats on the same videos.
+def resampled(differences: Floats, level: float, shared: float) -> Interval:
+    """The mean over pseudo-targets, and its interval.
 
-    Repeats share most of their videos, so their mean varies more than its standard error says: by the share of test
-    videos to those that may be labeled.
+    Repeats share most of their videos. About other videos their mean says less than its standard error does: the
+    variance of a repeat then counts 1/repeats + `shared` times.
 
     Args:
         differences: of shape (pseudo-targets, repeats).
         level: of error, in (0, 1).
+        shared: ratio of test videos to those that may be labeled; 0 for an interval about these videos.
 
     Source: Nadeau and Bengio (2003), the corrected resampled t-test.
     """
     (targets, repeats), value = differences.shape, float(differences.mean())
     if repeats < 2:
         return Interval(value, -WIDEST, WIDEST)
-    ratio = TARGET_TEST / (1 - TARGET_TEST)
-    error = np.sqrt((differences.var(1, ddof=1) * (1 / repeats + ratio)).sum()) / targets
+    error = np.sqrt((differences.var(1, ddof=1) * (1 / repeats + shared)).sum()) / targets
     half = float(student.ppf(1 - level / 2, targets * (repeats - 1)) * error)
     return Interval(value, value - half, value + half)
 
