@@ -97,6 +97,6 @@ RULES = (
         v_optimal,
         label="V-optimal",
         takes="whose label leaves least uncertain about the pool",
-        use="as `facility-location`, a little behind it",
+        use="as `facility-location`; no better",
     ),
 )
