@@ -22,7 +22,7 @@ from mdsvqa.evaluation.correlation import srcc
 from mdsvqa.models.statistical.kernel_model import LabeledFeatures
 from mdsvqa.models.statistical.standardise import Standardiser
 from mdsvqa.models.statistical.two_domain_gp import finetune_two_domains, fit_source_process
-from mdsvqa.runtime.workers import map_ahead
+from mdsvqa.runtime.workers import map_in_workers
 from mdsvqa.selection.distances.chamfer import Content
 from mdsvqa.selection.select import select
 from mdsvqa.selection.settings import SelectionSettings
@@ -83,7 +83,7 @@ def main() -> None:
         parser.error(f"{arguments.data} is not there: name the folder with youtube_ugc.csv and the others by --data")
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
     jobs = [(source, target, seed) for source, target in DIRECTIONS for seed in seeds]
-    done = map_ahead(partial(one_seed, data=arguments.data), jobs, arguments.workers, crashed=crashed)
+    done = map_in_workers(partial(one_seed, data=arguments.data), jobs, arguments.workers, crashed=crashed)
     rows = list(track(done, "seeds", len(jobs), console=Console(stderr=True)))
     # Shape (kinds, figures, directions, seeds).
     every = np.array([[[row[kind][i] for row in rows] for i in range(3)] for kind in KINDS])

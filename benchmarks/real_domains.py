@@ -32,7 +32,7 @@ from mdsvqa.evaluation.coverage import label_intervals
 from mdsvqa.models.settings import FinetuningSettings
 from mdsvqa.models.statistical.kernel_model import KernelModel, fit_statistical
 from mdsvqa.runtime.user_tables import read_columns
-from mdsvqa.runtime.workers import map_ahead
+from mdsvqa.runtime.workers import map_in_workers
 from mdsvqa.selection.catalogue import BASE, EVERYTHING, rule_named
 from mdsvqa.selection.catalogue import RULES as EVERY_RULE
 from mdsvqa.selection.distances.chamfer import Content
@@ -325,7 +325,7 @@ def main() -> None:
     run = partial(one_seed, data=arguments.data, config=config, rules=rules)
     if arguments.short:
         run = partial(run, rules=[RANDOM, COVERING], budgets=(), methods=(GP, TODAY))
-    done = map_ahead(run, jobs, arguments.workers, crashed=crashed)
+    done = map_in_workers(run, jobs, arguments.workers, crashed=crashed)
     for reached in track(done, "seeds", total=len(jobs), console=Console(stderr=True)):
         found += reached
         if arguments.keep is not None:

@@ -25,7 +25,7 @@ from mdsvqa.models.statistical.kernel_model import KernelModel, fit_statistical
 from mdsvqa.models.statistical.standardise import Standardiser
 from mdsvqa.runtime.progress import terminal
 from mdsvqa.runtime.run import Run
-from mdsvqa.runtime.workers import map_ahead
+from mdsvqa.runtime.workers import map_in_workers
 from mdsvqa.selection.catalogue import RULES, rule_named
 from mdsvqa.selection.distances.chamfer import Content
 from mdsvqa.selection.select import select
@@ -104,7 +104,7 @@ def one_target(target: str, arguments: argparse.Namespace, keep: Path) -> dict[s
     found = rehearsed(whole, base, arguments.repeats, arguments.workers, keep)
     run = partial(real_gains, data=arguments.data, target=target, cost=base.cost, gamma=base.gamma)
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
-    done = map_ahead(run, seeds, arguments.workers, crashed=crashed)
+    done = map_in_workers(run, seeds, arguments.workers, crashed=crashed)
     rows = list(track(done, f"real, to {NAMES[target]}", len(seeds), console=Console(stderr=True)))
     real = {rule: np.array([row[rule] - row[RANDOM] for row in rows]) for rule in EVERY if rule != RANDOM}
     standings = {each.rule: each for each in found.answer.standings}

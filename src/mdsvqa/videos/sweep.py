@@ -6,7 +6,7 @@ from typing import Any
 
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import ResultTable
-from mdsvqa.videos.decoding import map_ahead
+from mdsvqa.videos.decoding import map_in_workers
 from mdsvqa.videos.manifest import Video
 
 # Rows a shard: what a kill can lose.
@@ -49,7 +49,7 @@ def sweep(
     if len(missing) < len(videos):
         show.note(f"{label}: {len(videos) - len(missing)} of {len(videos)} reused from {table.folder}")
     rows: list[Row] = []
-    for done, row in enumerate(map_ahead(row_of, missing, workers, crashed=_crashed, ahead=ahead), 1):
+    for done, row in enumerate(map_in_workers(row_of, missing, workers, crashed=_crashed, ahead=ahead), 1):
         rows.append(row)
         if len(rows) == shard or done == len(missing):
             table.append(finish(rows))
@@ -70,7 +70,7 @@ def _retry(
     # A path may have been corrected since, a file mended. Rows keep their places: a rerun ends in the same tables.
     without = table.ids_with("undecodable") | table.ids_with("failed")
     again = [video for video in videos if video.id in without]
-    made = map_ahead(row_of, again, workers, crashed=_crashed)
+    made = map_in_workers(row_of, again, workers, crashed=_crashed)
     mended = 0
     while window := list(islice(made, shard)):
         rows = [row for row in finish(window) if row["status"] == "ok"]

@@ -6,7 +6,7 @@ from mdsvqa.runtime.arrays import Floats, Ints
 from mdsvqa.selection.base import Pick, Pool, Rule
 from mdsvqa.selection.distances.chamfer import Content
 from mdsvqa.selection.distances.matrices import affordable, chamfer_table, mean_frames
-from mdsvqa.selection.eligible import Opening
+from mdsvqa.selection.eligible import Eligible
 from mdsvqa.selection.settings import SelectionSettings
 
 # Of what a label says beyond its content, where quality has variance 1.
@@ -28,14 +28,14 @@ def v_optimal(pool: Pool, budget: int, settings: SelectionSettings, seed: int) -
 
     Source: Yu, Bi and Tresp (2006), sequential transductive design.
     """
-    opening, uncertain = Opening(pool, budget), Uncertain(pool.content, seed)
+    eligible, uncertain = Eligible(pool, budget), Uncertain(pool.content, seed)
     for video in pool.chosen:
         uncertain.label(int(video))
     picks: list[Pick] = []
-    while (mask := opening.mask).any():
+    while (mask := eligible.mask).any():
         falls = uncertain.falls()
         best = int(np.where(mask, falls, -np.inf).argmax())
-        if opening.take(best):
+        if eligible.choose(best):
             picks.append(Pick(best, float(pool.difficulty[best]), float(falls[best]), float(falls[best])))
             uncertain.label(best)
     return picks

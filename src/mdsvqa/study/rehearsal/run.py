@@ -220,7 +220,7 @@ def _parts(config: StudyConfig, data: StudyData) -> tuple[Sequence[str | None], 
     if named == DATASETS:
         return [data.videos[int(index)].dataset for index in data.source], ""
     table = read_columns(config.selection.about or config.videos)
-    return table.said_of(data.ids(data.source), named), named
+    return table.text_of(data.ids(data.source), named), named
 
 
 def _rules(config: StudyConfig, there: StandIn) -> list[str]:
