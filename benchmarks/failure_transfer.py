@@ -27,9 +27,7 @@ from mdsvqa.difficulty.errors import measured_errors
 from mdsvqa.difficulty.prediction import refitted_source
 from mdsvqa.difficulty.settings import DifficultySettings, ErrorName
 from mdsvqa.evaluation.correlation import srcc
-from mdsvqa.models.settings import FinetuningSettings
-from mdsvqa.models.statistical.finetune import train
-from mdsvqa.models.statistical.kernel_model import LabeledFeatures
+from mdsvqa.models.statistical.kernel_model import LabeledFeatures, fit_statistical
 from real_domains import NAMES, divided, load
 
 KINDS: tuple[ErrorName, ...] = ("raw", "calibrated")
@@ -38,7 +36,7 @@ COST, WIDTH = 10.0, 0.1
 
 def refit(data: LabeledFeatures, seed: int) -> "partial[NDArray[np.float64]]":
     """f, trained anew."""
-    return partial(train(data, COST, WIDTH / data.features.shape[1], FinetuningSettings(), seed).predict)
+    return partial(fit_statistical(data, cost=COST, gamma=WIDTH / data.features.shape[1], seed=seed).predict)
 
 
 def one_seed(data: Path, source_name: str, target_name: str, seed: int) -> tuple[dict[str, list[float]], str]:

@@ -39,7 +39,7 @@ from mdsvqa.videos.video import Video
 TINY_STEPS = 110
 # For a model of 0.6 million weights; the defaults are for one of 7 billion.
 TRAINING = VlmFinetuning(
-    learning_rate=5e-4, steps=180, evaluations=6, patience=6, warmup=0.1, weight_decay=0.05, new_share=0.6
+    learning_rate=5e-4, steps=180, evaluations=6, patience=6, warmup=0.1, weight_decay=0.05, target_weight=0.7
 )
 
 

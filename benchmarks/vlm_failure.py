@@ -139,7 +139,7 @@ def rules_of(
     kernel_model = fit_statistical(labeled, seed=seed)
 
     def refit(data: LabeledFeatures) -> Any:
-        return train(data, kernel_model.cost, kernel_model.gamma, FinetuningSettings(), seed).predict
+        return train(kernel_model, data, FinetuningSettings(), seed).predict
 
     own = np.array([scores[video.id] for video in held_out], np.float64)
     source, pool = refitted_source(labeled, others.features, own, refit, SETTINGS, seed)

@@ -38,8 +38,8 @@ def template_predictors() -> str:
 
 # File, the lines before and behind the part (which stay), and what stands between them.
 PARTS: tuple[tuple[Path, str, str, Callable[[], str]], ...] = (
-    (ROOT / "docs" / "rules.md", "[Which rule?](../README.md#which-rule), and", "Content is what", rules_table),
-    (PACKAGE / "study" / "study_template.yaml", "selection:", "  # On small regression models", template_rules),
+    (ROOT / "docs" / "rules.md", "them. `selection: {rule", "## Why", rules_table),
+    (PACKAGE / "study" / "study_template.yaml", "selection:", "  # facility-location covers", template_rules),
     (PACKAGE / "study" / "study_template.yaml", "difficulty:", "  predictor:", template_predictors),
 )
 

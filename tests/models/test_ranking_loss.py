@@ -190,3 +190,18 @@ def test_minimise_counts_iterations() -> None:
 
     minimise(objective, size=2, steps=3)
     assert calls < 10
+
+
+def test_new_groups_share_the_weight_that_they_are_given() -> None:
+    groups = np.array([0, 0, 0, -1, -1, 1, 1, 2, 2, 2])
+    truth = np.array([1.0, 2.0, 3.0, 1.0, 2.0, 3.0, 3.0, 1.0, 2.0, 3.0])
+    pairs = WeighedPairs.within(truth, groups, None, 0, groups > 0, 0.8)
+    # A pair of equals stands twice with sqrt(1/2).
+    of = {group: float(pairs.weights[groups[pairs.better] == group].sum()) for group in (0, -1, 1, 2)}
+    assert of == pytest.approx({0: 0.1, -1: 0.1, 1: 0.4 * np.sqrt(2), 2: 0.4})
+
+
+def test_with_pairs_on_one_side_only_that_has_all_the_weight() -> None:
+    groups = np.array([0, 0, 1])
+    pairs = WeighedPairs.within(np.array([1.0, 2.0, 3.0]), groups, None, 0, groups > 0, 0.8)
+    assert pairs.weights.tolist() == [1.0]

@@ -93,7 +93,7 @@ def test_limits(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert np.bincount([group[video] for video in picked]).tolist() == [2] * 7
     picked = chosen(capsys, table, "--budget", 9, "--group", "uploader", "--least-per-group", 1, "--rule", "difficulty")
     assert set(map(group.get, picked)) == set(range(7))
-    assert "v01" in chosen(capsys, table, "--budget", 20, "--lambda", 0)
+    assert "v01" in chosen(capsys, table, "--budget", 20, "--rule", "mds", "--lambda", 0)
     picked = chosen(capsys, table, "--budget", 20, "--lambda", 0, "--apart", 0.1)
     assert "v00" in picked
     assert "v01" not in picked
@@ -109,7 +109,9 @@ def test_limits(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_labeled_videos_count_for_diversity(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (table.parent / "labeled.csv").write_text("id\nv00\nelsewhere\n")
-    picked = chosen(capsys, table, "--budget", 3, "--labeled", table.parent / "labeled.csv", "--lambda", 100)
+    picked = chosen(
+        capsys, table, "--budget", 3, "--labeled", table.parent / "labeled.csv", "--rule", "mds", "--lambda", 100
+    )
     settings = SelectionSettings(**{"lambda": 100.0}, budget=1)
     given = candidates(table, "difficulty", table.parent / "content", settings, ["v00"])
     z = (given.difficulty - given.difficulty.mean()) / given.difficulty.std()
@@ -136,20 +138,23 @@ def test_the_audit_is_uniform_and_marked(table: Path, rule: str) -> None:
 
 
 def test_explanations(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    picked = chosen(capsys, table, "--budget", 10)
+    picked = chosen(capsys, table, "--budget", 10, "--rule", "mds")
     limits = ("--group", "uploader", "--most-per-group", 1)
-    found = json.loads(run(capsys, table, "--budget", 10, "--explain", picked[4], "--json")[0])
+    found = json.loads(run(capsys, table, "--budget", 10, "--rule", "mds", "--explain", picked[4], "--json")[0])
     assert found["chosen"] == 5
     assert found["steps"][-1]["rank"] == 1
     assert found["steps"][-1]["utility"] == pytest.approx(found["steps"][-1]["best"])
     assert {video for video, _ in found["neighbours"]} <= set(picked[:4])
     last = next(f"v{i:02d}" for i in range(VIDEOS) if f"v{i:02d}" not in picked)
-    found = json.loads(run(capsys, table, "--budget", 10, "--explain", last, "--json")[0])
+    found = json.loads(run(capsys, table, "--budget", 10, "--rule", "mds", "--explain", last, "--json")[0])
     assert found["chosen"] is None
     assert all(step["best"] > step["utility"] for step in found["steps"])
     assert all(step["rank"] > 1 for step in found["steps"])
     assert "came nearest at step" in found["reason"]
-    assert "Its group has its 1 videos" in run(capsys, table, "--budget", 7, *limits, "--explain", "v07")[0]
+    assert (
+        "Its group has its 1 videos"
+        in run(capsys, table, "--budget", 7, *limits, "--rule", "mds", "--explain", "v07")[0]
+    )
     out, _ = run(capsys, table, "--budget", 20, "--lambda", 0, "--apart", 0.1, "--explain", "v01")
     assert "It is nearer than 0.1 to v00" in out
     assert "Difficulty 5.400, the 2nd of 58." in out

@@ -21,7 +21,7 @@ def rehearse(
     study: Annotated[Path, typer.Argument(help="The study, as `mdsvqa init` writes it.")],
     repeats: Annotated[
         int | None,
-        typer.Option(min=2, help=f"On each pseudo-target, of the best rules; {DEFAULTS.repeats} by default."),
+        typer.Option(min=2, help=f"On each pseudo-target; {DEFAULTS.repeats} by default."),
     ] = None,
     minutes: Annotated[float | None, typer.Option(help="After which no further repeat is begun.")] = None,
     overwrite: Overwrite = False,
@@ -37,11 +37,13 @@ def rehearse(
         ),
     ] = None,
 ) -> None:
-    """Find out on the labeled source which rule to choose by, before labels are paid for.
+    """Find out which rules do harm, before labels are paid for.
 
-    Parts of the labeled source play the pool in turn, and every rule spends the
-    budget there: the known MOS say what it gains. The answer stays in the
-    folder of the study, and `rule: auto` in the study uses it.
+    Where the labeled source holds two or more data sets, each plays the target
+    of the others, and every rule spends the budget there: the known MOS say
+    what it gains. A rule that is behind random selection is struck out; the
+    study's fallback is used unless another is ahead of it beyond doubt. The
+    answer stays in the folder of the study, and `rule: auto` uses it.
     """
     if minutes is not None and minutes <= 0:
         raise InputError(f"--minutes {minutes:g}: expected more than 0.")

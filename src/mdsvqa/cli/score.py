@@ -1,7 +1,7 @@
 """`mdsvqa score`."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, cast, get_args
 
 import typer
 
@@ -29,6 +29,7 @@ from mdsvqa.cli.printing import study as terminal
 from mdsvqa.models.open import kind_of
 from mdsvqa.models.settings import ServedSettings, VlmSettings
 from mdsvqa.models.statistical.features import SAMPLED_FRAMES
+from mdsvqa.models.statistical.route import Route
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.videos.files import check_files
 from mdsvqa.videos.settings import ManifestSettings
@@ -62,6 +63,13 @@ def score(
     adapter: Annotated[
         str | None, typer.Option("--adapter", "-a", help="PEFT adapter: folder or Hub name.", rich_help_panel=VLM)
     ] = None,
+    route: Annotated[
+        str,
+        typer.Option(
+            help="Of a fine-tuned statistical model: target reads all videos by it, base by the one before, nearest "
+            "each by the one whose labels are nearer; the column text says which."
+        ),
+    ] = "target",
     server: Annotated[
         str | None,
         typer.Option(
@@ -89,11 +97,14 @@ def score(
         raise InputError(
             f"--{option_name(next(iter(changed)))}: goes with a vision-language model, and {model!r} is none."
         )
+    if route not in get_args(Route):
+        raise InputError(f"--route {route}: expected target, base or nearest.")
+    if route != "target" and (server is not None or not model.endswith(".safetensors")):
+        raise InputError(f"--route {route}: goes with a fine-tuned statistical model (--model FILE.safetensors).")
     asked = None if server is None else checked(ServedSettings, {**serving, "url": server, "model": model})
     f = mdsvqa.load_model(model, server=asked, vlm=vlm)
     with terminal.progress() as show:
         check_files(videos, listed, show)
-        table = mdsvqa.score(
-            listed, f, out=out, frames=frames, seed=seed, workers=workers, overwrite=overwrite, show=show
-        ).table
+        options: dict[str, Any] = {"frames": frames, "seed": seed, "workers": workers, "overwrite": overwrite}
+        table = mdsvqa.score(listed, f, out=out, route=cast(Route, route), show=show, **options).table
     finish_table("scored", rows_of(listed, table), out, strict, as_json)

@@ -94,6 +94,6 @@ def select(
         found = {"rule": rule, "selected": [row["id"] for row in rows], "audit": audited, "out": out and str(out)}
         print_json({**found, "left_out": given.left_out, "notes": notes})
     else:
-        terminal.print_selection(rows, out, given.left_out)
+        terminal.print_selection(rows, out, len(given.ids), given.left_out)
     for note in notes:
         print_note(note)

@@ -49,8 +49,6 @@ def demo(
     with terminal.progress() as show:
         sizes = {"source": source, "pool": pool, "test": test}
         config = prepare_demo(out, show, vlm=vlm, seed=seed, seeds=seeds, **sizes)
-        if not vlm:
-            mdsvqa.rehearse(config, overwrite=True, show=show)
         result = mdsvqa.run(config, overwrite=True, show=show)
         config = result.config
         with show.working("Bootstrapping intervals"):

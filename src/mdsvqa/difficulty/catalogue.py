@@ -11,6 +11,7 @@ MODULES = (
     "ranker",
     "forest",
     "second_opinion",
+    "process_opinion",
     "rank_average",
     "committee",
     "noise_stability",

@@ -49,24 +49,22 @@ def _opinion(inputs: Floats, signed: Floats, others: Floats, settings: Difficult
     return np.asarray(smooth.predict(at) + rough.predict(at), np.float64) / 2
 
 
-def expected_size(mean: Floats, spread: float) -> Floats:
+def expected_size(mean: Floats, spread: Floats | float) -> Floats:
     """Expected absolute value of a normal number.
 
     Args:
         mean: shape (n,).
-        spread: standard deviation, at least 0.
+        spread: standard deviation, at least 0, of all or of each.
 
     Source: Leone, Nelson and Nottingham (1961), the folded normal distribution.
 
     >>> expected_size(np.array([0.0, -2.0]), 1.0).round(4).tolist()
     [0.7979, 2.017]
     """
-    size = np.abs(mean)
-    if spread == 0:
-        return size
-    ratio = size / spread
+    size, known = np.abs(mean), np.broadcast_to(spread, mean.shape) > 0
+    ratio = size / np.where(known, spread, 1.0)
     density: Floats = np.sqrt(2 / np.pi) * np.exp(-(ratio**2) / 2)
-    return spread * density + size * (1 - 2 * ndtr(-ratio))
+    return np.where(known, spread * density + size * (1 - 2 * ndtr(-ratio)), size)
 
 
 PREDICTORS = (Predictor("second-opinion", second_opinion, "what the labels of similar videos say against f"),)

@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 from scipy.special import ndtr
 from torch import Tensor
 
-from mdsvqa.runtime.arrays import Floats, Ints
+from mdsvqa.runtime.arrays import Flags, Floats, Ints
 
 
 def fidelity_loss(predicted: Tensor, target: Tensor) -> Tensor:
@@ -95,7 +95,15 @@ class WeighedPairs:
     constant: float
 
     @classmethod
-    def within(cls, truth: Floats, groups: Ints, most: int | None, seed: int) -> "WeighedPairs":
+    def within(
+        cls,
+        truth: Floats,
+        groups: Ints,
+        most: int | None,
+        seed: int,
+        new: Flags | None = None,
+        target_weight: float = 0.5,
+    ) -> "WeighedPairs":
         """Pairs of items that share a group, the larger truth first; every group the same weight in all.
 
         A pair of equals stands twice, once each way, with weight sqrt(1/2): up to a constant that is its loss.
@@ -104,10 +112,16 @@ class WeighedPairs:
             truth: of n items, shape (n,).
             groups: shape (n,).
             most, seed: see `pairs_within`.
+            new: of each item, the same throughout a group: the new groups share `target_weight` of all weight, the
+                others the rest; None makes no difference between them, and neither does one side without pairs.
+            target_weight: in [0, 1].
         """
         codes = torch.from_numpy(groups)
         first, second = (index.numpy() for index in pairs_within(codes, most, seed))
         weights = group_weights(codes[first]).numpy() if len(first) else np.empty(0)
+        if new is not None and len(np.unique(new[first])) == 2:
+            share = float(weights[new[first]].sum())
+            weights = weights * np.where(new[first], target_weight / share, (1 - target_weight) / (1 - share))
         above, below = truth[first] > truth[second], truth[first] < truth[second]
         equal = ~(above | below)
         half = np.sqrt(0.5) * weights[equal]

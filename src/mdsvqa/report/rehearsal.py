@@ -9,8 +9,8 @@ from mdsvqa.evaluation.correlation import srcc
 from mdsvqa.evaluation.rule_summary import RuleSummary
 from mdsvqa.report.page.data import BudgetPoint
 from mdsvqa.report.page.tables import Column, Row, Table
-from mdsvqa.selection.catalogue import BASE, EVERYTHING
-from mdsvqa.study.rehearsal.contenders import RANDOM
+from mdsvqa.selection.catalogue import BASE, EVERYTHING, label_of
+from mdsvqa.study.rehearsal.repeats import RANDOM
 from mdsvqa.study.rehearsal.run import Rehearsal
 
 # Rules that a rank correlation needs to say anything.
@@ -26,22 +26,18 @@ def rehearsal_table(found: Rehearsal, real: Mapping[str, RuleSummary]) -> Table:
     """
     columns = (
         Column("Gain", "rehearsed", signed=True),
-        Column("Expected", "rehearsed", signed=True),
-        Column("Random as good", "rehearsed", decimals=2),
+        Column(f"Over {label_of(found.answer.fallback)}", "rehearsed", signed=True),
         Column("Source SRCC", "rehearsed"),
-        Column("Won", "pseudo-targets"),
-        Column("Lost", "pseudo-targets"),
-        Column("Repeats", "pseudo-targets"),
+        Column("Repeats", "rehearsed"),
         *((Column("Gain", "in this study", signed=True),) if real else ()),
     )
     gains = real_gains(found, real)
     rows = tuple(
         Row(
-            each.contender,
+            each.rule,
             (
-                *(each.gain, each.expected, each.chance, each.source_srcc),
-                *(each.wins, each.losses, each.repeats),
-                *((gains.get(each.contender),) if real else ()),
+                *(each.gain, each.over_fallback, each.source_srcc, each.repeats),
+                *((gains.get(each.rule),) if real else ()),
             ),
         )
         for each in found.answer.standings
@@ -53,9 +49,9 @@ def rehearsal_table(found: Rehearsal, real: Mapping[str, RuleSummary]) -> Table:
 def real_gains(found: Rehearsal, real: Mapping[str, RuleSummary]) -> dict[str, Any]:
     """Gains over random selection in the study, of the contenders that are a rule of its comparison."""
     return {
-        each.contender: real[each.contender].over_random
+        each.rule: real[each.rule].over_random
         for each in found.answer.standings
-        if each.contender in real and each.contender not in (BASE, EVERYTHING, RANDOM)
+        if each.rule in real and each.rule not in (BASE, EVERYTHING, RANDOM)
     }
 
 
@@ -63,11 +59,11 @@ def rehearsal_sentences(found: Rehearsal, real: Mapping[str, RuleSummary]) -> li
     """The recommendation, and how its promises were kept."""
     sentences = [found.sentence()]
     gains = {name: gain for name, gain in real_gains(found, real).items() if gain is not None}
-    promised = next((each for each in found.answer.standings if each.contender == found.recommended), None)
-    if promised is not None and promised.contender in gains:
+    promised = next((each for each in found.answer.standings if each.rule == found.answer.recommended), None)
+    if promised is not None and promised.rule in gains:
         sentences.append(
-            f"In this study {promised.contender} gained {gains[promised.contender]:+.3f} SRCC over random selection; "
-            f"{promised.expected:+.3f} was to be expected."
+            f"In this study {promised.rule} gained {gains[promised.rule]:+.3f} SRCC over random selection, where the "
+            f"rehearsal found {promised.gain.value:+.3f}."
         )
     correlation = promise_correlation(found, real)
     if correlation is not None:
@@ -82,7 +78,7 @@ def promise_correlation(found: Rehearsal, real: Mapping[str, RuleSummary]) -> fl
     gains = {name: gain for name, gain in real_gains(found, real).items() if gain is not None}
     if len(gains) < FEWEST:
         return None
-    promised = {each.contender: each.gain.value for each in found.answer.standings}
+    promised = {each.rule: each.gain.value for each in found.answer.standings}
     value = srcc(np.array([promised[name] for name in gains]), np.array([gain.value for gain in gains.values()]))
     return None if np.isnan(value) else value
 
@@ -91,25 +87,20 @@ def rehearsal_json(found: Rehearsal | None, real: Mapping[str, RuleSummary]) -> 
     """The rehearsal in a study's summary."""
     if found is None:
         return None
-    best = found.answer.best
     return {
-        "recommended": found.recommended,
-        "leader": found.answer.leader,
-        "distinguishable": found.answer.distinguishable,
-        "p_value": found.answer.p_value,
-        "expected_gain": best.expected if best else 0.0,
-        "chance_random_as_good": best.chance if best else 0.5,
+        "recommended": found.answer.recommended,
+        "fallback": found.answer.fallback,
+        "struck_out": [each.rule for each in found.answer.struck],
+        "gains": {each.rule: each.gain.value for each in found.answer.standings},
         "promise_correlation": promise_correlation(found, real),
         "sentence": found.sentence(),
     }
 
 
 def budget_points(found: Rehearsal) -> list[BudgetPoint]:
-    """The curve as the page draws it: the recommended rule, random selection, and the two bounds."""
+    """The curve as the page draws it: the fallback, random selection, and the two bounds."""
     answer = found.answer
-    tried = {point.contender for point in found.curve}
-    line = found.recommended if found.recommended in tried else answer.leader
-    shown = {line: "recommended", RANDOM: "random"}
+    shown = {answer.fallback: "recommended", RANDOM: "random"}
     points = [
         BudgetPoint(point.contender, shown.get(point.contender, "other"), point.labels, point.srcc)
         for point in found.curve

@@ -9,6 +9,7 @@ import numpy as np
 from mdsvqa.evaluation.rule_summary import summarise_rules
 from mdsvqa.report.failure import failure_table, pool_mos
 from mdsvqa.report.figures import FEWEST, Figures, measure
+from mdsvqa.report.intervals import predicted_intervals
 from mdsvqa.report.page.data import Reading, ReportData, RoundResult, RuleResult, ScatterPoint, Undecoded
 from mdsvqa.report.page.export import csv_text, latex_text
 from mdsvqa.report.page.page import render_page
@@ -75,6 +76,7 @@ def report_data(config: StudyConfig, result: StudyResult, figures: Figures, comm
     mos = pool_mos(config, data)
     failure, failure_said = failure_table(config, result, mos)
     base_sees_none, tuned_sees_none = video_pairs(result)
+    intervals, intervals_said = predicted_intervals(result, mos)
     rehearsal, by_rule = load_rehearsal(config), figures.on_target
     extra = [failure] if rehearsal is None else [failure, rehearsal_table(rehearsal, by_rule)]
     return ReportData(
@@ -101,6 +103,8 @@ def report_data(config: StudyConfig, result: StudyResult, figures: Figures, comm
         budgets=[] if rehearsal is None else budget_points(rehearsal),
         base_sees_none=base_sees_none,
         tuned_sees_none=tuned_sees_none,
+        intervals=intervals,
+        intervals_said=intervals_said,
         half_widths=known_half_widths(data).tolist(),
         commands=commands,
     )

@@ -16,6 +16,7 @@ MODULES = (
     "k_means",
     "facility_location",
     "difficulty_facility",
+    "v_optimal",
     "typiclust",
     "freesel",
     "committee",

@@ -20,6 +20,7 @@ from mdsvqa.models.open import Model, load_model
 from mdsvqa.models.settings import HANDCRAFTED, STATISTICAL, ContentSettings, FinetuningSettings, VlmFinetuning
 from mdsvqa.models.statistical.features import SAMPLED_FRAMES
 from mdsvqa.models.statistical.kernel_model import KernelModel
+from mdsvqa.models.statistical.route import Route
 from mdsvqa.models.vlm.load import need_vlm_packages, score_with_vlm
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.frames import Rows
@@ -115,6 +116,7 @@ def score(
     *,
     out: Folder = None,
     frames: int | None = None,
+    route: Route = "target",
     seed: int = 0,
     workers: int = 0,
     overwrite: bool = False,
@@ -127,6 +129,8 @@ def score(
         model: as `load_model` returns or takes it.
         out: folder for the table; temporary without.
         frames: sampled from each video, by models that are not vision-language models.
+        route: of a fine-tuned statistical model: target reads by it, base by the one before, nearest by whichever
+            learned from videos that are more like this one.
         seed: of everything random.
         workers: processes that decode; 0 is one for each core.
         overwrite: make anew what other settings made.
@@ -148,7 +152,7 @@ def score(
     elif f.kind == "checkpoint":
         score_with_vlm(videos, f.name, f.vlm, run, lambda: f.reader)
     else:
-        steps.score(videos, f, frames or SAMPLED_FRAMES, run, seed=seed)
+        steps.score(videos, f, frames or SAMPLED_FRAMES, run, seed=seed, route=route)
     return Result(run.out, f, kept)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from mdsvqa.models.encoders.encoding import encode_content
 from mdsvqa.models.predictions import read_features
+from mdsvqa.models.settings import HANDCRAFTED, STATISTICAL, FeatureSet
 from mdsvqa.models.statistical.extraction import extract_features
 from mdsvqa.models.statistical.kernel_model import LabeledFeatures
 from mdsvqa.models.statistical.standardise import Standardiser
@@ -28,6 +30,8 @@ from mdsvqa.videos.labels import FIVE_LEVELS, ROUND_LABELS, Labels, known_labels
 from mdsvqa.videos.manifest import parse_scale, read_videos
 from mdsvqa.videos.roles import Role, roles_of, with_split
 from mdsvqa.videos.video import Video
+
+NOTHING = np.empty(0)
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,7 @@ class StudyData:
         failures: why the other videos are not here, by id.
         maker: what made the features and the content, for the results that depend on them.
         content_is_features: there are no files, and the standardised features stand in for content.
+        feature_sets: features of each set, side by side, where each has a kernel of its own; else none.
     """
 
     videos: Sequence[Video]
@@ -86,6 +91,7 @@ class StudyData:
     failures: Mapping[str, str]
     maker: Mapping[str, str]
     content_is_features: bool = False
+    feature_sets: tuple[int, ...] = ()
 
     @classmethod
     def of_videos(
@@ -252,18 +258,20 @@ def gather(config: StudyConfig, run: Run) -> StudyData:
     videos = _without_excluded(videos, config, run)
     check_files(config.videos, videos, run.show)
     failures: dict[str, str] = {}
-    if config.quality.features is not None:
-        values = read_features(config.quality.features, [video.id for video in videos], run.show)
+    given, sets = config.quality.features, feature_sets(config)
+    rows: dict[str, Floats] = {}
+    if isinstance(given, Path):
+        values = read_features(given, [video.id for video in videos], run.show)
         rows = dict(zip([video.id for video in videos], values, strict=True))
         for video, row in rows.items():
             if not np.isfinite(row).any():
-                failures[video] = f"not in {config.quality.features.name}"
-        made_features = fingerprint([config.quality.features.name, values.tobytes().hex()])
-    else:
+                failures[video] = f"not in {given.name}"
+        made_features = fingerprint([given.name, values.tobytes().hex()])
+    elif sets != ("content",):
         table = extract_features(videos, config.quality.frames, run.within("features"))
         rows = _rows(table, videos, failures)
         made_features = fingerprint(read_meta(config.out / "features"))
-    content_is_features = config.quality.features is not None and not any(video.path for video in videos)
+    content_is_features = isinstance(given, Path) and not any(video.path for video in videos)
     if content_is_features:
         # One "frame" a video: the standardised features say how different two videos are.
         known = np.stack([rows[video.id] for video in videos])
@@ -273,6 +281,10 @@ def gather(config: StudyConfig, run: Run) -> StudyData:
         table = encode_content(videos, config.content, run.within("content"))
         frames = _frames(table, videos, failures)
         made_content = fingerprint(read_meta(config.out / "content"))
+    if "content" in sets:
+        of_frames = {video: pooled(frames[video]) for video in frames if video not in failures}
+        rows = {video: np.concatenate([rows.get(video, NOTHING), values]) for video, values in of_frames.items()}
+        made_features = fingerprint([*sets, made_features if "statistical" in sets else "", made_content])
     usable = [video for video in videos if video.id not in failures]
     if not usable:
         raise ConfigError(f"{config.videos}: not one of its {len(videos)} videos can be used: {_first(failures)}")
@@ -287,7 +299,28 @@ def gather(config: StudyConfig, run: Run) -> StudyData:
         if len(found) == 0:
             meaning = "videos to choose from" if name == "pool" else "labeled videos that f learns from"
             raise ConfigError(f"{config.videos}: has no usable video of split {name!r} ({meaning}).")
-    return replace(data, content_is_features=content_is_features)
+    both = data.features.shape[1], 2 * data.content.dims
+    sizes = tuple({"statistical": both[0] - both[1] * ("content" in sets), "content": both[1]}[name] for name in sets)
+    return replace(data, content_is_features=content_is_features, feature_sets=sizes)
+
+
+def feature_sets(config: StudyConfig) -> tuple[FeatureSet, ...]:
+    """The sets of features that have a kernel each, statistical first; none where f reads features as one."""
+    named, quality = config.quality.features, config.quality
+    if isinstance(named, tuple):
+        return tuple(sorted(named, reverse=True))
+    encoded = named is None and quality.model == STATISTICAL and config.content.encoder != HANDCRAFTED
+    return ("statistical", "content") if encoded else ()
+
+
+def pooled(frames: NDArray[np.floating]) -> Floats:
+    """Mean and deviation over the frames of a video, shape (2 dims,), from shape (T, dims).
+
+    >>> pooled(np.array([[1.0, 5.0], [3.0, 5.0]])).tolist()
+    [2.0, 5.0, 1.0, 0.0]
+    """
+    values = frames.astype(np.float64)
+    return np.concatenate([values.mean(0), values.std(0)])
 
 
 def _without_excluded(videos: Sequence[Video], config: StudyConfig, run: Run) -> list[Video]:

@@ -29,15 +29,11 @@ out: results
 simulated: true
 seed: {seed}
 selection:
-  rule: mds
+  rule: facility-location
   budget: 5%
 comparison:
-  rules: [random, core-set, k-means, mds]
+  rules: [random, facility-location, mds]
   seeds: {seeds}
-rehearsal:
-  # A short one. All rules, and repeats enough for a verdict: mdsvqa rehearse without these two lines.
-  rules: [core-set, k-means, mds]
-  repeats: 4
 """
 VLM_STUDY = """\
 # The demonstration's study of a vision-language model. Change it and run it again: mdsvqa run {path}

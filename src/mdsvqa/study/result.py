@@ -44,6 +44,8 @@ class StudyResult(Rows):
         rule_runs: of the comparison of rules; empty without one.
         readings: other ways to read the base model's score, of all of the data's videos, by name; NaN where there is
             none.
+        spread: standard deviation of a MOS around the last score, shape (n,), NaN where there is none; None before the
+            first round.
         audit: MOS of the videos that were drawn at random to be measured on, by id.
     """
 
@@ -57,6 +59,7 @@ class StudyResult(Rows):
     notes: Sequence[str] = ()
     rule_runs: Sequence[RuleRun] = ()
     readings: Mapping[str, Floats] = field(default_factory=dict)
+    spread: Floats | None = None
     audit: Mapping[str, float] = field(default_factory=dict)
 
     def rows(self) -> Sequence[dict[str, Any]]:

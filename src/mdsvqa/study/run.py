@@ -27,8 +27,9 @@ from mdsvqa.study.failure_predictors import failure_predictor
 from mdsvqa.study.kept import Tables
 from mdsvqa.study.loop import Round, rounds
 from mdsvqa.study.participants.open import open_before_data, participant
+from mdsvqa.study.participants.statistical import StatisticalModel
 from mdsvqa.study.raters import RatersFile, gather_labels
-from mdsvqa.study.rehearsal.run import with_rehearsed_rule
+from mdsvqa.study.rehearsal.run import load_rehearsal, with_rehearsed_rule
 from mdsvqa.study.result import StudyResult
 from mdsvqa.study.rule_comparison import check_comparison, compare_rules
 from mdsvqa.study.usable import scored
@@ -54,15 +55,17 @@ def run_study(config: StudyConfig, show: Show, *, overwrite: bool = False) -> St
     check_comparison(config, data)
     f = participant(config, early, data, run)
     data = scored(config, data, f, run)
-    base, config = f.scores(data), with_rehearsed_rule(config, data, f, run)
+    base, (config, why) = f.scores(data), with_rehearsed_rule(config, data, f, run)
     pool = data.pool_arrays(config)
     budget = budget_of(config.selection, len(pool), pool.limits)
     tables = Tables(config, data, pool.within(budget.spread(min(config.rounds, budget.videos)).limits), run)
     raters, g = RatersFile(tables, gather_labels(config, data, show)), failure_predictor(config.difficulty)
     notes = [said for said in (beyond_pool(config.selection, len(pool), pool.limits), *f.notes(data)) if said]
-    result = StudyResult(config, data, f.name, [], [base.score], np.empty(0), notes=notes)
-    for note in result.notes:
+    for note in notes:
         show.note(note)
+    # The page has a place of its own for what a rehearsal found.
+    notes += [why] if why and load_rehearsal(config) is None else []
+    result = StudyResult(config, data, f.name, [], [base.score], np.empty(0), notes=notes)
     if config.quality.vlm.reading == "generate" and np.isfinite(base.expected).any():
         result = replace(result, readings={"parsed answer": base.score, "expected score": base.expected})
     for done in rounds(f, g, data, pool, budget, config, raters, tables, config.seed):
@@ -83,5 +86,7 @@ def _after_round(result: StudyResult, pool: PoolArrays, done: Round) -> StudyRes
     )
     if done.waiting is not None:
         return replace(result, waiting_for=done.waiting.sentence)
-    scores, notes = done.model.scores(result.data).score, done.model.notes(result.data)
-    return replace(result, scores=[*result.scores, scores], notes=[*result.notes, *notes])
+    scores, notes = done.model.scores(result.data), done.model.notes(result.data)
+    # Of a language model it is how much drawn replies differ, not how far a MOS may be.
+    spread = scores.spread if isinstance(done.model, StatisticalModel) else None
+    return replace(result, scores=[*result.scores, scores.score], spread=spread, notes=[*result.notes, *notes])

@@ -17,6 +17,7 @@ from mdsvqa.models.plugin import score_videos
 from mdsvqa.models.settings import FinetuningSettings
 from mdsvqa.models.statistical.extraction import extract_features
 from mdsvqa.models.statistical.kernel_model import KernelModel, fit_statistical
+from mdsvqa.models.statistical.route import Route
 from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.matching import match_ids
@@ -35,7 +36,7 @@ from mdsvqa.selection.select import select, selection_rows
 from mdsvqa.selection.settings import SelectionSettings, budget_seconds
 from mdsvqa.study.contracts import Scores
 from mdsvqa.study.data import StudyData
-from mdsvqa.study.participants.statistical import StatisticalModel
+from mdsvqa.study.participants.statistical import StatisticalModel, score_rows
 from mdsvqa.study.participants.unrefitted import errors_of
 from mdsvqa.study.rule_comparison import all_known
 from mdsvqa.videos.labels import Labels
@@ -44,8 +45,16 @@ from mdsvqa.videos.roles import in_role, with_split
 from mdsvqa.videos.video import Video
 
 
-def score(videos: Sequence[Video], model: Model, frames: int, run: Run, *, seed: int) -> pa.Table:
+def score(
+    videos: Sequence[Video], model: Model, frames: int, run: Run, *, seed: int, route: Route = "target"
+) -> pa.Table:
     """f: scores videos by the statistical model (trained on those with MOS and split train), a saved one, or a class.
+
+    Args:
+        videos, model, frames: what is scored by what.
+        run: folder for the scores.
+        seed: of the training.
+        route: of a saved model that was fine-tuned; see `read_by`.
 
     Returns:
         The scores table; the statistical model's features go to `features` in its folder, the model that was trained
@@ -59,8 +68,9 @@ def score(videos: Sequence[Video], model: Model, frames: int, run: Run, *, seed:
     kernel_model = saved or _trained(videos, features, run.show, seed)
     maker = {
         "step": "scores",
-        "model": fingerprint({name: np.asarray(value).tolist() for name, value in vars(kernel_model).items()}),
+        "model": fingerprint({name: value.tolist() for name, value in kernel_model.arrays().items()}),
         "features": fingerprint(read_meta(run.out / "features")["maker"]),
+        **({} if route == "target" else {"route": route}),
     }
     with ResultTable(run.out, SCORES, maker, overwrite=run.overwrite) as table:
         if saved is None:
@@ -68,9 +78,9 @@ def score(videos: Sequence[Video], model: Model, frames: int, run: Run, *, seed:
             kernel_model.save(run.out / "model.safetensors")
         wanted = {video.id for video in videos} - table.ids
         failed = table.ids_with("undecodable")
-        table.append([_score_row(kernel_model, row) for row in features.to_pylist() if row["id"] in wanted])
+        table.append([_score_row(kernel_model, row, route) for row in features.to_pylist() if row["id"] in wanted])
         mended = [row for row in features.to_pylist() if row["id"] in failed and row["status"] == "ok"]
-        table.replace([_score_row(kernel_model, row) for row in mended])
+        table.replace([_score_row(kernel_model, row, route) for row in mended])
     return read_table(run.out)
 
 
@@ -86,11 +96,10 @@ def _trained(videos: Sequence[Video], features: pa.Table, show: Show, seed: int)
         return fit_statistical(data, seed=seed)
 
 
-def _score_row(model: KernelModel, row: dict[str, Any]) -> dict[str, Any]:
+def _score_row(model: KernelModel, row: dict[str, Any], route: Route) -> dict[str, Any]:
     if row["status"] != "ok":
         return {"id": row["id"], "status": row["status"], "text": row["text"]}
-    predicted = model.predict(np.array([row["features"]], np.float64))[0]
-    return {"id": row["id"], "score": float(np.clip(predicted, 1, 5)), "status": "ok"}
+    return score_rows(model, [row["id"]], np.array([row["features"]], np.float64), route)[0]
 
 
 def _by_id(table: pa.Table, column: str) -> dict[str, Any]:

@@ -1,9 +1,12 @@
 from itertools import islice
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from mdsvqa.models.settings import VlmFinetuning
 from mdsvqa.models.training.batches import quotas, training_batches
 
 OLD, NEW = False, True
@@ -67,3 +70,26 @@ def test_quotas_fill_the_batch_with_distinct_videos(
     assert all(0 <= count <= size for count, size in zip(found, sizes, strict=True))
     if np.minimum(sizes, least).sum() <= batch:
         assert sum(found) <= batch
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.8])
+def test_the_target_s_pairs_have_their_weight(share: float) -> None:
+    dataset = np.repeat([0, 1], 500)
+    settings = VlmFinetuning(target_weight=share)
+    batch = next(training_batches(dataset, dataset == 1, 200, 0, new_share=settings.new_share))
+    new, old = (int((dataset[batch] == code).sum()) for code in (1, 0))
+    pairs = new * (new - 1) / 2, old * (old - 1) / 2
+    assert pairs[0] / sum(pairs) == pytest.approx(share, abs=0.01)
+
+
+def test_results_of_before_there_was_a_target_weight_are_reused() -> None:
+    assert VlmFinetuning().record()["new_share"] == 0.5
+    assert VlmFinetuning().record()["new_weight"] == 1.0
+    assert "target_weight" not in VlmFinetuning().record()
+    assert VlmFinetuning(target_weight=None).record()["new_share"] is None
+    assert VlmFinetuning(target_weight=0.8).record() != VlmFinetuning().record()
+
+
+def test_what_it_replaced_is_named() -> None:
+    with pytest.raises(ValidationError, match=r"target_weight`; 0\.69 is what new_share 0\.6 was"):
+        VlmFinetuning(new_share=0.6)

@@ -13,6 +13,7 @@ from mdsvqa.report.page.data import (
     BudgetPoint,
     PairedVideo,
     PoolPoint,
+    PredictedInterval,
     ReportData,
     RoundResult,
     RuleResult,
@@ -87,6 +88,8 @@ def make_full_study() -> ReportData:
         base_sees_none=make_pairs(4),
         tuned_sees_none=make_pairs(1),
         half_widths=[0.1, 0.2, 0.2, 0.4],
+        intervals=[PredictedInterval("test/<a>.mp4", 2.0, 3.0, 2.5), PredictedInterval("b", 3.0, 4.0, 4.5)],
+        intervals_said="1 of 2 target test videos have a MOS inside.",
     )
 
 

@@ -74,7 +74,7 @@ def test_the_page_loads_nothing(study, page):
 def test_every_section_is_there_and_asks_for_nothing(full_study):
     page = Page(render_page(full_study))
     sections = [attributes["id"] for attributes in page.of("section")]
-    names = ["help", "selected", "rehearsal", "failure", "agreement", "disagreement", "audit", "reliability"]
+    names = ["help", "selected", "rehearsal", "failure", "agreement", "disagreement", "intervals", "audit"]
     assert sections[:8] == names
     links = [value for _, attributes in page.elements for name, value in attributes.items() if name in ("src", "href")]
     outside = {value for value in links if not value.startswith(("#", "data:"))}
@@ -84,7 +84,7 @@ def test_every_section_is_there_and_asks_for_nothing(full_study):
 
 def test_sections_without_figures_are_left_out(page):
     sections = {attributes["id"] for attributes in page.of("section")}
-    assert sections.isdisjoint({"rehearsal", "failure", "disagreement", "audit", "reliability"})
+    assert sections.isdisjoint({"rehearsal", "failure", "disagreement", "intervals", "audit", "reliability"})
 
 
 def test_the_files_of_a_table_are_in_the_page(full_study):

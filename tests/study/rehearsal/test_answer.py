@@ -1,145 +1,120 @@
-"""Gains, errors, shrinkage and the test, against figures by hand and plain enumeration."""
+"""The verdict: what is struck out, what is recommended, and the interval behind both, by hand and by simulation."""
 
-import itertools
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from scipy.stats import t as student
 
 from mdsvqa.selection.catalogue import BASE, EVERYTHING
-from mdsvqa.study.rehearsal.answer import LEVEL, answer, sign_flips
-from mdsvqa.study.rehearsal.contenders import RANDOM
-from mdsvqa.study.rehearsal.curve import CurvePoint, curve_points
-from mdsvqa.study.rehearsal.pseudo_targets import PseudoTarget
-from mdsvqa.study.rehearsal.repeats import RepeatResult
+from mdsvqa.study.rehearsal.answer import CurvePoint, answer, curve_points, reached, resampled
+from mdsvqa.study.rehearsal.repeats import RANDOM, RepeatResult
 
-BUDGET = 10
+FALLBACK = "facility-location"
 
 
-def targets(count: int) -> list[PseudoTarget]:
-    return [PseudoTarget(f"t{i}", np.arange(3), np.arange(3), 1 / count) for i in range(count)]
-
-
-def results(gained: dict[str, list[list[float]]], random: float = 0.5) -> list[RepeatResult]:
-    """From the gains of each contender, a list of repeats for each pseudo-target."""
+def results(gains: Mapping[str, Sequence[Sequence[float]]], budget: int = 5) -> list[RepeatResult]:
+    """Of rules by pseudo-target by repeat, over a random selection that reaches 0.5."""
     found = []
-    count = len(next(iter(gained.values())))
-    most = max(len(repeats) for by_target in gained.values() for repeats in by_target)
-    for target in range(count):
-        for repeat in range(most):
-            # Random selection differs from repeat to repeat; only what is paired with it counts.
-            level = random + 0.1 * repeat - 0.05 * target
-            found.append(RepeatResult(f"t{target}", repeat, RANDOM, BUDGET, level, 0.7))
-            found.append(RepeatResult(f"t{target}", repeat, BASE, 0, level - 0.2, 0.8))
-            found.append(RepeatResult(f"t{target}", repeat, EVERYTHING, 99, level + 0.1, 0.6))
-            for name, by_target in gained.items():
-                if repeat < len(by_target[target]):
-                    found.append(
-                        RepeatResult(f"t{target}", repeat, name, BUDGET, level + by_target[target][repeat], 0.7)
-                    )
-    return found
-
-
-def test_gain_interval_wins_and_losses_by_hand() -> None:
-    """Means 0.01, 0.03, -0.01 over three pseudo-targets: 0.01, standard error 0.02 / sqrt(3)."""
-    found = answer(results({"mds": [[0.0, 0.02], [0.03, 0.03], [-0.02, 0.0]]}), targets(3), BUDGET)
-    (standing,) = found.standings
-    assert standing.gain.value == pytest.approx(0.01)
-    half = student.ppf(0.975, 2) * 0.02 / np.sqrt(3)
-    assert standing.gain.low == pytest.approx(0.01 - half)
-    assert standing.gain.high == pytest.approx(0.01 + half)
-    assert (standing.wins, standing.losses, standing.repeats) == (2, 1, 6)
-    assert found.base_srcc == pytest.approx(found.random_srcc - 0.2)
-    assert found.everything_srcc == pytest.approx(found.random_srcc + 0.1)
-
-
-def test_a_contender_with_fewer_repeats_is_compared_in_its_own() -> None:
-    """Random selection is better in later repeats; that must not count against those who left early."""
-    found = answer(results({"a": [[0.01] * 4] * 3, "b": [[0.01]] * 3}), targets(3), BUDGET)
-    assert [standing.gain.value for standing in found.standings] == pytest.approx([0.01, 0.01])
-
-
-def test_shrinkage_by_hand() -> None:
-    """Values 0.03 and -0.01 with errors e1 and e2: prior variance mean(v^2 - e^2)."""
-    first, second = [0.02, 0.03, 0.04], [-0.02, 0.0, -0.01]
-    found = answer(results({"a": [[v] for v in first], "b": [[v] for v in second]}), targets(3), BUDGET)
-    errors = np.array([np.std(first, ddof=1), np.std(second, ddof=1)]) / np.sqrt(3)
-    prior = np.mean(np.array([0.03, -0.01]) ** 2 - errors**2)
-    kept = prior / (prior + errors**2)
-    assert [s.expected for s in found.standings] == pytest.approx(list(kept * [0.03, -0.01]))
-    assert found.standings[0].chance < 0.05 < 0.5 < found.standings[1].chance
-
-
-def test_differences_within_their_errors_promise_nothing() -> None:
-    found = answer(results({"a": [[0.1], [-0.09]], "b": [[-0.1], [0.1]]}), targets(2), BUDGET)
-    assert [s.expected for s in found.standings] == [0.0, 0.0]
-    assert [s.chance for s in found.standings] == [0.5, 0.5]
-    assert found.leader == "a"
-    assert not found.distinguishable
-
-
-def test_of_two_with_one_mean_the_steadier_is_recommended() -> None:
-    steady, risky = [[0.02], [0.021], [0.019], [0.02]], [[0.06], [-0.03], [0.05], [0.0]]
-    found = answer(results({"risky": risky, "steady": steady}), targets(4), BUDGET)
-    assert found.leader == "steady"
-
-
-def test_a_steady_lead_is_told_and_nothing_else_is() -> None:
-    lead = answer(results({"a": [[0.02]] * 6, "b": [[0.0]] * 6}), targets(6), BUDGET)
-    assert lead.p_value == pytest.approx(1 / 64)
-    assert lead.distinguishable
-    behind = answer(results({"a": [[-0.02]] * 6}), targets(6), BUDGET)
-    assert behind.leader == RANDOM
-    assert behind.best is None
-    assert not behind.distinguishable
-
-
-@given(arrays(np.float64, st.tuples(st.integers(1, 4), st.integers(1, 5)), elements=st.floats(-1, 1)))
-def test_sign_flips_by_plain_enumeration(gained: np.ndarray) -> None:
-    sums = gained.sum(1)
-    if sums.max() <= 1e-6:
-        return
-    best = int(sums.argmax())
-    ahead = [row for row, total in zip(gained, sums, strict=True) if total > 0]
-    largest = [
-        max(sum(sign * x for sign, x in zip(signs, row, strict=True)) for row in ahead)
-        for signs in itertools.product([1, -1], repeat=gained.shape[1])
+    shape = np.array(next(iter(gains.values()))).shape
+    for name, of_targets in {RANDOM: np.zeros(shape), BASE: np.full(shape, -0.1), **gains}.items():
+        spent = {BASE: 0}.get(name, budget)
+        for target, row in enumerate(np.asarray(of_targets)):
+            found += [RepeatResult(f"t{target}", i, name, spent, 0.5 + float(x), 0.7) for i, x in enumerate(row)]
+    everything = [
+        RepeatResult(f"t{target}", i, EVERYTHING, 99, 0.8, 0.7) for target in range(shape[0]) for i in range(shape[1])
     ]
-    expected = np.mean([value >= sums[best] - 1e-9 for value in largest])
-    assert sign_flips(gained, best) == pytest.approx(expected, abs=2 / 2 ** gained.shape[1])
+    return [*found, *everything]
 
 
-def test_many_pseudo_targets_are_sampled() -> None:
-    gained = np.full((1, 20), 0.01)
-    assert 0 < sign_flips(gained, 0) < 0.001
+def around(value: float, repeats: int = 16, targets: int = 2, spread: float = 0.01, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng([seed, round(1000 * abs(value))])
+    return value + spread * rng.normal(size=(targets, repeats))
 
 
-def test_noise_is_called_noise() -> None:
-    """Ten contenders without merit on six pseudo-targets: a false lead in about 5% of runs, in no more than 10%."""
-    rng = np.random.default_rng(0)
-    false = 0
-    for _ in range(300):
-        gained = rng.normal(0, 0.02, (10, 6)) + rng.normal(0, 0.02, (1, 6))
-        best = int(gained.sum(1).argmax())
-        false += gained[best].sum() > 0 and sign_flips(gained, best) < LEVEL
-    assert false / 300 <= 0.1
+def test_the_interval_by_hand() -> None:
+    differences = np.array([[0.00, 0.02, 0.04], [0.01, 0.03, 0.05]])
+    # Variance 0.0004 of each; a third more for the mean of three, a half for the share of test to pool videos.
+    error = np.sqrt(2 * 0.0004 * (1 / 3 + 1 / 2)) / 2
+    found = resampled(differences, 0.05, 1 / 2)
+    assert found.value == pytest.approx(0.025)
+    assert found.high - found.value == pytest.approx(student.ppf(0.975, 4) * error)
+    assert found.value - found.low == pytest.approx(found.high - found.value)
+    plain = resampled(differences, 0.05, 0.0)
+    assert plain.high - plain.value == pytest.approx(student.ppf(0.975, 4) * np.sqrt(2 * 0.0004 / 3) / 2)
 
 
-def test_the_curve_takes_repeats_in_which_all_budgets_were_tried() -> None:
-    found = [
-        RepeatResult("t0", 0, RANDOM, 10, 0.9, 0),
-        RepeatResult("t0", 1, RANDOM, 5, 0.4, 0),
-        RepeatResult("t0", 1, RANDOM, 10, 0.5, 0),
-        RepeatResult("t0", 1, "mds", 5, 0.6, 0),
-        RepeatResult("t0", 1, "mds", 10, 0.7, 0),
+def test_with_one_repeat_nothing_can_be_told() -> None:
+    found = answer(results({FALLBACK: [[0.1], [0.1]], "mds": [[-0.3], [-0.3]]}), 5, FALLBACK)
+    assert (found.recommended, found.struck) == (FALLBACK, [])
+
+
+def test_a_rule_behind_random_selection_is_struck_out() -> None:
+    found = answer(results({FALLBACK: around(0.02), "mds": around(-0.05), "k-means": around(0.01)}), 5, FALLBACK)
+    assert [each.rule for each in found.struck] == ["mds"]
+    assert found.recommended == FALLBACK
+    assert [each.rule for each in found.standings] == [FALLBACK, "k-means", "mds"]
+    assert (found.random_srcc, found.base_srcc, found.everything_srcc) == pytest.approx((0.5, 0.4, 0.8))
+    assert found.standings[0].source_srcc == pytest.approx(0.7)
+
+
+def test_another_rule_has_to_be_ahead_of_the_fallback_and_not_of_random_selection_only() -> None:
+    ahead = answer(results({FALLBACK: around(0.02), "k-means": around(0.08)}), 5, FALLBACK)
+    assert ahead.recommended == "k-means"
+    level = answer(results({FALLBACK: around(0.05), "k-means": around(0.055)}), 5, FALLBACK)
+    assert level.recommended == FALLBACK
+    assert level.standings[0].gain.low > 0
+
+
+def test_it_has_to_be_ahead_on_every_pseudo_target() -> None:
+    split = np.vstack([around(0.5)[0], around(-0.03)[0]])
+    assert resampled(split, 0.05 / 2, 1 / 2).low > 0
+    assert answer(results({FALLBACK: around(0.0), "k-means": split}), 5, FALLBACK).recommended == FALLBACK
+
+
+def test_a_fallback_that_does_harm_gives_way_to_random_selection() -> None:
+    found = answer(results({FALLBACK: around(-0.06), "mds": around(-0.07)}), 5, FALLBACK)
+    assert found.recommended == RANDOM
+    better = answer(results({FALLBACK: around(-0.06), "k-means": around(0.04)}), 5, FALLBACK)
+    assert better.recommended == "k-means"
+
+
+def test_the_fallback_is_struck_out_only_by_what_holds_on_other_videos_too() -> None:
+    little = around(-0.01, spread=0.02)
+    assert resampled(little, 0.05, 0.0).high < 0 < resampled(little, 0.05, 1 / 2).high
+    found = answer(results({FALLBACK: little, "mds": little - 0.001}), 5, FALLBACK)
+    assert [each.rule for each in found.struck] == ["mds"]
+    assert found.recommended == FALLBACK
+
+
+def test_random_selection_may_be_the_fallback() -> None:
+    assert answer(results({"mds": around(-0.06)}), 5, RANDOM).recommended == RANDOM
+    assert answer(results({"mds": around(0.06)}), 5, RANDOM).recommended == "mds"
+
+
+def test_where_all_rules_are_level_the_fallback_stands_nearly_always() -> None:
+    """Repeats share most of their videos: a rule has an error on each pseudo-target, and another in each repeat."""
+    rng, other = np.random.default_rng(0), 0
+    for _ in range(200):
+        gains = {
+            name: 0.02 * rng.normal(size=(2, 1)) + 0.03 * rng.normal(size=(2, 16))
+            for name in (FALLBACK, "mds", "k-means", "core-set", "typiclust")
+        }
+        other += answer(results(gains), 5, FALLBACK).recommended != FALLBACK
+    assert other <= 10
+
+
+def test_only_repeats_that_every_pseudo_target_had_count() -> None:
+    whole = results({FALLBACK: around(0.02)})
+    cut = [each for each in whole if (each.target, each.repeat) != ("t1", 15)]
+    assert {name: values.shape for name, values in reached(cut, 5, "target_srcc").items()} == dict.fromkeys(
+        (RANDOM, BASE, FALLBACK, EVERYTHING), (2, 15)
+    )
+
+
+def test_the_curve() -> None:
+    found = [*results({FALLBACK: [[0.1], [0.2]]}), *results({FALLBACK: [[0.2], [0.3]]}, 10)]
+    assert curve_points(found, [FALLBACK], [5, 10]) == [
+        CurvePoint(FALLBACK, 5, pytest.approx(0.65)),
+        CurvePoint(FALLBACK, 10, pytest.approx(0.75)),
     ]
-    assert curve_points(found, [RANDOM, "mds"], [5, 10], {"t0": 1.0}) == [
-        CurvePoint(RANDOM, 5, 0.4),
-        CurvePoint(RANDOM, 10, 0.5),
-        CurvePoint("mds", 5, 0.6),
-        CurvePoint("mds", 10, 0.7),
-    ]
-    assert curve_points(found[:1], [RANDOM, "mds"], [5, 10], {"t0": 1.0}) == []

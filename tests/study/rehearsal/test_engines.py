@@ -7,16 +7,15 @@ from pathlib import Path
 from threading import Thread
 from time import monotonic, sleep
 
-import numpy as np
 import pytest
 
 from mdsvqa.runtime.errors import InputError
-from mdsvqa.study.rehearsal.contenders import contenders
 from mdsvqa.study.rehearsal.engines import engine
 from mdsvqa.study.rehearsal.repeats import Job, RepeatInputs, RepeatResult, run_repeat
+from rehearsals import second_data_set
 
-RULES = contenders(["k-means", "mds", "facility-location"], [3.0], ["standard"], ["content"])
-JOBS = [Job("part", np.arange(45), np.arange(45, 90), repeat, RULES, [5]) for repeat in range(6)]
+RULES = ["random", "k-means", "mds", "facility-location"]
+JOBS = [Job(second_data_set(), repeat, RULES, 5) for repeat in range(6)]
 
 
 @pytest.fixture(scope="module")

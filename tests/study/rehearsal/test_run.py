@@ -22,7 +22,7 @@ from mdsvqa.runtime.results import TableError, read_table
 from mdsvqa.runtime.settings import ConfigError
 from mdsvqa.selection.catalogue import RULES as EVERY_RULE
 from mdsvqa.study.config import read_study
-from mdsvqa.study.rehearsal.run import _fallback, load_rehearsal, recommendation, rehearse_study
+from mdsvqa.study.rehearsal.run import load_rehearsal, recommendation, rehearse_study
 from mdsvqa.study.run import run_study
 
 RULES = ["mds", "k-means", "facility-location"]
@@ -30,20 +30,21 @@ RULES = ["mds", "k-means", "facility-location"]
 
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
-    """A study of 150 source and 60 pool videos and two test sets, as features; MOS of all."""
+    """A study of two source data sets, a pool of 60 and two test sets, as features; MOS of all."""
     rng = np.random.default_rng(0)
     with (tmp_path / "manifest.csv").open("w") as manifest, (tmp_path / "features.csv").open("w") as table:
         videos, features = csv.writer(manifest), csv.writer(table)
         videos.writerow(["id", "mos", "dataset", "split", "category"])
         features.writerow(["id", "a", "b", "c"])
         for part, split, dataset, count in (
-            ("s", "train", "old", 150),
+            ("s", "train", "old", 90),
+            ("r", "train", "older", 60),
             ("p", "pool", "new", 60),
             ("t", "test", "new", 20),
             ("u", "test", "old", 20),
         ):
             for i in range(count):
-                x = rng.normal(size=3) * [3, 1, 1] + (2 if dataset == "new" else 0)
+                x = rng.normal(size=3) * [3, 1, 1] + {"new": 2, "older": -1}.get(dataset, 0)
                 mos = np.clip(3 + np.tanh(x[1]) * np.sign(x[0]) + 0.2 * rng.normal(), 1, 5)
                 videos.writerow([f"{part}{i:03d}", f"{mos:.3f}", dataset, split, "abc"[i % 3]])
                 features.writerow([f"{part}{i:03d}", *(f"{v:.4f}" for v in x)])
@@ -67,23 +68,23 @@ def write(folder: Path, **settings: object) -> Path:
 def test_it_recommends_a_rule_and_keeps_what_it_found(study: Path) -> None:
     config = read_study(study)
     found = rehearse_study(config, Silent())
-    assert {each.contender for each in found.answer.standings} == set(RULES)
-    assert found.answer.leader in {*RULES, "random"}
-    assert found.recommended == (found.answer.leader if found.answer.distinguishable else "facility-location")
+    assert {each.rule for each in found.answer.standings} == set(RULES)
+    assert found.answer.recommended in {*RULES, "random"}
     assert found.budget == 6
-    assert len(found.targets) == 6
-    assert sum(weight for *_, weight in found.targets) == pytest.approx(1)
-    assert {point.labels for point in found.curve} == {4, 6, 8}
+    assert list(found.targets) == [("old", 90), ("older", 60)]
+    assert {(point.contender, point.labels) for point in found.curve} == {
+        (rule, labels) for rule in ("random", "facility-location") for labels in (4, 6, 8)
+    }
     assert load_rehearsal(config) == found
     rows = read_table(config.out / "rehearsal" / "repeats").to_pylist()
-    assert sum(row["contender"] == "base" for row in rows) == 6
+    assert sum(row["contender"] == "base" for row in rows) == 4
 
 
 def test_a_rerun_reads_what_is_there(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     printed(capsys, "rehearse", study)
     out, err = printed(capsys, "rehearse", study)
-    assert "12 repeats reused" in err
-    assert "distinguishable" in out or "Use " in out
+    assert "4 repeats reused" in err
+    assert "Use " in out
     assert "rule: auto" in out
 
 
@@ -102,7 +103,7 @@ def test_more_repeats_go_on_from_fewer_where_they_are_the_same(study: Path) -> N
     found = rehearse_study(read_study(write(study.parent, rehearsal=more)), Silent())
     after = read_table(study.parent / "results/rehearsal/repeats")
     assert after.num_rows > before
-    assert max(each.repeats for each in found.answer.standings) == 24
+    assert {each.repeats for each in found.answer.standings} == {8}
 
 
 def test_killed_it_goes_on_to_the_same_answer(study: Path, tmp_path: Path) -> None:
@@ -118,13 +119,16 @@ def test_killed_it_goes_on_to_the_same_answer(study: Path, tmp_path: Path) -> No
     assert rehearse_study(read_study(killed), Silent()) == whole
 
 
-def test_parts_by_a_column_and_by_clusters(study: Path) -> None:
+def test_parts_by_a_column(study: Path) -> None:
     settings = {"rules": ["k-means"], "repeats": 2, "targets": "category"}
     found = rehearse_study(read_study(write(study.parent, rehearsal=settings)), Silent())
-    assert [name for name, *_ in found.targets] == ["category a", "category b", "category c"]
-    settings = {"rules": ["k-means"], "repeats": 2, "targets": "clusters", "clusters": 2}
-    found = rehearse_study(read_study(write(study.parent, rehearsal=settings)), Silent(), overwrite=True)
-    assert [name for name, *_ in found.targets] == ["cluster 1", "cluster 2"]
+    assert list(found.targets) == [("category a", 50), ("category b", 50), ("category c", 50)]
+
+
+@pytest.mark.parametrize("targets", ["directions", "clusters"])
+def test_parts_of_one_data_set_are_refused(study: Path, targets: str) -> None:
+    with pytest.raises(ConfigError, match=f"{targets} of one data set foretell nothing"):
+        read_study(write(study.parent, rehearsal={"targets": targets}))
 
 
 def test_a_column_that_is_not_there(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -133,27 +137,13 @@ def test_a_column_that_is_not_there(study: Path, capsys: pytest.CaptureFixture[s
     assert "no column 'uploader'" in err
 
 
-def test_every_setting_in_the_study_is_a_contender(study: Path) -> None:
-    settings = {
-        "rules": ["mds", "k-means"],
-        "lambdas": [1, 3],
-        "scales": ["standard", "rank"],
-        "features": ["content", "quality"],
-        "repeats": 2,
-    }
-    found = rehearse_study(read_study(write(study.parent, rehearsal=settings)), Silent())
-    names = {each.contender for each in found.answer.standings}
-    assert len(names) == 8 + 2
-    assert "mds lambda=1 scale=rank features=quality" in names
-
-
 def test_auto_uses_what_the_rehearsal_recommends(study: Path) -> None:
     config = read_study(write(study.parent, selection={"rule": "auto", "budget": 6}))
     outcome = run_study(config, Silent())
     found = load_rehearsal(config)
     assert found is not None
-    assert outcome.config.selection.rule == found.chosen["rule"] == found.recommended
-    assert {row["rule"] for row in outcome.selected} == {found.recommended}
+    assert outcome.config.selection.rule == found.answer.recommended
+    assert {row["rule"] for row in outcome.selected} == {found.answer.recommended}
     assert outcome.waiting_for == ""
 
 
@@ -181,7 +171,7 @@ def test_the_page_shows_promise_and_reality(study: Path) -> None:
 def test_json(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, _ = printed(capsys, "rehearse", study, "--json", "--repeats", 2)
     found = json.loads(out)
-    assert found["answer"]["leader"] in {*RULES, "random"}
+    assert found["answer"]["recommended"] in {*RULES, "random"}
     assert found["sentence"].endswith(".")
 
 
@@ -195,12 +185,33 @@ def test_wrong_options(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "more than 0" in printed(capsys, "rehearse", study, "--minutes", 0, code=1)[1]
 
 
-def test_a_source_that_is_too_small(study: Path) -> None:
-    rows = [row for row in csv.reader((study.parent / "manifest.csv").open()) if not row[0].startswith("s1")]
-    with (study.parent / "manifest.csv").open("w") as file:
-        csv.writer(file).writerows(row for row in rows if not row[0].startswith("s0") or row[0] < "s040")
-    with pytest.raises(InputError, match="two or more parts of the source"):
-        rehearse_study(read_study(study), Silent())
+def one_data_set(study: Path) -> Path:
+    manifest = study.parent / "manifest.csv"
+    manifest.write_text(manifest.read_text().replace(",older,", ",old,"))
+    return study
+
+
+def test_a_source_of_one_study_foretells_nothing(study: Path) -> None:
+    with pytest.raises(InputError, match=r"two or more data sets .* found old \(150 videos\).* Use facility-location"):
+        rehearse_study(read_study(one_data_set(study)), Silent())
+
+
+def test_auto_with_one_study_is_the_fallback_and_says_why(study: Path) -> None:
+    one_data_set(study)
+    config = read_study(write(study.parent, selection={"rule": "auto", "budget": 6}))
+    outcome = run_study(config, Silent())
+    assert outcome.config.selection.rule == "facility-location"
+    (said,) = [note for note in outcome.notes if "rule auto is facility-location" in note]
+    assert "parts of a single study do not foretell" in said
+    assert load_rehearsal(config) is None
+
+
+def test_what_an_earlier_kind_of_rehearsal_left_is_no_answer_and_in_nobody_s_way(study: Path) -> None:
+    config = read_study(study)
+    (config.out / "rehearsal").mkdir(parents=True)
+    (config.out / "rehearsal" / "answer.json").write_text('{"answer": {"standings": [], "leader": "mds"}}')
+    assert load_rehearsal(config) is None
+    assert rehearse_study(config, Silent()) == load_rehearsal(config)
 
 
 def test_precomputed_scores_are_rehearsed_by_a_stand_in(study: Path) -> None:
@@ -214,7 +225,7 @@ def test_precomputed_scores_are_rehearsed_by_a_stand_in(study: Path) -> None:
     )
     found = rehearse_study(config, Silent())
     assert "stands in" in found.proxy
-    assert {each.contender for each in found.answer.standings} == {*EVERY_RULE} - {"random", "committee"}
+    assert {each.rule for each in found.answer.standings} == {*EVERY_RULE} - {"random", "committee"}
 
 
 def test_rules_that_the_model_does_not_allow(study: Path) -> None:
@@ -250,21 +261,24 @@ def test_auto_needs_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 def test_what_is_said(study: Path) -> None:
     found = rehearse_study(read_study(study), Silent()).answer
-    best = found.standings[0].contender
-    assert recommendation(replace(found, leader=best, p_value=0.01), best).startswith(f"Use {best}: ")
-    doubtful = recommendation(replace(found, leader=best, p_value=0.3), "k-means")
-    assert doubtful.startswith("No rule is distinguishable from random here (p = 0.30)")
-    assert doubtful.endswith("Fall back on k-means.")
-    assert "none gained" in recommendation(replace(found, leader="random"), "random")
+    own = {each.rule: each for each in found.standings}
+    level = replace(found, recommended="facility-location", standings=[replace(own["mds"], struck=False)])
+    targets = ["old", "older"]
+    assert recommendation(level, targets) == (
+        "Use facility-location: no rule is ahead of it beyond doubt with each of old, older as the target of the "
+        "others."
+    )
+    harmful = replace(own["mds"], struck=True, gain=Interval(-0.05, -0.08, -0.02))
+    assert recommendation(replace(level, standings=[harmful]), targets).endswith(
+        "Struck out, behind random selection: mds (-0.050 [-0.080, -0.020])."
+    )
+    ahead = replace(found, recommended="k-means")
+    assert recommendation(ahead, targets).startswith("Use k-means: ")
+    assert "over facility-location" in recommendation(ahead, targets)
+    assert recommendation(replace(found, recommended="random"), targets).startswith("Use random selection: ")
 
 
-def test_the_fallback_is_used_unless_it_did_worse_beyond_doubt(study: Path) -> None:
+def test_another_fallback(study: Path) -> None:
     settings = {"rules": RULES, "repeats": 2, "fallback": "k-means"}
     found = rehearse_study(read_study(write(study.parent, rehearsal=settings)), Silent())
-    assert found.answer.distinguishable or found.recommended == "k-means"
-    worse = [
-        replace(each, gain=Interval(-0.2, -0.3, -0.1)) if each.contender == "k-means" else each
-        for each in found.answer.standings
-    ]
-    assert _fallback(replace(found.answer, standings=worse), "k-means") == "random"
-    assert _fallback(replace(found.answer, standings=worse), "mds") == "mds"
+    assert found.answer.fallback == "k-means"

@@ -32,14 +32,13 @@ def _rules(found: Rehearsal) -> Table:
     table = Table(
         title=title,
         caption=f"No new labels: {answer.base_srcc - answer.random_srcc:+.3f}. Everything labeled: "
-        f"{answer.everything_srcc - answer.random_srcc:+.3f}. Rules that did worse had fewer runs. "
-        "chance: that random does as well; won: pseudo-targets won/lost.",
+        f"{answer.everything_srcc - answer.random_srcc:+.3f}.",
         title_justify="left",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
-    for heading in ("rule", "gain [95%]", "expected", "chance", "won", "runs"):
+    for heading in ("rule", "gain [95%]", f"over {answer.fallback} [95%]", "runs", ""):
         table.add_column(
             heading,
             justify="left" if heading == "rule" else "right",
@@ -48,12 +47,11 @@ def _rules(found: Rehearsal) -> Table:
         )
     for each in answer.standings:
         table.add_row(
-            each.contender,
+            each.rule,
             f"{each.gain:+.3f}",
-            f"{each.expected:+.3f}",
-            f"{each.chance:.0%}",
-            f"{each.wins}/{each.losses}",
+            "" if each.rule == answer.fallback else f"{each.over_fallback:+.3f}",
             str(each.repeats),
+            "struck out" if each.struck else "ahead" if each.ahead else "",
         )
     return table
 

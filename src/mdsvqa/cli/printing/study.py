@@ -20,6 +20,7 @@ from mdsvqa.runtime.progress import terminal as progress
 from mdsvqa.selection.audit import AUDIT
 from mdsvqa.selection.catalogue import BASE, label_of
 from mdsvqa.selection.explain import Explanation
+from mdsvqa.selection.settings import RULE_MATTERS
 from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.rehearsal.run import load_rehearsal
 from mdsvqa.study.result import StudyResult
@@ -106,8 +107,8 @@ def _signed(interval: Interval | None) -> str:
     return "" if interval is None else f"{interval:+.3f}"
 
 
-def print_selection(rows: Sequence[Mapping[str, Any]], out: Path | None, left_out: int = 0) -> None:
-    """The chosen videos, best first; how many could not be chosen."""
+def print_selection(rows: Sequence[Mapping[str, Any]], out: Path | None, pool: int, left_out: int = 0) -> None:
+    """The chosen videos of a pool of so many, best first; how many could not be chosen."""
     table = Table(box=box.SIMPLE_HEAD)
     for heading in ("rank", "id", "difficulty", "diversity", "utility"):
         table.add_column(heading, justify="left" if heading == "id" else "right", overflow="fold")
@@ -123,6 +124,12 @@ def print_selection(rows: Sequence[Mapping[str, Any]], out: Path | None, left_ou
         Console().print("audit: drawn at random. Measure the model on these, and train it on the others.")
     if left_out:
         Console().print(f"{left_out} videos were left out: excluded, or without a difficulty or frames.")
+    if len(rows) > RULE_MATTERS * pool:
+        Console().print(
+            f"{len(rows)} of {pool} videos: with more than {RULE_MATTERS:.0%} of a pool labeled it hardly matters "
+            "which rule chooses.",
+            soft_wrap=True,
+        )
     if out is not None:
         Console().print(str(out), soft_wrap=True, highlight=False, markup=False)
 

@@ -7,7 +7,7 @@ MOS. scikit-learn fits; what it found is kept as plain arrays, so a saved model 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from safetensors import SafetensorError
@@ -17,6 +17,7 @@ from sklearn.svm import SVR
 
 from mdsvqa.models.base import Score
 from mdsvqa.models.statistical.features import clip_features
+from mdsvqa.models.statistical.kernels import GaussianProcess, Kernel, squared_distances
 from mdsvqa.models.statistical.standardise import Standardiser
 from mdsvqa.runtime.arrays import Flags, Floats, Ints
 from mdsvqa.runtime.errors import InputError
@@ -61,14 +62,43 @@ class LabeledFeatures:
 
 
 @dataclass(frozen=True)
+class Uncertainty:
+    """How far a label may be from the score, with u(x) = (k(x, anchors), 1): its variance is unit^2 (prior - u' R u).
+
+    Attributes:
+        prior: variance of a label before anything is known, in z-scores.
+        unit: of a z-score, in MOS points.
+        reduction: R, shape (anchors + 1, anchors + 1), symmetric.
+    """
+
+    prior: float
+    unit: float
+    reduction: Floats
+
+    def spread(self, kernel: Floats) -> Floats:
+        """Standard deviation of a label, in MOS points, shape (n,).
+
+        Args:
+            kernel: between the videos and the anchors, shape (n, anchors).
+        """
+        u = np.column_stack([kernel, np.ones(len(kernel))])
+        variance = self.prior - np.einsum("ij,ij->i", u @ self.reduction, u)
+        return self.unit * np.sqrt(np.maximum(variance, 0))
+
+
+@dataclass(frozen=True)
 class KernelModel:
-    """f(x) = intercept + sum_i weights_i exp(-gamma |z(x) - anchors_i|^2), z(x) standardised and limited to +-4.
+    """f(x) = intercept + sum_i weights_i k(z(x), anchors_i), z(x) standardised and limited to +-4.
 
     Attributes:
         center, scale: of the features, shape (dims,).
         anchors: standardised features, shape (anchors, dims).
         weights: shape (anchors,).
         intercept, gamma, cost: the last is the C that it was fitted with, kept for fitting again.
+        process: k and the noise beside it, where it is a Gaussian process; without one k is exp(-gamma |z - anchor|^2).
+        uncertainty: of the scores; None where the model knows none.
+        before: the model that it was fine-tuned from; None where it was not.
+        of_new: which anchors are newly labeled videos, shape (anchors,); goes with `before`.
     """
 
     center: Floats
@@ -78,15 +108,24 @@ class KernelModel:
     intercept: float
     gamma: float
     cost: float
+    process: GaussianProcess | None = None
+    uncertainty: Uncertainty | None = None
+    before: "KernelModel | None" = None
+    of_new: Flags | None = None
+
+    def finetuned_from(self, before: "KernelModel", of_new: Flags) -> "KernelModel":
+        """The same with the model that it came from, which forgets any of its own."""
+        return replace(self, before=replace(before, before=None, of_new=None), of_new=of_new)
 
     def standardise(self, features: Floats) -> Floats:
         """Features (n, dims) in standard deviations of the training set; a missing one counts as average."""
         return Standardiser(self.center, self.scale)(features)
 
     def kernel(self, z: Floats, anchors: Floats) -> Floats:
-        """The Gaussian kernel between standardised features, shape (len(z), len(anchors))."""
-        squared = (z**2).sum(1)[:, None] + (anchors**2).sum(1)[None, :] - 2 * z @ anchors.T
-        return np.exp(-self.gamma * np.maximum(squared, 0))
+        """k between standardised features, shape (len(z), len(anchors))."""
+        if self.process is not None:
+            return self.process.kernel(z, anchors)
+        return np.exp(-self.gamma * squared_distances(z, anchors))
 
     def predict(self, features: Floats) -> Floats:
         """Predicted MOS, shape (n,), for features of shape (n, dims).
@@ -94,24 +133,73 @@ class KernelModel:
         Raises:
             InputError: features of another kind than the model was trained on.
         """
+        return self.intercept + self._kernel_to_anchors(features) @ self.weights
+
+    def spread(self, features: Floats) -> Floats:
+        """Standard deviation of a video's MOS around its score, shape (n,); NaN where the model knows none.
+
+        Raises:
+            InputError: as `predict`.
+        """
+        kernel = self._kernel_to_anchors(features)
+        return np.full(len(features), np.nan) if self.uncertainty is None else self.uncertainty.spread(kernel)
+
+    def _kernel_to_anchors(self, features: Floats) -> Floats:
         if features.shape[1] != len(self.center):
             raise InputError(
                 f"this model was trained on {len(self.center)} features a video; found {features.shape[1]}."
             )
-        return self.intercept + self.kernel(self.standardise(features), self.anchors) @ self.weights
+        return self.kernel(self.standardise(features), self.anchors)
 
     def add(self, anchors: Floats, weights: Floats) -> "KernelModel":
-        """The same model with further anchors: f + the expansion on them."""
+        """The same model with further anchors: f + the expansion on them. What it knew of its uncertainty is void."""
         return replace(
             self,
             anchors=np.concatenate([self.anchors, anchors]),
             weights=np.concatenate([self.weights, weights]),
+            uncertainty=None,
+            before=None,
+            of_new=None,
         )
+
+    def arrays(self) -> dict[str, Floats]:
+        """All of it as arrays by name, scalars of shape ()."""
+        apart = ("process", "uncertainty", "before", "of_new")
+        found = {name: value for name, value in vars(self).items() if name not in apart}
+        if self.before is not None:
+            found |= {f"before.{name}": value for name, value in self.before.arrays().items()}
+            found["of_new"] = self.of_new
+        if self.process is not None:
+            found |= {f"process.{name}": value for name, value in vars(self.process.kernel).items()}
+            found["process.noise"] = self.process.noise
+        if self.uncertainty is not None:
+            found |= {f"uncertainty.{name}": value for name, value in vars(self.uncertainty).items()}
+        # safetensors writes memory as it lies: arrays in another than row order would come back scrambled.
+        return {name: np.array(value, np.float64, order="C") for name, value in found.items()}
+
+    @classmethod
+    def of_arrays(cls, arrays: dict[str, Floats]) -> Self:
+        """From what `arrays` gave.
+
+        Raises:
+            KeyError, TypeError: some are missing, or others are there.
+        """
+        of_before, of_process = _taken(arrays, "before."), _taken(arrays, "process.")
+        known, of_new = _taken(arrays, "uncertainty."), arrays.pop("of_new", None)
+        scalars = {name: float(arrays.pop(name)) for name in ("intercept", "gamma", "cost")}
+        parts: dict[str, Any] = {"of_new": None if of_new is None else of_new.astype(bool)}
+        if of_before:
+            parts["before"] = cls.of_arrays(of_before)
+        if of_process:
+            noise, sizes = float(of_process.pop("noise")), of_process.pop("sizes").astype(np.int64)
+            parts["process"] = GaussianProcess(Kernel(sizes, **of_process), noise)
+        if known:
+            parts["uncertainty"] = Uncertainty(float(known["prior"]), float(known["unit"]), known["reduction"])
+        return cls(**arrays, **scalars, **parts)  # type: ignore[arg-type]
 
     def save(self, path: Path) -> None:
         """Writes a safetensors file."""
-        # safetensors writes memory as it lies: arrays in another than row order would come back scrambled.
-        arrays = {name: np.array(value, np.float64, order="C") for name, value in vars(self).items()}
+        arrays = self.arrays()
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, save(arrays, metadata={"format": "mdsvqa.statistical.1"}))
 
@@ -123,11 +211,13 @@ class KernelModel:
             InputError: not such a file.
         """
         try:
-            arrays = load_file(path)
-            scalars = {name: float(arrays.pop(name)) for name in ("intercept", "gamma", "cost")}
-            return cls(**arrays, **scalars)  # type: ignore[arg-type]
+            return cls.of_arrays(load_file(path))
         except (OSError, SafetensorError, KeyError, TypeError) as error:
             raise InputError(f"{path}: not a saved statistical model ({error}).") from None
+
+
+def _taken(arrays: dict[str, Floats], prefix: str) -> dict[str, Floats]:
+    return {name.removeprefix(prefix): arrays.pop(name) for name in list(arrays) if name.startswith(prefix)}
 
 
 def fit_statistical(

@@ -126,8 +126,7 @@ class AdapterTrainer:
                 self.show,
             )
         replies = self._base_replies(known, learned)
-        weight = np.where(known.new, training.new_weight, 1.0)
-        ranking = Fidelity(self.reader, known.mos, known.dataset, training.form_weight, weight)
+        ranking = Fidelity(self.reader, known.mos, known.dataset, training.form_weight)
         objective = FidelityAndText(ranking, self.writer, replies, training.text_weight, training.text_share)
         return train_adapter(
             self.model,

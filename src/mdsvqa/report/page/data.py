@@ -142,6 +142,16 @@ class VideoPair:
 
 
 @dataclass(frozen=True)
+class PredictedInterval:
+    """Where the fine-tuned model expects the MOS of a test video, and the MOS, in points of the new labels."""
+
+    id: str
+    low: float
+    high: float
+    mos: float
+
+
+@dataclass(frozen=True)
 class Undecoded:
     """A video that gave no frames, and the decoder's reason."""
 
@@ -175,6 +185,7 @@ class ReportData:
         budgets: of the rehearsal, what more labels would buy.
         base_sees_none, tuned_sees_none: pairs of test videos that the base model, or the fine-tuned one, scores about
             equal and the other most differently.
+        intervals: of target test videos, by a model that knows its uncertainty; what they say is `intervals_said`.
         half_widths: of the 95% confidence intervals of MOS, where the ratings behind them are known.
         after_label: what the second scatter panel shows.
         confidence: of every interval, in (0, 1).
@@ -201,6 +212,8 @@ class ReportData:
     budgets: Sequence[BudgetPoint] = ()
     base_sees_none: Sequence[VideoPair] = ()
     tuned_sees_none: Sequence[VideoPair] = ()
+    intervals: Sequence[PredictedInterval] = ()
+    intervals_said: str = ""
     half_widths: Sequence[float] = ()
     after_label: str = "fine-tuned on the selected videos"
     confidence: float = 0.95

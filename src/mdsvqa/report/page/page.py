@@ -20,6 +20,7 @@ from mdsvqa.report.page.content_map import DESK, PHONE, ContentMap, content_map
 from mdsvqa.report.page.curves import CURVE, PANEL, LearningCurve, budget_curve, calibration, learning_curve, width_bars
 from mdsvqa.report.page.data import PoolPoint, ReportData, RuleResult
 from mdsvqa.report.page.export import cell_text, csv_text, latex_text
+from mdsvqa.report.page.interval_bars import interval_bars
 from mdsvqa.report.page.tables import Table
 from mdsvqa.report.page.thumbnails import thumbnail_size
 
@@ -104,6 +105,7 @@ def render_page(data: ReportData) -> str:
         points=[data.scatter[place] for place in drawn],
         widths=width_bars(data.half_widths),
         budgets=budget_curve(data.budgets),
+        bars=interval_bars(data.intervals),
         points_left_out=hidden_points,
         settings=wording.flat_settings(data.settings),
         confidence=f"{100 * data.confidence:g}%",

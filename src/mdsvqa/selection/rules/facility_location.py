@@ -92,6 +92,6 @@ RULES = (
         facility_location,
         label="facility location",
         takes="what brings the pool nearest to the chosen videos",
-        use="as `k-means`; also in rounds, and under limits",
+        use="unless you know better: the default",
     ),
 )

@@ -94,7 +94,7 @@ RULES = (
         mds,
         label="MDS",
         takes="difficult videos that differ from what is chosen",
-        use="for a large model that is fine-tuned by ranking; it is the paper's",
+        use="for a large model that is fine-tuned by ranking: the paper's",
         difficulty="predicted",
         settings=("lambda_", "scale"),
     ),

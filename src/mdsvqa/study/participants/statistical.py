@@ -1,5 +1,6 @@
 """The embedded model: trained on the source, refitted for honest errors, fine-tuned by ranking in seconds."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,16 +12,52 @@ from mdsvqa.difficulty.base import KnownErrors, Unlabeled
 from mdsvqa.difficulty.cross_fitting import Predict
 from mdsvqa.difficulty.prediction import refitted_source
 from mdsvqa.difficulty.settings import DifficultySettings
+from mdsvqa.evaluation.correlation import srcc_within
 from mdsvqa.models.settings import STATISTICAL, FinetuningSettings
 from mdsvqa.models.statistical.finetune import finetune, train
 from mdsvqa.models.statistical.kernel_model import KernelModel, LabeledFeatures, fit_statistical
-from mdsvqa.runtime.arrays import Ints
+from mdsvqa.models.statistical.route import Route, read_by
+from mdsvqa.models.statistical.two_domain_gp import MOST_EXACT, fit_source_process
+from mdsvqa.runtime.arrays import Floats, Ints
+from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Silent
 from mdsvqa.runtime.results import SCORES, Maker, column, fingerprint
 from mdsvqa.runtime.run import Run
 from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.contracts import NewLabels, Scores
 from mdsvqa.study.data import StudyData
+
+# Labeled videos of a Gaussian process, as of the regression's cross-validation.
+FEWEST = 10
+
+
+def score_rows(
+    model: KernelModel, ids: Sequence[str], features: Floats, route: Route = "target"
+) -> list[dict[str, Any]]:
+    """Rows of a scores table: scores limited to the 1-5 scale, their spread where the model knows one, and which model
+    read where another than the model itself might have."""
+    found = read_by(model, features, route)
+    known = [{} if np.isnan(spread) else {"spread": spread} for spread in found.spread.tolist()]
+    by = [{} if route == "target" else {"text": "target" if own else "base"} for own in found.tuned.tolist()]
+    scores = np.clip(found.score, 1, 5).tolist()
+    return [
+        {"id": video, "score": score, **spread, **reader, "status": "ok"}
+        for video, score, spread, reader in zip(ids, scores, known, by, strict=True)
+    ]
+
+
+def fit_source(data: StudyData, seed: int) -> KernelModel:
+    """A model of the source: a Gaussian process where sets of features have kernels of their own, else a regression.
+
+    Raises:
+        InputError: too few labeled videos.
+    """
+    labeled = data.labeled_source()
+    if not data.feature_sets:
+        return fit_statistical(labeled, seed=seed)
+    if len(labeled) < FEWEST:
+        raise InputError(f"the quality model needs at least {FEWEST} labeled videos; found {len(labeled)}.")
+    return fit_source_process(labeled, data.feature_sets)
 
 
 @dataclass(frozen=True)
@@ -68,7 +105,7 @@ class StatisticalModel:
         saved = run.out / "scores" / f"base-{fingerprint(maker)}.safetensors"
         if not saved.exists():
             with run.show.working(f"Training the base model on {len(labeled)} source videos"):
-                fit_statistical(labeled, seed=config.seed).save(saved)
+                fit_source(data, config.seed).save(saved)
         base = KernelModel.load(saved)
         return cls(base, base, labeled, config.finetuning, run, maker)
 
@@ -84,12 +121,11 @@ class StatisticalModel:
         """See `StudyModel`; in a folder limited to the 1-5 scale."""
         unknown = np.full(len(data.videos), np.nan)
         if self.run is None:
-            return Scores(self.model.predict(data.features), unknown, unknown)
+            return Scores(self.model.predict(data.features), self.model.spread(data.features), unknown)
 
         def rows() -> list[dict[str, Any]]:
-            scores = np.clip(self.model.predict(data.features), 1, 5).tolist()
             return [
-                *({"id": v.id, "score": s, "status": "ok"} for v, s in zip(data.videos, scores, strict=True)),
+                *score_rows(self.model, [video.id for video in data.videos], data.features),
                 *({"id": i, "status": "undecodable", "text": why} for i, why in data.failures.items()),
             ]
 
@@ -98,11 +134,11 @@ class StatisticalModel:
         table = self.run.within(name).table(SCORES, {**self.made_by(data), "videos": fingerprint(ids)}, rows, name=name)
         if self.turn:
             self.model.save(self.run.out / f"round-{self.turn}" / "model.safetensors")
-        return Scores(column(table, ids, "score"), unknown, unknown)
+        return Scores(column(table, ids, "score"), column(table, ids, "spread"), unknown)
 
     def refit(self, labeled: LabeledFeatures, seed: int) -> Predict:
         """See `Refittable`."""
-        return train(labeled, self.base.cost, self.base.gamma, self.settings, seed).predict
+        return train(self.base, labeled, self.settings, seed).predict
 
     def errors(
         self, data: StudyData, asked: Ints, settings: DifficultySettings, seed: int
@@ -126,4 +162,29 @@ class StatisticalModel:
 
     def notes(self, data: StudyData) -> list[str]:
         """See `StudyModel`."""
-        return []
+        said = self._on_the_source(data)
+        if self.model.process is None:
+            return said
+        if len(self.labeled) > MOST_EXACT:
+            said.append(
+                f"The Gaussian process was solved on {len(self.model.anchors)} of {len(self.labeled)} labeled videos: "
+                f"more than {MOST_EXACT} are too many to solve for exactly."
+            )
+        if data.feature_sets and self.turn == 0:
+            shares = self.model.process.kernel.amplitudes / self.model.process.kernel.variance
+            said.append(f"Sets of features have these weights: {', '.join(f'{share:.2f}' for share in shares)}.")
+        return said
+
+    def _on_the_source(self, data: StudyData) -> list[str]:
+        """What fine-tuning costs on content like the source's, and how the two models side by side do there."""
+        tests = data.source_test
+        if self.model.before is None or len(tests) < FEWEST:
+            return []
+        routes: tuple[Route, ...] = ("base", "target", "nearest")
+        found = {route: read_by(self.model, data.features[tests], route).score for route in routes}
+        by = {route: srcc_within(score, data.mos(tests), data.dataset[tests]) for route, score in found.items()}
+        return [
+            f"SRCC on the source's test videos: {by['base']:.3f} by the base model, {by['target']:.3f} by the "
+            f"fine-tuned one, {by['nearest']:.3f} where each video is read by the one whose labels are nearer "
+            "(mdsvqa score --route nearest)."
+        ]

@@ -1,1 +1,1 @@
-"""The loop tried on parts of the labeled source before labels are paid for."""
+"""The loop tried on labeled data sets of the source, each the target of the others, before labels are paid for."""

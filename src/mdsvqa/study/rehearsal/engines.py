@@ -3,7 +3,7 @@
 import logging
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
 from typing import Any, Literal
@@ -13,10 +13,11 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.threads import torch_threads
 from mdsvqa.runtime.workers import map_in_workers
-from mdsvqa.study.rehearsal.racing import Engine
 from mdsvqa.study.rehearsal.repeats import Job, RepeatInputs, RepeatResult, run_repeat
 
 EngineName = Literal["local", "ray"]
+# From jobs to their results, in order; reads a job only when there is room for it.
+Engine = Callable[[Iterable[Job]], Iterator[list[RepeatResult]]]
 # Repeats under way for each core of a cluster: enough that none waits for the reader.
 AHEAD = 2
 # A repeat is tried again where its worker died.
@@ -45,7 +46,7 @@ def _here(inputs: RepeatInputs, workers: int, jobs: Iterable[Job]) -> Iterator[l
 
 
 def _crashed(job: Job) -> list[RepeatResult]:
-    raise RuntimeError(f"the worker that rehearsed on {job.target} was killed twice; run again to go on")
+    raise RuntimeError(f"the worker that rehearsed on {job.target.name} was killed twice; run again to go on")
 
 
 def _on_ray(inputs: RepeatInputs, address: str | None, jobs: Iterable[Job]) -> Iterator[list[RepeatResult]]:

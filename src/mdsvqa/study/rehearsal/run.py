@@ -1,21 +1,18 @@
-"""The rehearsal of a study: which rule would have served best on parts of its own labeled source.
+"""The rehearsal of a study: would a rule do harm, each data set of the source playing the target of the others?
 
-It hands repeats to an engine, keeps them in a table, and says what came of them.
+It hands repeats to an engine, keeps them in a table, and says what came of them. It is a veto: the study's fallback is
+used unless the rehearsal speaks against it.
 """
 
 import json
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
-import numpy as np
-
 from mdsvqa.evaluation.intervals import Interval
-from mdsvqa.models.open import kind_of
-from mdsvqa.models.statistical.standardise import Standardiser
-from mdsvqa.runtime.arrays import Floats
+from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.frames import Rows
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import (
@@ -33,30 +30,18 @@ from mdsvqa.runtime.settings import ConfigError
 from mdsvqa.runtime.user_tables import read_columns
 from mdsvqa.runtime.workers import cores
 from mdsvqa.selection.audit import budget_of, mean_budget
-from mdsvqa.selection.distances.chamfer import Content
-from mdsvqa.selection.settings import AUTO, SelectionSettings, Space, budget_count
+from mdsvqa.selection.settings import AUTO, budget_count
 from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.contracts import StudyModel
 from mdsvqa.study.data import StudyData, gather
 from mdsvqa.study.participants.open import open_before_data, participant
-from mdsvqa.study.rehearsal.answer import Answer, Standing, answer
-from mdsvqa.study.rehearsal.contenders import RANDOM, contenders
-from mdsvqa.study.rehearsal.curve import CurvePoint, curve_points
-from mdsvqa.study.rehearsal.engines import EngineName, engine
-from mdsvqa.study.rehearsal.finetuned import FinetunedResult, finetune_on_choices
-from mdsvqa.study.rehearsal.pseudo_targets import (
-    Part,
-    PseudoTarget,
-    clusters,
-    ends_of_directions,
-    groups,
-    pseudo_targets,
-)
-from mdsvqa.study.rehearsal.racing import Engine, Race, race, rungs
-from mdsvqa.study.rehearsal.repeats import TARGET_TEST, Choice, Job, RepeatInputs, RepeatResult, choices_of
+from mdsvqa.study.rehearsal.answer import Answer, CurvePoint, Standing, answer, curve_points
+from mdsvqa.study.rehearsal.engines import Engine, EngineName, engine
+from mdsvqa.study.rehearsal.pseudo_targets import DATASETS, PseudoTarget, nothing_to_rehearse, pseudo_targets
+from mdsvqa.study.rehearsal.repeats import RANDOM, TARGET_TEST, Job, RepeatInputs, RepeatResult
 from mdsvqa.study.rehearsal.stand_in import StandIn, stand_in
 
-FOLDER, ANSWER = "rehearsal", "answer.json"
+FOLDER, VERDICT = "rehearsal", "verdict.json"
 # Of the smallest pseudo-target's pool: beyond it all rules choose much the same videos.
 LARGEST_SHARE = 0.25
 
@@ -66,82 +51,56 @@ class Rehearsal(Rows):
     """What a rehearsal found, as it is kept.
 
     Attributes:
-        answer: standings, the leader, and whether it can be told from random selection.
-        recommended: the leader, or where it cannot be told from random selection the study's fallback.
-        curve: target SRCC by labels.
-        targets: pseudo-targets: name, videos and weight.
+        answer: standings and the verdict.
+        curve: target SRCC by labels, of random selection and the fallback.
+        targets: pseudo-targets: name and videos.
         asked, budget: labels of the study and of each repeat, which parts of the source may not be large enough for.
-        chosen: settings of the recommended rule, as `SelectionSettings` has them.
         complete: whether all repeats were done; else the time was up.
         proxy: what stood in for f; empty where f itself was trained again.
-        real: where f is a vision-language model and was itself fine-tuned on some pseudo-targets.
     """
 
     answer: Answer
-    recommended: str
     curve: Sequence[CurvePoint]
-    targets: Sequence[tuple[str, int, float]]
+    targets: Sequence[tuple[str, int]]
     asked: int
     budget: int
-    chosen: Mapping[str, Any]
     complete: bool
     proxy: str = ""
-    real: Sequence[FinetunedResult] = ()
 
     def rows(self) -> list[dict[str, Any]]:
         """One a contender."""
         return [asdict(each) for each in self.answer.standings]
 
     def sentence(self) -> str:
-        """The recommendation."""
-        return recommendation(self.answer, self.recommended)
+        """The recommendation, and what was struck out."""
+        return recommendation(self.answer, [name for name, _ in self.targets])
 
     def notes(self) -> list[str]:
         """Limits that its reader must know."""
         found = []
         if self.budget < self.asked:
             found.append(
-                f"Parts of the source are smaller than the pool: {self.budget} labels were spent in each repeat, where "
-                f"the study has {self.asked}."
-            )
-        best = self.answer.best
-        reached = self.answer.random_srcc if best is None else best.srcc
-        if self.answer.base_srcc > reached:
-            found.append(
-                f"After fine-tuning on so few labels f was worse on the pseudo-targets (SRCC {reached:.3f}) than "
-                f"before ({self.answer.base_srcc:.3f}): they are too like the rest of the source, or need more labels."
+                f"Data sets of the source are smaller than the pool: {self.budget} labels were spent in each repeat, "
+                f"where the study has {self.asked}."
             )
         if not self.complete:
             found.append("The time was up before all repeats were done; run it again to go on.")
-        if self.proxy:
-            found.append(self.proxy)
-        for target in dict.fromkeys(result.target for result in self.real):
-            figures = [f"{r.contender} {r.srcc:.3f}" for r in self.real if r.target == target]
-            found.append(f"The model itself, fine-tuned on {target}: SRCC {', '.join(figures)}.")
-        return found
+        return [*found, self.proxy] if self.proxy else found
 
 
-def recommendation(found: Answer, recommended: str) -> str:
-    """In a sentence or two: the rule, what to expect of it, and how sure that is.
-
-    Args:
-        found: by the rehearsal.
-        recommended: see `Rehearsal`.
-    """
-    best = found.best
-    if best is None:
-        return f"No rule is distinguishable from random here, and none gained in the mean. Use {recommended}."
-    expected = f"of which {best.expected:+.3f} is to be expected" if best.expected > 0.0005 else "which chance explains"
-    told = (
-        f"{best.gain:+.3f} SRCC over random selection, {expected}; the chance that random would do as well is "
-        f"{best.chance:.0%}."
-    )
-    if found.distinguishable:
-        return f"Use {best.contender}: {told}"
-    return (
-        f"No rule is distinguishable from random here (p = {found.p_value:.2f}); the best mean is that of "
-        f"{best.contender}: {told} Fall back on {recommended}."
-    )
+def recommendation(found: Answer, targets: Sequence[str]) -> str:
+    """In a sentence or two: the rule and why, and which rules do harm."""
+    where = f"with each of {', '.join(targets)} as the target of the others"
+    own = next((each for each in found.standings if each.rule == found.recommended), None)
+    gained = "" if own is None else f" It gained {own.gain:+.3f} SRCC over random selection."
+    if found.recommended == found.fallback:
+        said = f"Use {found.recommended}: no rule is ahead of it beyond doubt {where}.{gained}"
+    elif own is None:
+        said = f"Use random selection: {found.fallback} is behind it beyond doubt {where}."
+    else:
+        said = f"Use {own.rule}: {own.over_fallback:+.3f} SRCC over {found.fallback} {where}.{gained}"
+    struck = ", ".join(f"{each.rule} ({each.gain:+.3f})" for each in found.struck)
+    return f"{said} Struck out, behind random selection: {struck}." if struck else said
 
 
 def rehearse_study(
@@ -161,7 +120,7 @@ def rehearse_study(
         overwrite: make anew what other settings made.
 
     Raises:
-        InputError: the source is too small, or a setting does not go with the study.
+        InputError: the source has too few data sets, or a setting does not go with the study.
     """
     run = Run(config.out, show, cores(config.workers), overwrite)
     early = open_before_data(config, run)
@@ -185,104 +144,114 @@ def rehearse(
         there: what is trained without each pseudo-target in turn.
         run: the study's folder.
         engine_name, address: where repeats are done; see `engines.engine`.
+
+    Raises:
+        InputError: the source has too few data sets.
     """
-    plan, asked = _plan(config, there)
-    inputs = _inputs(config, there, plan)
+    targets, rules = targets_of(config, there.data), _rules(config, there)
+    if not targets:
+        raise InputError(f"{nothing_to_rehearse(*_parts(config, there.data))}. Use {config.rehearsal.fallback}.")
+    asked, budget, curve = _budgets(config, there.data, targets)
+    curved = [RANDOM, config.rehearsal.fallback]
+    jobs = [
+        Job(target, repeat, rules, budget, curve, curved)
+        for repeat in range(config.rehearsal.repeats)
+        for target in targets
+    ]
+    inputs = RepeatInputs(there.data.of(there.data.source), _bare(config), there.base)
     maker: Maker = {
-        "step": "rehearsal",
+        "step": "rehearsal across data sets",
         "config": inputs.config.record(whole=True),
         "material": dict(there.data.maker),
         "labels": there.data.labels_fingerprint(),
-        "model": fingerprint([there.base.cost, there.base.gamma]),
+        "model": fingerprint({name: value.tolist() for name, value in there.base.arrays().items()}),
     }
     with ResultTable(run.out / FOLDER / "repeats", REPEATS, maker, overwrite=run.overwrite) as table:
-        results, cut = _run(table, plan, engine(engine_name, inputs, run.workers, address), run)
-    found = _summed_up(plan, results, asked, config.rehearsal.fallback, complete=not cut, proxy=there.said)
-    if config.rehearsal.real and kind_of(config.quality.model) == "checkpoint" and config.quality.server is None:
-        choices = _real_choices(inputs, plan, found, config.rehearsal.real)
-        found = replace(found, real=tuple(finetune_on_choices(config, there.data, choices, run)))
-    write_atomically(run.out / FOLDER / ANSWER, (json_text(asdict(found), indent=2) + "\n").encode())
+        work = engine(engine_name, inputs, run.workers, address)
+        seconds = float("inf") if config.rehearsal.minutes is None else 60 * config.rehearsal.minutes
+        # The first pass over all pseudo-targets is done in any case.
+        results, complete = _run(table, jobs, work, run, len(targets), monotonic() + seconds)
+    found = Rehearsal(
+        answer(results, budget, config.rehearsal.fallback),
+        curve_points(results, list(dict.fromkeys(curved)), sorted({budget, *curve})),
+        [(target.name, len(target.members)) for target in targets],
+        asked,
+        budget,
+        complete,
+        there.said,
+    )
+    write_atomically(run.out / FOLDER / VERDICT, (json_text(asdict(found), indent=2) + "\n").encode())
     return found
 
 
 def load_rehearsal(config: StudyConfig) -> Rehearsal | None:
     """What the rehearsal of a study found; None where there was none."""
-    path = config.out / FOLDER / ANSWER
+    path = config.out / FOLDER / VERDICT
     if not path.is_file():
         return None
     kept = json.loads(path.read_text(encoding="utf-8"))
-    standings = [Standing(**{**row, "gain": Interval(**row["gain"])}) for row in kept["answer"].pop("standings")]
-    return Rehearsal(
-        **{
-            **kept,
-            "answer": Answer(standings, **kept["answer"]),
-            "curve": [CurvePoint(**point) for point in kept["curve"]],
-            "targets": [tuple(target) for target in kept["targets"]],
-            "real": tuple(FinetunedResult(**result) for result in kept["real"]),
-        }
-    )
+    intervals = ("gain", "over_fallback")
+    standings = [
+        Standing(**{**row, **{name: Interval(**row[name]) for name in intervals}})
+        for row in kept["answer"].pop("standings")
+    ]
+    parts = {"curve": [CurvePoint(**each) for each in kept["curve"]], "targets": [tuple(t) for t in kept["targets"]]}
+    return Rehearsal(**{**kept, **parts, "answer": Answer(standings, **kept["answer"])})
 
 
-def with_rehearsed_rule(config: StudyConfig, data: StudyData, f: StudyModel, run: Run) -> StudyConfig:
-    """A study whose rule is "auto" with the rule that its rehearsal recommends.
+def with_rehearsed_rule(config: StudyConfig, data: StudyData, f: StudyModel, run: Run) -> tuple[StudyConfig, str]:
+    """A study whose rule is "auto" with the rule that its rehearsal recommends, and why; any other as it is.
 
-    The rehearsal is run, or gone on with, where it is not done. Any other study is returned as it is.
+    The rehearsal is run, or gone on with, where it is not done. Without two data sets in the source it is the fallback.
     """
     if config.selection.rule != AUTO:
-        return config
-    found = rehearse(config, stand_in(config, data, f, run), run)
-    run.show.note(f"rehearsal: {found.sentence()}")
-    return config.model_copy(update={"selection": config.selection.model_copy(update=dict(found.chosen))})
+        return config, ""
+    if targets_of(config, data):
+        found = rehearse(config, stand_in(config, data, f, run), run)
+        rule, said = found.answer.recommended, f"rehearsal: {found.sentence()}"
+    else:
+        rule = config.rehearsal.fallback
+        said = f"rule auto is {rule}: {nothing_to_rehearse(*_parts(config, data))}."
+    run.show.note(said)
+    return config.model_copy(update={"selection": config.selection.model_copy(update={"rule": rule})}), said
 
 
-def _plan(config: StudyConfig, there: StandIn) -> tuple[Race, int]:
-    """What is tried, and the labels that the study spends."""
-    settings, data = config.rehearsal, there.data
-    n = len(data.source)
-    content = data.content.take(np.concatenate([data.source, data.pool])).means()
-    # In units of the source: with the pool's spread in them, the directions were those in which the pool differs, and
-    # rules ranked otherwise than on the real pool (YouTube-UGC and KoNViD-1k).
-    content = Standardiser.fit(content[:n])(content)
-    targets = pseudo_targets(_parts(config, data, content[:n]), content[:n], content[n:])
+def targets_of(config: StudyConfig, data: StudyData) -> list[PseudoTarget]:
+    """The parts of the source that play the target in turn; none where there are fewer than two."""
+    return pseudo_targets(*_parts(config, data))
+
+
+def _parts(config: StudyConfig, data: StudyData) -> tuple[Sequence[str | None], str]:
+    named = config.rehearsal.targets
+    if named == DATASETS:
+        return [data.videos[int(index)].dataset for index in data.source], ""
+    table = read_columns(config.selection.about or config.videos)
+    return table.text_of(data.ids(data.source), named), named
+
+
+def _rules(config: StudyConfig, there: StandIn) -> list[str]:
+    """Random selection, the fallback, and what is to be tried beside."""
+    settings = config.rehearsal
     strange = [rule for rule in settings.rules or () if rule not in there.rules]
     if strange:
         raise ConfigError(
             f"rehearsal.rules: {', '.join(strange)} need a model that can be refitted; `model: statistical` is one."
         )
-    racing = contenders(
-        settings.rules or there.rules,
-        settings.lambdas or [config.selection.lambda_],
-        settings.scales or [config.selection.scale],
-        settings.features or [config.selection.features],
-    )
-    asked, budget, curve = _budgets(config, data, targets)
-    limit = float("inf") if settings.minutes is None else 60 * settings.minutes
-    return Race(targets, racing, budget, curve, rungs(settings.repeats), limit), asked
+    return list(dict.fromkeys([RANDOM, settings.fallback, *(settings.rules or there.rules)]))
 
 
-def _inputs(config: StudyConfig, there: StandIn, plan: Race) -> RepeatInputs:
+def _bare(config: StudyConfig) -> StudyConfig:
     """What every repeat looks at and nothing else, so that no path, title or budget makes two of them differ."""
-    bare = StudyConfig(
+    looked_at = ("features", "lambda_", "scale", "ties")
+    selection = {"rule": RANDOM, **{name: getattr(config.selection, name) for name in looked_at}}
+    return StudyConfig(
         videos=Path(),
         rounds=config.rounds,
         seed=config.seed,
         difficulty=config.difficulty,
-        selection=SelectionSettings(rule=RANDOM, ties=config.selection.ties),
+        selection=type(config.selection)(**selection),
         finetuning=config.finetuning,
     )
-    names = {each.features or "content" for each in plan.contenders}
-    spaces: dict[Space, Content] = {name: there.data.space(name, there.data.source) for name in names}
-    return RepeatInputs(there.data.of(there.data.source), spaces, bare, there.base.cost, there.base.gamma)
-
-
-def _parts(config: StudyConfig, data: StudyData, content: Floats) -> dict[str, Part]:
-    settings = config.rehearsal
-    if settings.targets == "directions":
-        return ends_of_directions(content)
-    if settings.targets == "clusters":
-        return clusters(content, settings.clusters, config.seed)
-    table = read_columns(config.selection.about or config.videos, config.manifest.names).or_usual()
-    return groups(table.text_of(data.ids(data.source), settings.targets), settings.targets)
 
 
 def _budgets(config: StudyConfig, data: StudyData, targets: Sequence[PseudoTarget]) -> tuple[int, int, list[int]]:
@@ -296,53 +265,30 @@ def _budgets(config: StudyConfig, data: StudyData, targets: Sequence[PseudoTarge
     return asked, max(2, min(most, asked)), sorted(curve)
 
 
-def _run(table: ResultTable, plan: Race, engine: Engine, run: Run) -> tuple[list[RepeatResult], bool]:
-    folder = run.out / FOLDER / "repeats"
-    known: dict[str, list[RepeatResult]] = defaultdict(list)
+def _run(
+    table: ResultTable, jobs: Sequence[Job], work: Engine, run: Run, least: int, ends: float
+) -> tuple[list[RepeatResult], bool]:
+    """The results of jobs, old and new, and whether all were done before the time was up."""
+    folder, known = run.out / FOLDER / "repeats", dict[str, list[RepeatResult]]()
     for row in read_table(folder).to_pylist() if is_table(folder) else ():
-        known[row["job"]].append(RepeatResult(**{name: row[name] for name in RepeatResult.__dataclass_fields__}))
-    if known:
-        run.show.note(f"rehearsal: {len(known)} repeats reused from {folder}")
+        result = RepeatResult(**{name: row[name] for name in RepeatResult.__dataclass_fields__})
+        known.setdefault(row["job"], []).append(result)
+    waiting = [job for job in jobs if job.id not in known]
+    if len(waiting) < len(jobs):
+        run.show.note(f"rehearsal: {len(jobs) - len(waiting)} repeats reused from {folder}")
+    begun: list[Job] = []
 
-    def save(job: Job, found: Sequence[RepeatResult]) -> None:
+    def in_time() -> Iterator[Job]:
+        for job in waiting:
+            if len(jobs) - len(waiting) + len(begun) >= least and monotonic() > ends:
+                return
+            begun.append(job)
+            yield job
+
+    for done, found in enumerate(work(in_time())):
+        job = begun[done]
         table.append([{"id": f"{job.id} {r.contender} {r.budget}", "job": job.id, **vars(r)} for r in found])
-
-    return race(engine, plan, run.show, known, save)
-
-
-def _real_choices(inputs: RepeatInputs, plan: Race, found: Rehearsal, count: int) -> list[Choice]:
-    """What random selection and the leader chose in the first repeat on the heaviest pseudo-targets."""
-    wanted = {RANDOM, found.answer.leader}
-    tried = [each for each in plan.contenders if each.name in wanted]
-    heaviest = sorted(plan.targets, key=lambda target: -target.weight)[:count]
-    jobs = [Job(target.name, target.members, target.others, 0, tried, [plan.budget]) for target in heaviest]
-    return [choice for job in jobs for choice in choices_of(inputs, job)]
-
-
-def _fallback(found: Answer, rule: str) -> str:
-    """The rule for where nothing can be told, unless it did worse than random selection beyond doubt."""
-    worse = any(each.contender.split()[0] == rule and each.gain.high < 0 for each in found.standings)
-    return RANDOM if worse else rule
-
-
-def _summed_up(
-    plan: Race, results: Sequence[RepeatResult], asked: int, fallback: str, *, complete: bool, proxy: str
-) -> Rehearsal:
-    found = answer(results, plan.targets, plan.budget)
-    weights = {target.name: target.weight for target in plan.targets}
-    last = [each.contender for each in found.standings]
-    tried = {r.contender for r in results if r.budget != plan.budget and r.budget in plan.curve}
-    names = [RANDOM, *(name for name in last if name in tried)]
-    recommended = found.leader if found.distinguishable else _fallback(found, fallback)
-    contender = next((each for each in plan.contenders if recommended in (each.name, each.rule)), None)
-    return Rehearsal(
-        found,
-        recommended,
-        curve_points(results, names, sorted({plan.budget, *plan.curve}), weights),
-        [(target.name, len(target.members), target.weight) for target in plan.targets],
-        asked,
-        plan.budget,
-        {"rule": recommended} if contender is None else contender.settings(),
-        complete,
-        proxy,
-    )
+        known[job.id] = found
+        run.show.progress("Rehearsing", len(jobs) - len(waiting) + done + 1, len(jobs))
+    results = [result for job in jobs for result in known.get(job.id, ())]
+    return results, all(job.id in known for job in jobs)

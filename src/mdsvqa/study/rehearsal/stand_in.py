@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mdsvqa.models.statistical.kernel_model import KernelModel, fit_statistical
+from mdsvqa.models.statistical.kernel_model import KernelModel
 from mdsvqa.runtime.results import fingerprint
 from mdsvqa.runtime.run import Run
 from mdsvqa.selection.catalogue import RULES
@@ -12,7 +12,7 @@ from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.contracts import StudyModel
 from mdsvqa.study.data import StudyData
 from mdsvqa.study.participants.checkpoint import CheckpointModel
-from mdsvqa.study.participants.statistical import StatisticalModel
+from mdsvqa.study.participants.statistical import StatisticalModel, fit_source
 
 FEATURES = (
     "In the rehearsal a regression on the study's features, fine-tuned by ranking, stands in for the quality model, "
@@ -59,9 +59,9 @@ def stand_in(config: StudyConfig, data: StudyData, f: StudyModel, run: Run) -> S
 
         found = embed_with_vlm(data.videos, f.checkpoint, f.settings, run.within("embeddings"))
         known = np.asarray(np.isfinite(found).all(1))
-        data = replace(data, features=found).only(known, "the quality model gave no embedding")
+        data = replace(data, features=found, feature_sets=()).only(known, "the quality model gave no embedding")
         made = fingerprint([data.ids(data.source), found[known].tobytes().hex()])
         data = replace(data, maker={**data.maker, "features": made})
     with run.show.working("Training the stand-in of the rehearsal"):
-        base = fit_statistical(data.labeled_source(), seed=config.seed)
+        base = fit_source(data, config.seed)
     return StandIn(data, base, allowed, EMBEDDINGS if embedded else FEATURES)
