@@ -1,7 +1,9 @@
 """A small simulated corpus and a study of it, made once for all tests that need real files."""
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -60,3 +62,16 @@ def tiny_vlm(tmp_path_factory: pytest.TempPathFactory, small_corpus: Path) -> Pa
     training = TinyTraining(steps=100, batch=8, learning_rate=4e-3)
     make_tiny_vlm(folder, train, train[:4], training, 0, Silent(), pixels=8 * 28 * 28)
     return folder
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """The machine's own Chromium, started once: two Playwrights in one process are refused."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("needs a chromium on the path (apt install chromium)")
+    with sync_api.sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield launched
+        launched.close()

@@ -1,6 +1,5 @@
 """A rating study of made-up clips that every test here opens for itself."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,18 +33,11 @@ def open_study(tmp_path: Path, clip: Path) -> Iterator[Callable[..., Study]]:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
+def browser(browser: Any) -> Any:
     """The machine's own Chromium, which has H.264; Playwright's own has not."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("needs a chromium on the path (apt install chromium)")
-    with sync_api.sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = launched.new_page()
-        plays = page.evaluate("document.createElement('video').canPlayType('video/mp4; codecs=\"avc1.640028\"')")
-        page.close()
-        if not plays:
-            pytest.skip("this chromium does not play H.264 (canPlayType); Debian's does")
-        yield launched
-        launched.close()
+    page = browser.new_page()
+    plays = page.evaluate("document.createElement('video').canPlayType('video/mp4; codecs=\"avc1.640028\"')")
+    page.close()
+    if not plays:
+        pytest.skip("this chromium does not play H.264 (canPlayType); Debian's does")
+    return browser

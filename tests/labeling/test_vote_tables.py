@@ -10,6 +10,7 @@ from mdsvqa.labeling.models import estimate_mos
 from mdsvqa.labeling.vote_export import escaped, long_csv, pairs_csv, pseudonyms, videos_csv, wide_csv
 from mdsvqa.labeling.vote_tables import read_votes
 from mdsvqa.labeling.votes import PairVotes, Votes
+from mdsvqa.runtime.cells import tidy
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.videos.mos_scale import MosScale
 
@@ -172,7 +173,7 @@ def test_pairs_in_either_form(tmp_path):
     assert read_votes(written(tmp_path, text, "gmad.csv")).preference.tolist() == [1, 0.25, 0.5, 0]
 
 
-NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8).map(str.strip).filter(bool)
+NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8).map(tidy).filter(bool)
 MORE = st.sampled_from(
     ["=1+1", "'=1", "''-x", "@sum", "+49", "-1", "عربي", "日本, 語", '"q"', "a;b;c", "NA", "'", "=", "é"]
 )

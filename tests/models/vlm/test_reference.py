@@ -4,6 +4,7 @@ import json
 import math
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -22,6 +23,7 @@ from mdsvqa.models.vlm.clips import ModelClip, Prompt, VisualLimits, read_clip, 
 from mdsvqa.models.vlm.expected import AnswerTree, expected_value, read_tree, read_tree_at_once
 from mdsvqa.models.vlm.families.qwen2_5_vl import FAMILY, tokenise_prompt
 from mdsvqa.models.vlm.reader import VlmReader
+from mdsvqa.videos import packets
 from mdsvqa.videos.decoding import sample_clip
 from mdsvqa.videos.video import Video
 from places import STACK
@@ -166,9 +168,10 @@ def test_videos_of_a_few_frames_give_an_even_number_of_them(frames: int, tmp_pat
 
 def test_a_rate_that_no_camera_has_is_not_believed(tmp_path: Path, monkeypatch) -> None:
     path = write_video(tmp_path / "a.mp4", 180, 96, 64, Fraction(30))
-    found = []
+    found, believed = [], packets._stated_rate
     for stated in (None, Fraction(918495264, 32677), Fraction(1, 1000)):
-        monkeypatch.setattr("mdsvqa.videos.packets._mean_rate", lambda stream, stated=stated: stated)
+        header = SimpleNamespace(average_rate=stated)
+        monkeypatch.setattr(packets, "_stated_rate", lambda stream, counted, header=header: believed(header, counted))
         found.append(numbers(sample_clip(path, "a", sampling_of(VisualLimits())).frames))
     assert found == [reference_rule(180, 30.0)] * 3
 
