@@ -44,10 +44,7 @@ PANELS = {
         "init": Entry("study:init", "Write a commented study file to fill in."),
         "run": Entry("study:run", "Run a study, or go on with it: what is done is reused, what is missing is made."),
         "report": Entry("study:report", "Write the page of a study that was run before, from its tables."),
-        "rehearse": Entry(
-            "rehearse:rehearse",
-            "Find out on the labeled source which rule to choose by, before labels are paid for.",
-        ),
+        "rehearse": Entry("rehearse:rehearse", "Find out which rules do harm, before labels are paid for."),
     },
     STEPS: {
         "score": Entry("score:score", "Score videos with a quality model f."),

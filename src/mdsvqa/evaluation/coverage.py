@@ -40,6 +40,7 @@ def label_intervals(
         unit: standard deviation of MOS on the scores' scale, as the model took it.
         level: of the intervals, in (0, 1).
 
+    >>> import numpy as np
     >>> found = label_intervals(np.array([3.0]), np.array([0.5]), np.array([2.0, 4.0]), np.array([40.0, 80.0]), 1.0)
     >>> found.low.round(1).tolist(), found.high.round(1).tolist()
     ([43.6], [76.4])

@@ -62,7 +62,7 @@ def test_raw_scale_equals_the_formula_and_the_smallest_id_wins(
     while len(expected) - len(earlier) < budget and len(expected) < len(pool):
         value = utilities(g, distances, expected, weight)
         expected.append(min(value, key=lambda x: (-value[x], x)))
-    setting = SelectionSettings(lambda_=weight, scale="raw")
+    setting = SelectionSettings(rule="mds", lambda_=weight, scale="raw")
     ids = [f"v{i:02d}" for i in range(len(pool))]
     picks = select(ids, g, Content.stack(videos), budget, setting, chosen=[ids[i] for i in earlier])
     assert [pick.index for pick in picks] == expected[len(earlier) :]
@@ -88,7 +88,7 @@ def test_each_step_takes_the_largest_utility(
     g, distances = difficulty, all_distances(videos)
     if scale == "standard":
         g, distances = on_standard_scale(difficulty, distances)
-    setting = SelectionSettings(lambda_=weight, scale=scale)
+    setting = SelectionSettings(rule="mds", lambda_=weight, scale=scale)
     chosen = list(range(earlier))
     content = Content.stack(videos)
     picks = mds(Pool([str(i) for i in range(len(pool))], difficulty, content, chosen), budget, setting, 0)
@@ -108,7 +108,7 @@ def test_by_hand() -> None:
     # Raw, lambda 1. First the hardest, at 0. Then 1 + 5 = 6 beats 2 + 1 = 3. Then 2 + (1 + 4) / 2 = 4.5.
     content = Content.stack([np.array([[0.0]]), np.array([[1.0]]), np.array([[5.0]])])
     pool = Pool(["a", "b", "c"], np.array([3.0, 2.0, 1.0]), content)
-    picks = mds(pool, 3, SelectionSettings(lambda_=1.0, scale="raw"), 0)
+    picks = mds(pool, 3, SelectionSettings(rule="mds", lambda_=1.0, scale="raw"), 0)
     assert [(p.index, p.difficulty, p.diversity, p.utility) for p in picks] == [
         (0, 3.0, 0.0, 3.0),
         (2, 1.0, 5.0, 6.0),
@@ -120,7 +120,7 @@ def test_earlier_rounds_count_in_diversity() -> None:
     # All equally difficult, the earlier round chose 0: the farthest comes first, at its distance of 5.
     content = Content.stack([np.array([[0.0]]), np.array([[1.0]]), np.array([[5.0]])])
     pool = Pool(["a", "b", "c"], np.ones(3), content, chosen=[0])
-    picks = mds(pool, 2, SelectionSettings(lambda_=1.0, scale="raw"), 0)
+    picks = mds(pool, 2, SelectionSettings(rule="mds", lambda_=1.0, scale="raw"), 0)
     assert [(p.index, p.diversity) for p in picks] == [(2, 5.0), (1, 2.5)]
 
 
@@ -129,9 +129,9 @@ def test_standard_scale_forgets_the_units() -> None:
     videos = [rng.normal(size=(2, 5)) for _ in range(30)]
     difficulty = rng.normal(size=30)
     ids = [str(i) for i in range(30)]
-    there = mds(Pool(ids, difficulty, Content.stack(videos)), 10, SelectionSettings(), 0)
+    there = mds(Pool(ids, difficulty, Content.stack(videos)), 10, SelectionSettings(rule="mds"), 0)
     other = Content.stack([7 * video for video in videos])
-    back = mds(Pool(ids, 100 + 20 * difficulty, other), 10, SelectionSettings(), 0)
+    back = mds(Pool(ids, 100 + 20 * difficulty, other), 10, SelectionSettings(rule="mds"), 0)
     assert [p.index for p in there] == [p.index for p in back]
     np.testing.assert_allclose([p.utility for p in there], [p.utility for p in back], rtol=1e-6)
 
