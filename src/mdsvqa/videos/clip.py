@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdsvqa.runtime.arrays import Floats
+from mdsvqa.videos.about import NOTHING, About
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Clip:
         timestamps: seconds from the start of the video, shape (T,), ascending.
         fps: mean frame rate of the file in Hz, None when the file does not say.
         duration: of the file in seconds, None when the file does not say.
+        about: the file, and what its pictures are.
     """
 
     id: str
@@ -25,3 +27,4 @@ class Clip:
     timestamps: Floats
     fps: float | None = None
     duration: float | None = None
+    about: About = NOTHING

@@ -11,26 +11,40 @@ x264 writes them), and the conversion of all the others to RGB.
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from mdsvqa.runtime.arrays import Floats, Ints
 from mdsvqa.runtime.workers import map_ahead
+from mdsvqa.videos.about import NOTHING, about_file, about_frame, pixel_shape, squared_size
 from mdsvqa.videos.clip import Clip
+from mdsvqa.videos.colour import picture_channels
+from mdsvqa.videos.deinterlacing import deinterlaced
 from mdsvqa.videos.frame_times import Sampling, decode_runs, pick_frames, reduced_size
 from mdsvqa.videos.packets import WHOLE, Packets, read_packets
-from mdsvqa.videos.probing import DECODING_ERRORS, Undecodable, VideoInfo, display_rotation, open_video, probe
-from mdsvqa.videos.video import Video
+from mdsvqa.videos.probing import (
+    DECODING_ERRORS,
+    Undecodable,
+    VideoInfo,
+    check_file,
+    decoder_of,
+    display_rotation,
+    open_video,
+    probe,
+)
+from mdsvqa.videos.raw import RAW_ENDINGS, RawFilm
+from mdsvqa.videos.video import RawFormat, Video
+from mdsvqa.videos.webp import WebpFilm
 
 __all__ = ["Sampling", "Undecodable", "VideoInfo", "decode_all", "map_ahead", "probe", "sample_clip"]
 
@@ -38,17 +52,17 @@ Pictures = NDArray[np.uint8]
 # Its syntax says of each picture whether any other refers to it (nal_ref_idc, ITU-T H.264, 7.4.1). HEVC says so only
 # within a temporal sub-layer; other codecs do not say, or FFmpeg does not look.
 _TELLS_UNREFERENCED = "h264"
-# Chroma at full resolution, and the same bytes on every machine.
-_EXACT = Interpolation.AREA | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
 
 
-def sample_clip(path: Path, id: str, sampling: Sampling, *, threads: int = 1, spare: bool = True) -> Clip:
+def sample_clip(
+    path: Path, id: str, sampling: Sampling, *, threads: int = 1, spare: bool = True, raw: RawFormat | None = None
+) -> Clip:
     """Decodes the frames of a video that a sampling asks for.
 
     Each frame is the one on screen at a wanted time, or of a wanted number (see `pick_frames`); times count from the
     first frame. A video with fewer frames than asked gives those it has, none twice. Frames are RGB by the matrix and
-    range that the file states (BT.601 when it is silent, as in FFmpeg), upright by its rotation, without tone mapping
-    of HDR.
+    range that the file states (BT.601 when it is silent, as in FFmpeg), upright by its rotation, of square pixels, over
+    black where they are transparent. HDR and interlaced ones are as they are stored, unless `Sampling.view` says else.
 
     A file is truncated when its packets cover less than 95% of the duration that its header states, and damaged when
     a wanted frame does not come and the decoder refuses more than 5% of the packets or covers less than 95% of
@@ -60,24 +74,29 @@ def sample_clip(path: Path, id: str, sampling: Sampling, *, threads: int = 1, sp
         sampling: how many frames, and how large.
         threads: for decoding, 0 for one a core.
         spare: whether to pass over packets that no wanted frame needs. The frames are the same either way.
+        raw: the format of a raw video.
 
     Raises:
         Undecodable: the file gives no frames, or is truncated or damaged.
     """
+    film = open_film(path, raw)
+    if film is not None:
+        return _film_clip(film, id, sampling)
     with open_video(path, threads) as (container, stream):
         packets = read_packets(path, container, stream)
     if packets.pts is not None:
         picks = pick_frames(packets.times, packets.duration, sampling, packets.rate)
         wanted = [int(time) for time in np.sort(packets.pts)[picks]]
         ways = [(False, [(0, wanted)])]
-        if spare:
+        # Deinterlacing looks at the frames around the wanted ones.
+        if spare and sampling.view.deinterlace == "none":
             runs = decode_runs(packets.pts, packets.keyframe, wanted)
             # Each can miss: a frame may be two packets of one field each, indices of transport streams are guesses.
             ways = [(True, runs), (False, runs), *ways]
         for sparing, runs in ways:
-            pictures = _decode_runs(path, packets.pts, runs, sampling, threads, sparing)
-            if len(pictures) == len(wanted):
-                return _clip(id, packets.times, packets.duration, picks, pictures)
+            printer = _decode_runs(path, packets.pts, runs, sampling, threads, sparing)
+            if len(printer) == len(wanted):
+                return _clip(id, packets.times, packets.duration, picks, printer)
     return _second_look(path, id, packets, sampling, threads)
 
 
@@ -103,10 +122,36 @@ def decode_video(video: Video, sampling: Sampling) -> Clip | Undecodable:
     """The clip of a video of a manifest, or why there is none; see `sample_clip`."""
     if video.path is None:
         return Undecodable(video.id, "the manifest gives no path")
+    # Before: a file that changes while it is read is seen to have changed by the next run.
+    file = about_file(video.path)
     try:
-        return sample_clip(video.path, video.id, sampling)
+        clip = sample_clip(video.path, video.id, sampling, raw=video.raw)
     except Undecodable as reason:
         return reason
+    return replace(clip, about=clip.about.of(file))
+
+
+def open_film(path: Path, raw: RawFormat | None = None) -> RawFilm | WebpFilm | None:
+    """A file that is read without FFmpeg's containers: a raw video, an animated WebP; None for any other.
+
+    Raises:
+        Undecodable: it is one of these, and cannot be read.
+    """
+    ending = path.suffix.lower()
+    if ending in RAW_ENDINGS:
+        return RawFilm.open(path, raw)
+    if ending == ".webp":
+        check_file(path)
+        return WebpFilm.open(path)
+    return None
+
+
+def _film_clip(film: RawFilm | WebpFilm, id: str, sampling: Sampling) -> Clip:
+    picks = pick_frames(film.times, film.duration, sampling)
+    printer = _Printer(len(picks), sampling)
+    for frame in film.frames(picks.tolist()):
+        printer.take(frame)
+    return _clip(id, film.times, film.duration, picks, printer)
 
 
 def _decoder_crashed(video: Video) -> Clip | Undecodable:
@@ -131,6 +176,25 @@ class _Printer:
         self._size = (0, 0)
         self._room: Pictures = np.empty((0, 3, 0, 0), np.uint8)
         self._taken = 0
+        self._sar: Fraction | None = None
+        self._interlaced = False
+        self.about = NOTHING
+
+    def shown(self, stream: VideoStream, frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
+        """The frames of a stream as they are to be shown; says to `about` what they are."""
+        self._sar = pixel_shape(stream)
+        frames = self._watched(frames)
+        if self._sampling.view.deinterlace == "none" or stream.time_base is None:
+            return frames
+        return deinterlaced(frames, stream.time_base)
+
+    def _watched(self, frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
+        for frame in frames:
+            self._interlaced = self._interlaced or bool(frame.interlaced_frame)
+            yield frame
+
+    def __len__(self) -> int:
+        return self._taken
 
     @property
     def pictures(self) -> Pictures:
@@ -142,39 +206,27 @@ class _Printer:
         turns = display_rotation(frame) // 90
         if not self._taken:
             # A stream may change its resolution on the way; a clip has one.
-            self._size = reduced_size(frame.width, frame.height, self._sampling)
+            sar = self._sar if self._sampling.sar == "square" else None
+            self._size = reduced_size(*squared_size(frame.width, frame.height, sar), self._sampling)
+            self.about = about_frame(frame, self._sar, turns * 90)
             width, height = self._size if turns % 2 == 0 else self._size[::-1]
             # Filled in place: stacking the pictures of a long clip would need their memory twice.
             self._room = np.empty((self._count, 3, height, width), np.uint8)
-        for place, channel in zip(self._room[self._taken], self._channels(frame, *self._size), strict=True):
+        channels = picture_channels(self._reformatter, frame, *self._size, self._sampling.view)
+        for place, channel in zip(self._room[self._taken], channels, strict=True):
             place[:] = np.rot90(channel, turns)
         self._taken += 1
-
-    def _channels(self, frame: VideoFrame, width: int, height: int) -> Sequence[NDArray[np.uint8]]:
-        """Red, green and blue of a frame, each of shape (height, width)."""
-        if frame.format.is_rgb or frame.format.has_palette:
-            # FFmpeg would scale RGB by way of YUV, and makes planar RGB of fewer than 8 bits too dark.
-            rgb = self._reformatter.reformat(frame, format="rgb24", interpolation=_EXACT, threads=1).to_ndarray()
-            if (width, height) != (frame.width, frame.height):
-                rgb = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA)
-            return [np.asarray(rgb[..., channel], np.uint8) for channel in range(3)]
-        # Planar, which FFmpeg writes faster than interleaved RGB, and at the reduced size at once, which spares
-        # enlarging chroma to the full size only to reduce it again.
-        planar = self._reformatter.reformat(frame, width, height, "gbrp", interpolation=_EXACT, threads=1)
-        green, blue, red = (
-            np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[:height, :width]
-            for plane in planar.planes
-        )
-        return red, green, blue
+        self.about = replace(self.about, interlaced=self._interlaced)
 
 
 def _frames(stream: VideoStream, packets: Iterable["Packet[VideoStream]"], tally: _Tally) -> Iterator[VideoFrame]:
     """Frames in order of display; packets that the decoder refuses are counted and passed over."""
+    decode = decoder_of(stream)
     try:
         for packet in packets:
             tally.fed += packet.size > 0
             try:
-                frames = packet.decode()
+                frames = decode(packet)
             except DECODING_ERRORS:
                 tally.refused += packet.size > 0
                 continue
@@ -182,7 +234,7 @@ def _frames(stream: VideoStream, packets: Iterable["Packet[VideoStream]"], tally
     except DECODING_ERRORS:
         # The file broke off; the decoder still holds frames.
         with suppress(*DECODING_ERRORS):
-            yield from stream.decode(None)
+            yield from decode(None)
 
 
 def _decode_runs(
@@ -192,7 +244,7 @@ def _decode_runs(
     sampling: Sampling,
     threads: int,
     sparing: bool,
-) -> Pictures:
+) -> _Printer:
     """Pictures of the wanted times of some runs (see `decode_runs`); fewer when one cannot be reached.
 
     Sparing, it passes over pictures that nothing refers to, and gives up at interlaced frames: the second field of
@@ -206,7 +258,7 @@ def _decode_runs(
             missing = set(wanted)
             if sparing:
                 source = _without_unreferenced(stream, source, frozenset(wanted))
-            for frame in _frames(stream, source, _Tally()):
+            for frame in printer.shown(stream, _frames(stream, source, _Tally())):
                 if sparing and frame.interlaced_frame:
                     break
                 if frame.pts is not None and frame.pts in missing:
@@ -216,7 +268,7 @@ def _decode_runs(
                     break
             if missing:
                 break
-    return printer.pictures
+    return printer
 
 
 def _without_unreferenced(
@@ -247,9 +299,9 @@ def _second_look(path: Path, id: str, packets: Packets, sampling: Sampling, thre
     """A clip from what decoding the whole file gives, where its packets do not tell."""
     nothing = np.array([], dtype=np.intp)
     picks = pick_frames(packets.times, packets.duration, sampling, packets.rate) if packets.pts is None else nothing
-    shown, pictures = _decode_whole(path, packets, picks, sampling, threads)
+    shown, printer = _decode_whole(path, packets, picks, sampling, threads)
     if packets.pts is None and len(shown) == len(packets.times):
-        return _clip(id, packets.times, packets.duration, picks, pictures)
+        return _clip(id, packets.times, packets.duration, picks, printer)
     times, duration = _times_shown(shown, packets)
     picks = pick_frames(times, duration, sampling, packets.rate)
     return _clip(id, times, duration, picks, _decode_whole(path, packets, picks, sampling, threads)[1])
@@ -257,14 +309,14 @@ def _second_look(path: Path, id: str, packets: Packets, sampling: Sampling, thre
 
 def _decode_whole(
     path: Path, packets: Packets, picks: NDArray[np.intp], sampling: Sampling, threads: int
-) -> tuple[list[int | None], Pictures]:
+) -> tuple[list[int | None], _Printer]:
     """Presentation time of every frame that comes out, and the pictures of those at some places in that order."""
     tally = _Tally()
     shown: list[int | None] = []
     wanted = set(picks.tolist())
     printer = _Printer(len(picks), sampling)
     with open_video(path, threads) as (container, stream):
-        for number, frame in enumerate(_frames(stream, container.demux(stream), tally)):
+        for number, frame in enumerate(printer.shown(stream, _frames(stream, container.demux(stream), tally))):
             shown.append(frame.pts)
             if number in wanted:
                 printer.take(frame)
@@ -276,7 +328,7 @@ def _decode_whole(
     _, duration = _times_shown(shown, packets)
     if packets.pts is not None and duration < WHOLE * packets.duration:
         raise Undecodable(path, f"damaged: {duration:.2f} s of {packets.duration:.2f} s can be decoded")
-    return shown, printer.pictures
+    return shown, printer
 
 
 def _times_shown(shown: Sequence[int | None], packets: Packets) -> tuple[Floats, float]:
@@ -290,5 +342,5 @@ def _times_shown(shown: Sequence[int | None], packets: Packets) -> tuple[Floats,
     return times, float(times[-1] + frame)
 
 
-def _clip(id: str, times: Floats, duration: float, picks: NDArray[np.intp], pictures: Pictures) -> Clip:
-    return Clip(id, pictures, times[picks], fps=len(times) / duration, duration=duration)
+def _clip(id: str, times: Floats, duration: float, picks: NDArray[np.intp], printer: _Printer) -> Clip:
+    return Clip(id, printer.pictures, times[picks], len(times) / duration, duration, printer.about)
