@@ -39,6 +39,7 @@ from mdsvqa.study.participants.unrefitted import errors_of
 from mdsvqa.study.rule_comparison import all_known
 from mdsvqa.videos.labels import Labels
 from mdsvqa.videos.manifest import load_videos
+from mdsvqa.videos.places import path_of
 from mdsvqa.videos.roles import in_role, with_split
 from mdsvqa.videos.video import Video
 
@@ -247,7 +248,7 @@ def _paths(settings: SelectionSettings, table: Columns) -> dict[str, Path | None
         return {}
     folder = table.path.parent
     paths = zip(table.ids(), table.column("path"), strict=True)
-    return {video: folder / path if path else None for video, path in paths}
+    return {video: path_of(path, folder, f"{table.path}, id {video!r}") if path else None for video, path in paths}
 
 
 def choose(given: Candidates, settings: SelectionSettings, run: Run | None, *, seed: int) -> list[dict[str, Any]]:

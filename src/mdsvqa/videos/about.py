@@ -185,9 +185,7 @@ def sentences(found: Mapping[str, int], hdr: str, deinterlace: str) -> list[str]
     said = []
     if found.get("HDR"):
         kinds = ", ".join(f"{kind} {found[kind]}" for kind in ("PQ", "HLG") if found.get(kind))
-        done = (
-            "tone-mapped to SDR" if hdr == "tonemap" else "read by their code values as if they were SDR (hdr: keep)"
-        )
+        done = "tone-mapped to SDR" if hdr == "tonemap" else "read by their code values as if they were SDR (hdr: keep)"
         said.append(f"HDR: {found['HDR']} ({kinds}), {done}")
     if found.get("interlaced"):
         done = "deinterlaced" if deinterlace != "none" else "read with both fields in one picture (deinterlace: none)"

@@ -30,21 +30,19 @@ from mdsvqa.videos.about import NOTHING, about_file, about_frame, pixel_shape, s
 from mdsvqa.videos.clip import Clip
 from mdsvqa.videos.colour import picture_channels
 from mdsvqa.videos.deinterlacing import deinterlaced
+from mdsvqa.videos.films import Film, open_film
 from mdsvqa.videos.frame_times import Sampling, decode_runs, pick_frames, reduced_size
 from mdsvqa.videos.packets import WHOLE, Packets, read_packets
 from mdsvqa.videos.probing import (
     DECODING_ERRORS,
     Undecodable,
     VideoInfo,
-    check_file,
     decoder_of,
     display_rotation,
     open_video,
     probe,
 )
-from mdsvqa.videos.raw import RAW_ENDINGS, RawFilm
 from mdsvqa.videos.video import RawFormat, Video
-from mdsvqa.videos.webp import WebpFilm
 
 __all__ = ["Sampling", "Undecodable", "VideoInfo", "decode_all", "map_ahead", "probe", "sample_clip"]
 
@@ -131,22 +129,7 @@ def decode_video(video: Video, sampling: Sampling) -> Clip | Undecodable:
     return replace(clip, about=clip.about.of(file))
 
 
-def open_film(path: Path, raw: RawFormat | None = None) -> RawFilm | WebpFilm | None:
-    """A file that is read without FFmpeg's containers: a raw video, an animated WebP; None for any other.
-
-    Raises:
-        Undecodable: it is one of these, and cannot be read.
-    """
-    ending = path.suffix.lower()
-    if ending in RAW_ENDINGS:
-        return RawFilm.open(path, raw)
-    if ending == ".webp":
-        check_file(path)
-        return WebpFilm.open(path)
-    return None
-
-
-def _film_clip(film: RawFilm | WebpFilm, id: str, sampling: Sampling) -> Clip:
+def _film_clip(film: Film, id: str, sampling: Sampling) -> Clip:
     picks = pick_frames(film.times, film.duration, sampling)
     printer = _Printer(len(picks), sampling)
     for frame in film.frames(picks.tolist()):

@@ -64,5 +64,3 @@ class _Filter:
 
 def _kind(frame: VideoFrame) -> tuple[int, int, str]:
     return frame.width, frame.height, frame.format.name
-
-

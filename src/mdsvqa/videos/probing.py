@@ -16,6 +16,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from mdsvqa.videos.about import NOTHING, About, about_file, about_frame, pixel_shape
+from mdsvqa.videos.folder import plain_name
 
 # What the first four bytes of an MP4 or MOV file may be preceded by a length and be.
 _MP4_ATOMS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
@@ -38,7 +39,7 @@ class Undecodable(Exception):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
+        return f"{plain_name(str(self.path))}: {self.reason}"
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from mdsvqa.runtime.arrays import Floats
 from mdsvqa.videos.probing import DECODING_ERRORS, Undecodable, check_file
 from mdsvqa.videos.video import RawFormat
 
-RAW_ENDINGS = frozenset((".yuv", ".raw", ".rgb", ".bgr", ".nv12", ".i420", ".uyvy"))
 # Sizes as people write them into names: foreman_352x288_30fps.yuv.
 _SIZE = re.compile(r"(?<!\d)(\d{2,5})x(\d{2,5})(?!\d)", re.IGNORECASE)
 

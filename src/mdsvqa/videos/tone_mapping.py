@@ -36,8 +36,8 @@ def pq_to_light(signal: Light) -> Light:
 
     Source: ITU-R BT.2100, table 4.
 
-    >>> [round(float(v), 1) for v in pq_to_light(np.array([0.0, 0.58, 1.0], np.float32))]
-    [0.0, 201.6, 10000.0]
+    >>> [round(float(v)) for v in pq_to_light(np.array([0.0, 0.58, 1.0], np.float32))]
+    [0, 202, 10000]
     """
     root = np.power(np.clip(signal, 0, 1), np.float32(1 / _M2))
     return np.asarray(10_000 * np.power(np.maximum(root - _C1, 0) / (_C2 - _C3 * root), np.float32(1 / _M1)))
