@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -15,9 +15,11 @@ from mdsvqa.models.base import FineTunable, ModelError, QualityModel, Score, Sco
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import SCORES, Maker, ResultTable, read_table
 from mdsvqa.runtime.run import Run
+from mdsvqa.videos.about import NOTHING, changed_files, said_of_changed
 from mdsvqa.videos.clip import Clip
 from mdsvqa.videos.decoding import Sampling, Undecodable, decode_all
 from mdsvqa.videos.manifest import Video
+from mdsvqa.videos.view import PLAIN, ViewSettings
 
 # Clips handed to the model at once, and rows a shard.
 BATCH = 16
@@ -73,14 +75,18 @@ def finetuned_by_class(model: FineTunable, videos: Sequence[Video], folder: Path
     return cast(QualityModel, found)
 
 
-def score_videos(videos: Sequence[Video], model: QualityModel, maker: Maker, frames: int, run: Run) -> pa.Table:
-    """Scores each video that has no score yet; the model runs in this process, decoding ahead in others.
+def score_videos(
+    videos: Sequence[Video], model: QualityModel, maker: Maker, frames: int, run: Run, view: ViewSettings = PLAIN
+) -> pa.Table:
+    """Scores each video that has no score yet, and those anew whose files have changed; the model runs in this process,
+    decoding ahead in others.
 
     Args:
         videos: with paths.
         model: f.
         maker: what makes these scores.
         frames: sampled from each video.
+        view: what is done with HDR and interlaced pictures.
 
     Returns:
         The scores table. A video that cannot be decoded is "undecodable"; one on which the model raises is "failed".
@@ -89,14 +95,27 @@ def score_videos(videos: Sequence[Video], model: QualityModel, maker: Maker, fra
         ModelError: the model does not return one `Score` a clip.
     """
     with ResultTable(run.out, SCORES, maker, overwrite=run.overwrite) as table:
-        missing = [video for video in videos if video.id not in table.ids]
-        done = 0
-        decoded = decode_all(missing, Sampling(frames=frames), run.workers)
-        while batch := list(islice(decoded, BATCH)):
-            table.append([asdict(score) for score in _score_batch(model, batch)])
-            done += len(batch)
-            run.show.progress("Scores", done, len(missing))
+        changed = changed_files(table, videos)
+        if changed:
+            run.show.note(said_of_changed("Scores", changed, len(videos)))
+        # Each part in batches of its own: which videos are scored together is the same whatever changed.
+        for write, part in (
+            (table.redo, [video for video in videos if video.id in changed]),
+            (table.append, [video for video in videos if video.id not in table.ids]),
+        ):
+            done = 0
+            decoded = decode_all(part, Sampling(frames=frames, view=view), run.workers)
+            while batch := list(islice(decoded, BATCH)):
+                write(list(_rows(model, batch)))
+                done += len(batch)
+                run.show.progress("Scores", done, len(part))
     return read_table(run.out)
+
+
+def _rows(model: QualityModel, batch: Sequence[tuple[Video, Clip | Undecodable]]) -> Iterator[dict[str, Any]]:
+    """Scores with what is known of the files of their clips."""
+    for (_, clip), score in zip(batch, _score_batch(model, batch), strict=True):
+        yield asdict(score) | (clip.about if isinstance(clip, Clip) else NOTHING).columns
 
 
 def _score_batch(model: QualityModel, batch: Sequence[tuple[Video, Clip | Undecodable]]) -> Iterator[Score]:

@@ -22,6 +22,7 @@ from mdsvqa.selection.distances.chamfer import Content
 from mdsvqa.selection.limits import read_limits
 from mdsvqa.selection.settings import Space
 from mdsvqa.study.config import StudyConfig
+from mdsvqa.videos.about import sentences, unusual
 from mdsvqa.videos.labels import Labels, known_labels, read_labels
 from mdsvqa.videos.manifest import parse_scale, read_videos
 from mdsvqa.videos.roles import Role, roles_of, with_split
@@ -225,7 +226,7 @@ def gather(config: StudyConfig, run: Run) -> StudyData:
     Raises:
         ConfigError, ManifestError, ColumnError, TableError: something handed in cannot be used.
     """
-    videos = [with_split(video) for video in read_videos(config.videos, config.mos_scale)]
+    videos = [with_split(video) for video in read_videos(config.videos, config.mos_scale, run.show.note)]
     excluded = set() if config.selection.exclude is None else set(read_columns(config.selection.exclude).ids())
     videos = [video for video in videos if video.split != "pool" or video.id not in excluded]
     failures: dict[str, str] = {}
@@ -237,7 +238,10 @@ def gather(config: StudyConfig, run: Run) -> StudyData:
                 failures[video] = f"not in {config.quality.features.name}"
         made_features = fingerprint([config.quality.features.name, values.tobytes().hex()])
     else:
-        table = extract_features(videos, config.quality.frames, run.within("features"))
+        view = config.quality.view()
+        table = extract_features(videos, config.quality.frames, run.within("features"), view)
+        for sentence in sentences(unusual(table.to_pylist()), view.hdr, view.deinterlace):
+            run.show.note(sentence)
         rows = _rows(table, videos, failures)
         made_features = fingerprint(read_meta(config.out / "features"))
     content_is_features = config.quality.features is not None and not any(video.path for video in videos)

@@ -91,7 +91,8 @@ def about_frame(frame: VideoFrame, sar: Fraction | None, rotation: int) -> About
     return About(
         transfer=TRANSFERS.get(int(frame.color_trc)),
         primaries=PRIMARIES.get(int(frame.color_primaries)),
-        range=RANGES.get(int(frame.color_range)),
+        # RGB has no other than the full one.
+        range=None if frame.format.is_rgb else RANGES.get(int(frame.color_range)),
         sar=None if sar is None else f"{sar.numerator}:{sar.denominator}",
         interlaced=bool(frame.interlaced_frame),
         rotation=rotation,
