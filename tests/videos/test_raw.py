@@ -67,7 +67,11 @@ def test_raw_video_is_read_by_its_columns(tmp_path: Path, pix_fmt: str) -> None:
 
 def test_rates_as_people_write_them(tmp_path: Path) -> None:
     raw_file(tmp_path / "a.yuv", "yuv420p", 3)
-    for written, rate in (("30000/1001", Fraction(30000, 1001)), ("29.97", Fraction(2997, 100)), ("24.0", Fraction(24))):
+    for written, rate in (
+        ("30000/1001", Fraction(30000, 1001)),
+        ("29.97", Fraction(2997, 100)),
+        ("24.0", Fraction(24)),
+    ):
         (tmp_path / "m.csv").write_text(f"{HEADER}a,a.yuv,{WIDTH}.0,{HEIGHT},yuv420p,{written}\n")
         found = one(tmp_path / "m.csv").raw
         assert found is not None

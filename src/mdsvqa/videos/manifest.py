@@ -103,7 +103,7 @@ def find_videos(
             f"List files with other endings in a manifest.{f' {ignored}' if ignored else ''}"
         )
     if ignored:
-        note(f"{folder}: {ignored}")
+        note(f"{plain_name(str(folder))}: {ignored}")
     return [Video(id, path, dataset) for id, path in found.videos.items()]
 
 

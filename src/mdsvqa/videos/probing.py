@@ -36,7 +36,8 @@ class Undecodable(Exception):
     def __init__(self, path: Path | str, reason: str) -> None:
         super().__init__(path, reason)
         self.path = path
-        self.reason = reason
+        # It may quote the name of a file, and becomes a cell of a table.
+        self.reason = plain_name(reason)
 
     def __str__(self) -> str:
         return f"{plain_name(str(self.path))}: {self.reason}"
