@@ -59,6 +59,13 @@ def test_what_is_transparent_is_black(
         np.testing.assert_allclose(found, [[255] * 3, [64, 0, 0], [0, 0, 0]], atol=6)
 
 
+def test_the_fourth_byte_of_an_uncompressed_avi_is_no_transparency(tmp_path: Path) -> None:
+    picture = np.zeros((48, 64, 4), np.uint8)
+    picture[..., :3] = (10, 90, 200)
+    path = film(tmp_path / "a.avi", [picture] * 3, codec="rawvideo", pix_fmt="bgra", format="bgra")
+    assert sample_clip(path, "a", Sampling(frames=1)).frames[0, :, 5, 5].tolist() == [200, 90, 10]
+
+
 def test_a_transparent_gif_is_black_where_nothing_is_painted(tmp_path: Path) -> None:
     picture = np.zeros((48, 64, 4), np.uint8)
     picture[:, :32] = (200, 100, 50, 255)

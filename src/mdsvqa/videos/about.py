@@ -107,6 +107,14 @@ def pixel_shape(stream: VideoStream) -> Fraction | None:
     return None
 
 
+def has_padding(stream: VideoStream) -> bool:
+    """Whether what FFmpeg takes for transparency is padding: the fourth byte of a pixel of an uncompressed AVI.
+
+    Source: BITMAPINFOHEADER of the Windows API: of 32 bits with BI_RGB "the high byte in each DWORD is not used".
+    """
+    return stream.codec_context.name == "rawvideo" and stream.container.format.name == "avi"
+
+
 def squared_size(width: int, height: int, sar: Fraction | None) -> tuple[int, int]:
     """Width and height of a stored picture on square pixels: as many lines, the width that they are shown at.
 

@@ -21,7 +21,13 @@ _REDUCING, _ENLARGING = Interpolation.AREA | _FULL, Interpolation.BICUBIC | _FUL
 
 
 def picture_channels(
-    reformatter: VideoReformatter, frame: VideoFrame, width: int, height: int, view: ViewSettings = PLAIN
+    reformatter: VideoReformatter,
+    frame: VideoFrame,
+    width: int,
+    height: int,
+    view: ViewSettings = PLAIN,
+    *,
+    opaque: bool = False,
 ) -> Sequence[Channel]:
     """Red, green and blue of a frame, each of shape (height, width).
 
@@ -33,13 +39,15 @@ def picture_channels(
         frame: any.
         width, height: of the picture, in pixels.
         view: what is done with HDR.
+        opaque: what looks like transparency is none.
     """
     kind = HDR.get(TRANSFERS.get(int(frame.color_trc), ""))
     if kind is not None and view.hdr == "tonemap":
         return _tone_mapped(reformatter, frame, width, height, kind)
-    if frame.format.has_palette or any(component.is_alpha for component in frame.format.components):
+    clear = frame.format.has_palette or any(component.is_alpha for component in frame.format.components)
+    if clear and not opaque:
         return _over_black(reformatter, frame, width, height)
-    if frame.format.is_rgb:
+    if frame.format.is_rgb or frame.format.has_palette:
         # FFmpeg would scale RGB by way of YUV, and makes planar RGB of fewer than 8 bits too dark.
         rgb = reformatter.reformat(frame, format="rgb24", interpolation=_REDUCING, threads=1).to_ndarray()
         return _split(_scaled(np.asarray(rgb, np.uint8), width, height))

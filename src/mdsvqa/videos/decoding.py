@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from mdsvqa.runtime.arrays import Floats, Ints
 from mdsvqa.runtime.workers import map_ahead
-from mdsvqa.videos.about import NOTHING, about_file, about_frame, pixel_shape, squared_size
+from mdsvqa.videos.about import NOTHING, about_file, about_frame, has_padding, pixel_shape, squared_size
 from mdsvqa.videos.clip import Clip
 from mdsvqa.videos.colour import picture_channels
 from mdsvqa.videos.deinterlacing import deinterlaced
@@ -160,12 +160,12 @@ class _Printer:
         self._room: Pictures = np.empty((0, 3, 0, 0), np.uint8)
         self._taken = 0
         self._sar: Fraction | None = None
-        self._interlaced = False
+        self._interlaced = self._opaque = False
         self.about = NOTHING
 
     def shown(self, stream: VideoStream, frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
         """The frames of a stream as they are to be shown; says to `about` what they are."""
-        self._sar = pixel_shape(stream)
+        self._sar, self._opaque = pixel_shape(stream), has_padding(stream)
         frames = self._watched(frames)
         if self._sampling.view.deinterlace == "none" or stream.time_base is None:
             return frames
@@ -195,7 +195,7 @@ class _Printer:
             width, height = self._size if turns % 2 == 0 else self._size[::-1]
             # Filled in place: stacking the pictures of a long clip would need their memory twice.
             self._room = np.empty((self._count, 3, height, width), np.uint8)
-        channels = picture_channels(self._reformatter, frame, *self._size, self._sampling.view)
+        channels = picture_channels(self._reformatter, frame, *self._size, self._sampling.view, opaque=self._opaque)
         for place, channel in zip(self._room[self._taken], channels, strict=True):
             place[:] = np.rot90(channel, turns)
         self._taken += 1
