@@ -55,7 +55,10 @@ def test_a_replaced_file_is_done_anew_and_said(pool: Path, tmp_path: Path) -> No
     film(pool / "v1.mkv", [flat(200)] * 3)
     film(pool / "v3.mkv", [flat(210)] * 3)
     after, said = features(pool, out)
-    assert said[0] == "Features: 2 of 5 done anew, because their files changed since: v1.mkv, v3.mkv"
+    assert said == [
+        "Features: 2 of 5 done anew, because their files changed since: v1.mkv, v3.mkv",
+        f"Features: 3 of 5 reused from {out}",
+    ]
     assert {name for name in before if before[name] != after[name]} == {"v1.mkv", "v3.mkv"}
     assert read_table(out)["id"].to_pylist() == order
     fresh, _ = features(pool, tmp_path / "fresh")

@@ -45,13 +45,14 @@ def sweep(
     """
     ahead = shard if finish else 0
     finish = partial(_finished, finish=finish or list)
-    _again(table, videos, row_of, finish, workers, shard, label, show)
+    anew = _again(table, videos, row_of, finish, workers, shard, label, show)
     missing = [video for video in videos if video.id not in table.ids]
+    reused = len(videos) - len(missing) - anew
+    if reused:
+        some = f"{reused} of" if reused < len(videos) else "all"
+        show.note(f"{label}: {some} {len(videos)} reused from {table.folder}")
     if not missing:
-        show.note(f"{label}: all {len(videos)} reused from {table.folder}")
         return
-    if len(missing) < len(videos):
-        show.note(f"{label}: {len(videos) - len(missing)} of {len(videos)} reused from {table.folder}")
     rows: list[Row] = []
     for done, row in enumerate(map_ahead(row_of, missing, workers, crashed=_crashed, ahead=ahead), 1):
         rows.append(row)
@@ -70,7 +71,8 @@ def _again(
     shard: int,
     label: str,
     show: Show,
-) -> None:
+) -> int:
+    """How many rows were made of other files."""
     # A path may have been corrected since, a file mended. Rows keep their places: a rerun ends in the same tables.
     without = table.ids_with("undecodable") | table.ids_with("failed")
     changed = changed_files(table, videos) - without
@@ -86,6 +88,7 @@ def _again(
         mended += len(back)
     if mended:
         show.note(f"{label}: {mended} of {len(without)} that could not be decoded before")
+    return len(changed)
 
 
 def _finished(prepared: Sequence[Row], finish: Finish) -> Sequence[Row]:
