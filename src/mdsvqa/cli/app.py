@@ -47,6 +47,11 @@ PANELS = {
         ),
     },
     STEPS: {
+        "probe": Entry(
+            "probe:probe",
+            "Show what the files of videos are, and count what is unusual: HDR, interlaced, pixels that are not "
+            "square.",
+        ),
         "score": Entry("score:score", "Score videos with a quality model f."),
         "content": Entry("content:content", "Encode what videos show, for diversity."),
         "difficulty": Entry(

@@ -46,7 +46,7 @@ def content(
 
     mdsvqa content FOLDER --encoder google/siglip2-base-patch16-224 --out content/
     """
-    listed = load_videos(videos)[:limit]
+    listed = load_videos(videos, note=terminal.say)[:limit]
     with terminal.progress() as show:
         table = encode_content(listed, settings, Run(out, show, cores(workers), overwrite=overwrite))
-    finish_table("encoded", rows_of(listed, table), out, strict, as_json)
+    finish_table("encoded", rows_of(listed, table), out, strict, as_json, settings.view())

@@ -32,8 +32,9 @@ from mdsvqa.videos.labels import Labels, read_labels
 from mdsvqa.videos.manifest import parse_scale, read_videos
 from mdsvqa.videos.roles import in_role
 from mdsvqa.videos.video import Video
+from mdsvqa.videos.view import ViewSettings
 
-SIGHT = ("sampling", "fps", "frames")
+SIGHT = ("sampling", "fps", "frames", *ViewSettings.model_fields)
 
 
 @with_settings("training", VlmFinetuning, without=("batch_tokens",), panel=TRAINING)
@@ -82,7 +83,7 @@ def finetune(
     A vision-language model gets an adapter: OUT is in PEFT's form, with a model card that says whether it is better
     than the base model. A rerun goes on where a killed one stopped.
     """
-    everyone = read_videos(videos, mos_scale)
+    everyone = read_videos(videos, mos_scale, terminal.say)
     listed = everyone[:limit]
     left_out = {video.id for video in everyone} - {video.id for video in listed}
     new = read_labels(labels, parse_scale(labels_scale)).without(left_out)

@@ -20,7 +20,10 @@ from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import first_process
 from mdsvqa.runtime.results import json_text
 from mdsvqa.runtime.settings import MOST_SEED, Settings
+from mdsvqa.videos.about import NAMES, sentences, unusual
+from mdsvqa.videos.folder import plain_name
 from mdsvqa.videos.video import Video
+from mdsvqa.videos.view import PLAIN, ViewSettings
 
 UNDECODABLE = 4
 
@@ -35,7 +38,7 @@ Workers = Annotated[int, typer.Option("--workers", "-j", min=0, help="Processes 
 Seed = Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Of everything random.")]
 Scale = Annotated[str, typer.Option(help='What MOS in the manifest mean: "1-5", "0-100", "DMOS 0-100".')]
 Videos = Annotated[Path, typer.Argument(help="Manifest (CSV, JSONL, Parquet, name-MOS text) or folder of videos.")]
-VLM, TRAINING = "Vision-language models", "Training"
+VLM, TRAINING, PICTURES = "Vision-language models", "Training", "HDR and interlaced videos"
 VLM_FAMILIES = ", ".join(FAMILIES.values())
 BaseAdapter = Annotated[
     str | None,
@@ -50,11 +53,26 @@ Table = Annotated[Path, typer.Argument(help="Any CSV, JSONL, Parquet, or result 
 def rows_of(videos: Sequence[Video], table: pa.Table) -> list[dict[str, Any]]:
     """The rows of these videos: the folder may hold those of an earlier, longer manifest."""
     wanted = {video.id for video in videos}
-    return [row for row in table.select(["id", "status", "text"]).to_pylist() if row["id"] in wanted]
+    columns = [name for name in ("id", "status", "text", *NAMES) if name in table.column_names]
+    return [row for row in table.select(columns).to_pylist() if row["id"] in wanted]
 
 
-def finish_table(done: str, rows: Sequence[Mapping[str, Any]], out: Path, strict: bool, as_json: bool) -> None:
+def finish_table(
+    done: str,
+    rows: Sequence[Mapping[str, Any]],
+    out: Path,
+    strict: bool,
+    as_json: bool,
+    view: ViewSettings = PLAIN,
+) -> None:
     """Says what became of the videos of a result table.
+
+    Args:
+        done: to them.
+        rows: of the table, see `rows_of`.
+        out: its folder.
+        strict, as_json: options of the command.
+        view: what was done with HDR and interlaced pictures.
 
     Raises:
         typer.Exit: with `UNDECODABLE` where some failed and `strict` is set.
@@ -62,9 +80,13 @@ def finish_table(done: str, rows: Sequence[Mapping[str, Any]], out: Path, strict
     failures = {row["id"]: _reason(row) for row in rows if row["status"] != "ok"}
     if as_json:
         listed = [{"id": video, "reason": reason} for video, reason in failures.items()]
-        print_json({"videos": len(rows), "ok": len(rows) - len(failures), "failures": listed, "out": str(out)})
+        counts = {"videos": len(rows), "ok": len(rows) - len(failures), "unusual": unusual(rows)}
+        print_json({**counts, "failures": listed, "out": str(out)})
     else:
-        Console().print(f"{out}: {len(rows) - len(failures)} of {len(rows)} videos {done}", soft_wrap=True)
+        place = plain_name(str(out))
+        Console().print(f"{place}: {len(rows) - len(failures)} of {len(rows)} videos {done}", soft_wrap=True)
+    for sentence in sentences(unusual(rows), view.hdr, view.deinterlace):
+        terminal.say(sentence)
     terminal.print_failures(failures)
     if strict and failures:
         raise typer.Exit(UNDECODABLE)

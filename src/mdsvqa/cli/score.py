@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from mdsvqa.cli.options import (
+    PICTURES,
     VLM,
     VLM_FAMILIES,
     AsJson,
@@ -32,11 +33,12 @@ from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.workers import cores
 from mdsvqa.study import steps
 from mdsvqa.videos.manifest import read_videos
+from mdsvqa.videos.view import ViewSettings
 
 SERVER = "Vision-language models behind a server"
 
 
-@with_settings("vlm", VlmSettings, panel=VLM)
+@with_settings("vlm", VlmSettings, panel=VLM, panels={PICTURES: tuple(ViewSettings.model_fields)})
 @with_settings("serving", ServedSettings, only=("concurrency", "timeout", "frames_as"), panel=SERVER)
 def score(
     videos: Videos,
@@ -81,8 +83,8 @@ def score(
 
     mdsvqa score FOLDER --model hollow404/VQR1-7B-YouTubeUGC --adapter hollow404/MDS-VQA-Active-Finetuning --out scores/
     """
-    listed = read_videos(videos, mos_scale)[:limit]
-    changed = vlm.model_dump(exclude_defaults=True, exclude={"frames", "seed"})
+    listed = read_videos(videos, mos_scale, terminal.say)[:limit]
+    changed = vlm.model_dump(exclude_defaults=True, exclude={"frames", "seed", *ViewSettings.model_fields})
     if changed and not is_vlm(model) and server is None:
         raise InputError(
             f"--{option_name(next(iter(changed)))}: goes with a vision-language model, and {model!r} is none."
@@ -98,5 +100,5 @@ def score(
             table = score_with_vlm(listed, model, vlm, Run(out, show, cores(workers), overwrite=overwrite))
         else:
             run = Run(out, show, cores(workers), overwrite)
-            table = steps.score(listed, model, frames or SAMPLED_FRAMES, run, seed=seed)
-    finish_table("scored", rows_of(listed, table), out, strict, as_json)
+            table = steps.score(listed, model, frames or SAMPLED_FRAMES, run, seed=seed, view=vlm.view())
+    finish_table("scored", rows_of(listed, table), out, strict, as_json, vlm.view())

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -15,9 +15,11 @@ from mdsvqa.models.settings import BATCH_GB
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import SCORES, Maker, ResultTable, read_table
 from mdsvqa.runtime.run import Run
+from mdsvqa.videos.about import changed_files, said_of_changed
 from mdsvqa.videos.clip import Clip
 from mdsvqa.videos.decoding import Sampling, Undecodable, decode_all
 from mdsvqa.videos.manifest import Video
+from mdsvqa.videos.view import PLAIN, ViewSettings
 
 # Clips handed to the model at once, and rows a shard; fewer where their frames take more memory.
 BATCH = 16
@@ -76,15 +78,23 @@ def finetuned_by_class(model: FineTunable, videos: Sequence[Video], folder: Path
 
 
 def score_videos(
-    videos: Sequence[Video], model: QualityModel, maker: Maker, frames: int, run: Run, batch_gb: float = BATCH_GB
+    videos: Sequence[Video],
+    model: QualityModel,
+    maker: Maker,
+    frames: int,
+    run: Run,
+    view: ViewSettings = PLAIN,
+    batch_gb: float = BATCH_GB,
 ) -> pa.Table:
-    """Scores each video that has no score yet; the model runs in this process, decoding ahead in others.
+    """Scores each video that has no score yet, and those anew whose files have changed; the model runs in this process,
+    decoding ahead in others.
 
     Args:
         videos: with paths.
         model: f.
         maker: what makes these scores.
         frames: sampled from each video.
+        view: what is done with HDR and interlaced pictures.
         batch_gb: of frames that the model is given at once, see `QualitySettings`.
 
     Returns:
@@ -94,13 +104,20 @@ def score_videos(
         ModelError: the model does not return one `Score` a clip.
     """
     with ResultTable(run.out, SCORES, maker, overwrite=run.overwrite) as table:
-        missing = [video for video in videos if video.id not in table.ids]
-        done = 0
-        decoded = decode_all(missing, Sampling(frames=frames), run.workers)
-        for batch in _batches(decoded, batch_gb * 1e9):
-            table.append([asdict(score) for score in _score_batch(model, batch)])
-            done += len(batch)
-            run.show.progress("Scores", done, len(missing))
+        changed = changed_files(table, videos)
+        if changed:
+            run.show.note(said_of_changed("Scores", changed, len(videos)))
+        # Each part in batches of its own: which videos are scored together is the same whatever changed.
+        for write, part in (
+            (table.redo, [video for video in videos if video.id in changed]),
+            (table.append, [video for video in videos if video.id not in table.ids]),
+        ):
+            done = 0
+            decoded = decode_all(part, Sampling(frames=frames, view=view), run.workers)
+            for batch in _batches(decoded, batch_gb * 1e9):
+                write(list(_rows(model, batch)))
+                done += len(batch)
+                run.show.progress("Scores", done, len(part))
     return read_table(run.out)
 
 
@@ -120,6 +137,12 @@ def _batches(decoded: Iterable[_Decoded], most_bytes: float) -> Iterator[list[_D
             batch, room = [], most_bytes
     if batch:
         yield batch
+
+
+def _rows(model: QualityModel, batch: Sequence[_Decoded]) -> Iterator[dict[str, Any]]:
+    """Scores with what is known of the files of their clips."""
+    for (_, clip), score in zip(batch, _score_batch(model, batch), strict=True):
+        yield asdict(score) | (clip.columns if isinstance(clip, Clip) else {})
 
 
 def _score_batch(model: QualityModel, batch: Sequence[_Decoded]) -> Iterator[Score]:

@@ -10,7 +10,8 @@ from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.user_tables import MISSING, Columns, read_columns
 from mdsvqa.selection.base import Limits
 from mdsvqa.selection.settings import SelectionSettings, budget_seconds
-from mdsvqa.videos.probing import DECODING_ERRORS, Undecodable, probe
+from mdsvqa.videos.films import look_at
+from mdsvqa.videos.probing import DECODING_ERRORS, Undecodable
 
 # Manifests in other formats have no columns beside a name and MOS.
 READABLE = (".csv", ".tsv", ".jsonl", ".parquet")
@@ -67,6 +68,6 @@ def _length(video: str, stated: float, path: Path | None) -> float:
     if np.isfinite(stated) or path is None:
         return stated
     try:
-        return probe(path).duration or np.nan
+        return look_at(path).duration or np.nan
     except (Undecodable, *DECODING_ERRORS):
         return float("nan")

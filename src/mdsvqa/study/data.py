@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +23,7 @@ from mdsvqa.selection.distances.chamfer import Content
 from mdsvqa.selection.limits import read_limits
 from mdsvqa.selection.settings import Space
 from mdsvqa.study.config import StudyConfig
+from mdsvqa.videos.about import NAMES, sentences, unusual
 from mdsvqa.videos.labels import Labels, known_labels, read_labels
 from mdsvqa.videos.manifest import parse_scale, read_videos
 from mdsvqa.videos.roles import Role, roles_of, with_split
@@ -71,6 +73,7 @@ class StudyData:
         failures: why the other videos are not here, by id.
         maker: what made the features and the content, for the results that depend on them.
         content_is_features: there are no files, and the standardised features stand in for content.
+        about: the file of each video and what its pictures are, as columns of `videos.about.About`, by id.
     """
 
     videos: Sequence[Video]
@@ -84,6 +87,7 @@ class StudyData:
     failures: Mapping[str, str]
     maker: Mapping[str, str]
     content_is_features: bool = False
+    about: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def of_videos(
@@ -225,10 +229,11 @@ def gather(config: StudyConfig, run: Run) -> StudyData:
     Raises:
         ConfigError, ManifestError, ColumnError, TableError: something handed in cannot be used.
     """
-    videos = [with_split(video) for video in read_videos(config.videos, config.mos_scale)]
+    videos = [with_split(video) for video in read_videos(config.videos, config.mos_scale, run.show.note)]
     excluded = set() if config.selection.exclude is None else set(read_columns(config.selection.exclude).ids())
     videos = [video for video in videos if video.split != "pool" or video.id not in excluded]
     failures: dict[str, str] = {}
+    about: dict[str, dict[str, Any]] = {}
     if config.quality.features is not None:
         values = read_features(config.quality.features, [video.id for video in videos])
         rows = dict(zip([video.id for video in videos], values, strict=True))
@@ -237,7 +242,11 @@ def gather(config: StudyConfig, run: Run) -> StudyData:
                 failures[video] = f"not in {config.quality.features.name}"
         made_features = fingerprint([config.quality.features.name, values.tobytes().hex()])
     else:
-        table = extract_features(videos, config.quality.frames, run.within("features"))
+        view = config.quality.view()
+        table = extract_features(videos, config.quality.frames, run.within("features"), view)
+        about = _about(table, videos)
+        for sentence in sentences(unusual(about.values()), view.hdr, view.deinterlace):
+            run.show.note(sentence)
         rows = _rows(table, videos, failures)
         made_features = fingerprint(read_meta(config.out / "features"))
     content_is_features = config.quality.features is not None and not any(video.path for video in videos)
@@ -264,7 +273,14 @@ def gather(config: StudyConfig, run: Run) -> StudyData:
         if len(found) == 0:
             meaning = "videos to choose from" if name == "pool" else "labeled videos that f learns from"
             raise ConfigError(f"{config.videos}: has no usable video of split {name!r} ({meaning}).")
-    return replace(data, content_is_features=content_is_features)
+    return replace(data, content_is_features=content_is_features, about=about)
+
+
+def _about(table: pa.Table, videos: Sequence[Video]) -> dict[str, dict[str, Any]]:
+    """What the features table says of the files of some videos."""
+    wanted = {video.id for video in videos}
+    known = table.select(["id", *(name for name in NAMES if name in table.column_names)]).to_pylist()
+    return {row.pop("id"): row for row in known if row["id"] in wanted}
 
 
 def _rows(table: pa.Table, videos: Sequence[Video], failures: dict[str, str]) -> dict[str, Floats]:

@@ -20,7 +20,17 @@ from mdsvqa.models.statistical.kernel_model import KernelModel, fit_statistical
 from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Show
-from mdsvqa.runtime.results import DIFFICULTY, SCORES, SELECTION, Maker, ResultTable, fingerprint, read_meta, read_table
+from mdsvqa.runtime.results import (
+    DIFFICULTY,
+    SCORES,
+    SELECTION,
+    Maker,
+    ResultTable,
+    fingerprint,
+    made_by,
+    read_meta,
+    read_table,
+)
 from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.user_tables import Columns, read_columns
 from mdsvqa.selection.audit import budget_of
@@ -37,13 +47,18 @@ from mdsvqa.study.data import StudyData
 from mdsvqa.study.participants.statistical import StatisticalModel
 from mdsvqa.study.participants.unrefitted import errors_of
 from mdsvqa.study.rule_comparison import all_known
+from mdsvqa.videos.about import NAMES
 from mdsvqa.videos.labels import Labels
 from mdsvqa.videos.manifest import load_videos
+from mdsvqa.videos.places import path_of
 from mdsvqa.videos.roles import in_role, with_split
 from mdsvqa.videos.video import Video
+from mdsvqa.videos.view import PLAIN, ViewSettings
 
 
-def score(videos: Sequence[Video], model: str, frames: int, run: Run, *, seed: int) -> pa.Table:
+def score(
+    videos: Sequence[Video], model: str, frames: int, run: Run, *, seed: int, view: ViewSettings = PLAIN
+) -> pa.Table:
     """f: scores videos by the statistical model (trained on those with MOS and split train), a saved one, or a class.
 
     Returns:
@@ -51,11 +66,10 @@ def score(videos: Sequence[Video], model: str, frames: int, run: Run, *, seed: i
         to `model.safetensors` there.
     """
     if kind_of(model) == "plugin":
-        return score_videos(
-            videos, load_class(model), {"step": "scores", "model": model, "frames": frames}, frames, run
-        )
+        made = {"step": "scores", "model": model, "frames": frames, **view.record()}
+        return score_videos(videos, load_class(model), made, frames, run, view)
     saved = None if model == STATISTICAL else KernelModel.load(Path(model))
-    features = extract_features(videos, frames, run.within("features"))
+    features = extract_features(videos, frames, run.within("features"), view)
     kernel_model = saved or _trained(videos, features, run.show, seed)
     maker = {
         "step": "scores",
@@ -67,9 +81,12 @@ def score(videos: Sequence[Video], model: str, frames: int, run: Run, *, seed: i
             # Not before the folder turned out to be this model's: scores of one model beside another would mislead.
             kernel_model.save(run.out / "model.safetensors")
         wanted = {video.id for video in videos} - table.ids
-        failed = table.ids_with("undecodable")
-        table.append([_score_row(kernel_model, row) for row in features.to_pylist() if row["id"] in wanted])
-        mended = [row for row in features.to_pylist() if row["id"] in failed and row["status"] == "ok"]
+        failed, stamps = table.ids_with("undecodable"), table.stamps()
+        rows = features.to_pylist()
+        changed = [row for row in rows if row["id"] in stamps and stamps[row["id"]] != _stamp(row)]
+        table.redo([_score_row(kernel_model, row) for row in changed])
+        table.append([_score_row(kernel_model, row) for row in rows if row["id"] in wanted])
+        mended = [row for row in rows if row["id"] in failed and row["status"] == "ok"]
         table.replace([_score_row(kernel_model, row) for row in mended])
     return read_table(run.out)
 
@@ -86,11 +103,16 @@ def _trained(videos: Sequence[Video], features: pa.Table, show: Show, seed: int)
         return fit_statistical(data, seed=seed)
 
 
+def _stamp(row: Mapping[str, Any]) -> tuple[Any, Any]:
+    return row.get("size"), row.get("mtime")
+
+
 def _score_row(model: KernelModel, row: dict[str, Any]) -> dict[str, Any]:
+    about = {name: row.get(name) for name in NAMES}
     if row["status"] != "ok":
-        return {"id": row["id"], "status": row["status"], "text": row["text"]}
+        return {"id": row["id"], "status": row["status"], "text": row["text"], **about}
     predicted = model.predict(np.array([row["features"]], np.float64))[0]
-    return {"id": row["id"], "score": float(np.clip(predicted, 1, 5)), "status": "ok"}
+    return {"id": row["id"], "score": float(np.clip(predicted, 1, 5)), "status": "ok", **about}
 
 
 def _by_id(table: pa.Table, column: str) -> dict[str, Any]:
@@ -131,8 +153,8 @@ def difficulty(
             f"features, and a pool; found {len(data.source)} and {len(data.pool)}."
         )
     settings, show = usual_predictor(settings, refitted=model is not None), run.show
-    maker = {"step": "difficulty", "scores": fingerprint(read_meta(scores)["maker"]), "cross_fitted": model is not None}
-    maker |= {"features": fingerprint(read_meta(features)["maker"])}
+    maker = {"step": "difficulty", "scores": fingerprint(made_by(scores)), "cross_fitted": model is not None}
+    maker |= {"features": fingerprint(made_by(features))}
     maker |= {"settings": settings.record(whole=True), "seed": seed}
     labeled = [(data.videos[int(i)].id, data.videos[int(i)].mos) for i in [*data.source, *data.source_test]]
     maker |= {"videos": fingerprint([labeled, data.ids(data.pool)]), "rule": rule}
@@ -223,9 +245,9 @@ def candidates(
     paths = {} if budget_seconds(settings.budget) is None else _paths(settings, found)
     limits = read_limits(settings, ids, paths, None if table.is_dir() else table)
     here = set(ids)
-    made_by = None if content is None else fingerprint(read_meta(content)["maker"])
+    encoded = None if content is None else fingerprint(made_by(content))
     known = [video for video in labeled if video in here]
-    return Candidates(ids, np.array([values[video] for video in ids]), features, limits, known, made_by)
+    return Candidates(ids, np.array([values[video] for video in ids]), features, limits, known, encoded)
 
 
 def _check_committee(table: Path, settings: SelectionSettings) -> None:
@@ -247,7 +269,7 @@ def _paths(settings: SelectionSettings, table: Columns) -> dict[str, Path | None
         return {}
     folder = table.path.parent
     paths = zip(table.ids(), table.column("path"), strict=True)
-    return {video: folder / path if path else None for video, path in paths}
+    return {video: path_of(path, folder, f"{table.path}, id {video!r}") if path else None for video, path in paths}
 
 
 def choose(given: Candidates, settings: SelectionSettings, run: Run | None, *, seed: int) -> list[dict[str, Any]]:

@@ -10,8 +10,11 @@ import numpy as np
 
 from mdsvqa.runtime.results import write_atomically
 from mdsvqa.runtime.user_tables import ColumnError, read_columns
+from mdsvqa.videos.folder import plain_name
 from mdsvqa.videos.manifest import Video
+from mdsvqa.videos.manifest_formats import RAW_COLUMNS
 from mdsvqa.videos.mos_scale import MosScale
+from mdsvqa.videos.raw_columns import raw_cells
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,9 @@ def write_label_request(path: Path, videos: Sequence[Video]) -> None:
     """Writes the videos to be rated, best first, as a CSV to fill in: id, path, mos, mos_std."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["id", "path", "mos", "mos_std"])
-    writer.writerows([video.id, video.path or "", "", ""] for video in videos)
+    raw = any(video.raw is not None for video in videos)
+    writer.writerow(["id", "path", "mos", "mos_std", *(RAW_COLUMNS if raw else ())])
+    writer.writerows([video.id, _place(video), "", "", *(raw_cells(video) if raw else ())] for video in videos)
     write_atomically(path, text.getvalue().encode())
 
 
@@ -59,11 +63,17 @@ def write_training_set(
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["id", "path", "dataset", "mos", "new", "held_out"])
+    raw = any(video.raw is not None for video in videos)
+    writer.writerow(["id", "path", "dataset", "mos", "new", "held_out", *(RAW_COLUMNS if raw else ())])
     for video in videos:
         flags = [int(video.id in new), int(video.id in held_out)]
-        writer.writerow([video.id, video.path or "", video.dataset, video.mos, *flags])
+        cells = [video.id, _place(video), video.dataset, video.mos, *flags]
+        writer.writerow([*cells, *(raw_cells(video) if raw else ())])
     write_atomically(path, text.getvalue().encode())
+
+
+def _place(video: Video) -> str:
+    return "" if video.path is None else plain_name(str(video.path))
 
 
 def read_labels(path: Path, scale: MosScale) -> Labels:

@@ -9,8 +9,11 @@ from typing import cast, get_args
 
 from mdsvqa.runtime.results import write_atomically
 from mdsvqa.runtime.settings import ConfigError
-from mdsvqa.videos.manifest_formats import ManifestError, Row, read_rows
+from mdsvqa.videos.folder import RAW_ENDINGS, VIDEO_EXTENSIONS, list_folder, plain_name, said_of_passed_over
+from mdsvqa.videos.manifest_formats import RAW_COLUMNS, ManifestError, Row, read_rows
 from mdsvqa.videos.mos_scale import MosScale
+from mdsvqa.videos.places import path_of, refuse_scheme
+from mdsvqa.videos.raw_columns import raw_cells, raw_format
 from mdsvqa.videos.video import Split, Video
 
 __all__ = [
@@ -24,12 +27,9 @@ __all__ = [
     "write_manifest",
 ]
 
-VIDEO_EXTENSIONS = frozenset(
-    """.3g2 .3gp .asf .avi .divx .f4v .flv .gif .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogm .ogv .qt .rm
-    .rmvb .ts .vob .webm .wmv .y4m""".split()  # noqa: SIM905
-)
 _COLUMNS = ("id", "path", "dataset", "split", "mos", "mos_std", "ratings")
 _SPLITS = get_args(Split)
+_LAST = {".apng", ".gif", ".webp", *RAW_ENDINGS}
 
 
 def read_manifest(
@@ -41,7 +41,8 @@ def read_manifest(
 ) -> list[Video]:
     """Reads a manifest: CSV (or TSV), JSONL, Parquet, or plain text lines of `name mos [std]`.
 
-    Columns are id (or name), path, dataset, split, mos, mos_std, ratings; any others are ignored. A manifest has
+    Columns are id (or name), path, dataset, split, mos, mos_std, ratings, and width, height, pix_fmt, fps of raw video
+    (.yuv); any others are ignored. A manifest has
     at least an id or a path column. Ids are kept character by character; without an id column they are the names
     of the files without extension. A relative path counts from `videos_folder`, or from the manifest's folder.
     A row without a path has the file in `videos_folder` that is called like its id (with or without extension);
@@ -75,31 +76,35 @@ def read_manifest(
     return videos
 
 
-def find_videos(folder: Path, *, dataset: str = "default") -> list[Video]:
+def find_videos(
+    folder: Path, *, dataset: str = "default", note: Callable[[str], None] = lambda text: None
+) -> list[Video]:
     """Every video file in a folder and the folders below it, by extension.
 
     Args:
         folder: to search. Hidden files and folders are skipped, links to folders are not followed.
         dataset: that the videos belong to.
+        note: told in one line how many files of which endings are no videos.
 
     Returns:
-        Videos sorted by id, the path relative to the folder with forward slashes and extension.
+        Videos sorted by id, the path relative to the folder with forward slashes and extension; what of it no table
+        can hold is escaped (see `plain_name`).
 
     Raises:
         ManifestError: there is no such folder, or no video in it.
     """
     if not folder.is_dir():
         raise ManifestError(f"{folder}: found no such folder; expected a folder of videos.")
-    root = folder.absolute()
-    files = [file for file in root.rglob("*") if file.suffix.lower() in VIDEO_EXTENSIONS and file.is_file()]
-    ids = {file.relative_to(root).as_posix(): file for file in files}
-    shown = sorted(id for id in ids if not any(part.startswith(".") for part in id.split("/")))
-    if not shown:
+    found = list_folder(folder)
+    ignored = said_of_passed_over(found.passed_over)
+    if not found.videos:
         raise ManifestError(
             f"{folder}: found no video; expected files ending in {' '.join(sorted(VIDEO_EXTENSIONS))}. "
-            "List files with other endings in a manifest."
+            f"List files with other endings in a manifest.{f' {ignored}' if ignored else ''}"
         )
-    return [Video(id, ids[id], dataset) for id in shown]
+    if ignored:
+        note(f"{plain_name(str(folder))}: {ignored}")
+    return [Video(id, path, dataset) for id, path in found.videos.items()]
 
 
 def load_videos(
@@ -108,14 +113,17 @@ def load_videos(
     videos_folder: Path | None = None,
     scale: MosScale | Mapping[str, MosScale] | None = None,
     dataset: str | None = None,
+    note: Callable[[str], None] = lambda text: None,
 ) -> list[Video]:
     """Videos of a manifest file (see `read_manifest`) or of a folder (see `find_videos`).
 
     Raises:
         ManifestError: source is neither, or what it holds is wrong.
     """
+    if not source.exists():
+        refuse_scheme(str(source), "videos", slashes="/")
     if source.is_dir():
-        return find_videos(source, dataset=dataset or "default")
+        return find_videos(source, dataset=dataset or "default", note=note)
     return read_manifest(source, videos_folder=videos_folder, scale=scale, dataset=dataset)
 
 
@@ -127,12 +135,14 @@ def write_manifest(path: Path, videos: Iterable[Video]) -> None:
             folder can be moved.
         videos: with unique ids.
     """
-    folder = path.absolute().parent
+    folder, videos = path.absolute().parent, list(videos)
     text = io.StringIO(newline="")
     table = csv.writer(text)
-    table.writerow(_COLUMNS)
+    raw = any(video.raw is not None for video in videos)
+    table.writerow([*_COLUMNS, *(RAW_COLUMNS if raw else ())])
     for video in videos:
-        table.writerow([_cell(getattr(video, column), folder) for column in _COLUMNS])
+        cells = [_cell(getattr(video, column), folder) for column in _COLUMNS]
+        table.writerow([*cells, *(raw_cells(video) if raw else ())])
     write_atomically(path, text.getvalue().encode("utf-8"))
 
 
@@ -141,7 +151,8 @@ def _cell(value: object, folder: Path) -> str:
         return ""
     if isinstance(value, Path):
         absolute = value.absolute()
-        return absolute.relative_to(folder).as_posix() if absolute.is_relative_to(folder) else str(absolute)
+        inside = absolute.is_relative_to(folder)
+        return plain_name(absolute.relative_to(folder).as_posix() if inside else str(absolute))
     # repr keeps every digit of a float.
     return value if isinstance(value, str) else repr(value)
 
@@ -158,6 +169,12 @@ def _video(
     if not id.strip():
         missing = "id" if "id" in row.cells else "path"
         raise ManifestError(f"{row.where}: found an empty {missing}; expected a name. Fill it in or drop the row.")
+    if any(0xD800 <= ord(character) <= 0xDFFF for character in id):
+        raise ManifestError(f"{row.where}: found the id {id!r}; expected characters, and half of a pair is none.")
+    where = f"{row.where}, id {id!r}"
+    if not written_path and videos_folder is not None:
+        refuse_scheme(id, where)
+    path = path_of(written_path, base, where) if written_path else _file_named(id, base, videos_folder)
     split = row.text("split")
     if split not in _SPLITS:
         raise ManifestError(f"{row.where}, id {id!r}: found split {split!r}; expected train, test, pool or nothing.")
@@ -177,12 +194,13 @@ def _video(
         mos_std = _convert(row, id, mos_std, scale.std_to_five)
     return Video(
         id=id,
-        path=base / written_path if written_path else _file_named(id, base, videos_folder),
+        path=path,
         dataset=study,
         split=cast(Split, split),
         mos=mos,
         mos_std=mos_std,
         ratings=_count(row, id),
+        raw=None if path is None or path.suffix.lower() not in RAW_ENDINGS else raw_format(row, id),
     )
 
 
@@ -223,10 +241,12 @@ def _convert(row: Row, id: str, value: float | None, convert: Callable[[float], 
 def _file_named(id: str, base: Path, videos_folder: Path | None) -> Path | None:
     exact = base / id
     if videos_folder is None:
-        return exact if exact.suffix.lower() in VIDEO_EXTENSIONS and exact.is_file() else None
+        return exact if exact.suffix.lower() in {*VIDEO_EXTENSIONS, *RAW_ENDINGS} and exact.is_file() else None
     if exact.is_file():
         return exact
-    named = [base / f"{id}{extension}" for extension in sorted(VIDEO_EXTENSIONS)]
+    # Pictures that may lie beside a film of the same name come last.
+    endings = sorted({*VIDEO_EXTENSIONS, *RAW_ENDINGS}, key=lambda ending: (ending in _LAST, ending))
+    named = [base / f"{id}{ending}" for ending in endings]
     # A video that is not there keeps its path, so that whoever decodes it says which file is missing.
     return next((file for file in named if file.is_file()), exact)
 
@@ -243,19 +263,22 @@ def _check_unique(videos: Sequence[Video], rows: Sequence[Row]) -> None:
             )
 
 
-def read_videos(source: Path, mos_scale: str | Mapping[str, str]) -> list[Video]:
+def read_videos(
+    source: Path, mos_scale: str | Mapping[str, str], note: Callable[[str], None] = lambda text: None
+) -> list[Video]:
     """The videos of a manifest or a folder, MOS on the 1-5 scale.
 
     Args:
         source: manifest or folder.
         mos_scale: of every data set, or by data set.
+        note: as `find_videos`.
 
     Raises:
         ManifestError, ConfigError: the manifest or the scale cannot be used.
     """
     if isinstance(mos_scale, str):
-        return load_videos(source, scale=parse_scale(mos_scale))
-    return load_videos(source, scale={name: parse_scale(text) for name, text in mos_scale.items()})
+        return load_videos(source, scale=parse_scale(mos_scale), note=note)
+    return load_videos(source, scale={name: parse_scale(text) for name, text in mos_scale.items()}, note=note)
 
 
 def parse_scale(text: str) -> MosScale:

@@ -16,6 +16,9 @@ from mdsvqa.runtime.user_tables import separator
 
 _ALIASES = {"name": "id", "std": "mos_std"}
 _KNOWN = ("id", "path", "dataset", "split", "mos", "mos_std", "ratings")
+# Of raw video; what other tables have under these names is theirs.
+RAW_COLUMNS = ("width", "height", "pix_fmt", "fps")
+_READ = (*_KNOWN, *RAW_COLUMNS)
 
 
 class ManifestError(InputError):
@@ -128,7 +131,7 @@ def _delimited_row(path: Path, line: int, names: Sequence[str], fields: list[str
             f"{path}, line {line}: found {len(fields)} fields; expected {len(names)}, one a column. Put quotes "
             "around a field that holds the separator."
         )
-    cells = {name: field for name, field in zip(names, fields, strict=True) if name in _KNOWN}
+    cells = {name: field for name, field in zip(names, fields, strict=True) if name in _READ}
     return Row(path, f"line {line}", cells)
 
 
@@ -152,7 +155,7 @@ def _read_jsonl(path: Path) -> tuple[list[str], list[Row]]:
         names = _column_names(path, list(record))
         columns |= dict.fromkeys(names)
         cells = zip(names, record.values(), strict=True)
-        rows.append(Row(path, label, {name: _text(path, label, name, v) for name, v in cells if name in _KNOWN}))
+        rows.append(Row(path, label, {name: _text(path, label, name, v) for name, v in cells if name in _READ}))
     return list(columns), rows
 
 
@@ -160,7 +163,7 @@ def _read_parquet(path: Path) -> tuple[list[str], list[Row]]:
     try:
         written = pq.read_schema(path).names
         names = _column_names(path, written)
-        kept = {name: column for name, column in zip(names, written, strict=True) if name in _KNOWN}
+        kept = {name: column for name, column in zip(names, written, strict=True) if name in _READ}
         table = pq.read_table(path, columns=list(kept.values()))
     except (pa.ArrowException, OSError) as error:
         raise ManifestError(f"{path}: found a broken Parquet file ({error}); write it again.") from None
@@ -188,6 +191,8 @@ def _text(path: Path, label: str, column: str, value: Any) -> str:
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
         return repr(value)
+    if column in RAW_COLUMNS:
+        return ""
     raise ManifestError(f"{path}, {label}: found {column} {value!r}; expected text or a number.")
 
 

@@ -1,6 +1,7 @@
 """Anyone's predictions, handed in as a table; f' is another table, once its owner has fine-tuned the model."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ class PredictionsModel(Unrefitted):
         scores = read_predictions(self._path, [video.id for video in videos])
         content = fingerprint([[score.id, score.score] for score in scores])
         maker = {"step": "scores", "model": "precomputed", "predictions": content}
-        rows = [{name: getattr(score, name) for name in SCORES.names} for score in scores]
+        rows = [asdict(score) for score in scores]
         if self.turn:
             return pa.Table.from_pylist(rows, SCORES), maker
         return self.run.within("scores").table(SCORES, maker, lambda: rows, name="scores"), maker

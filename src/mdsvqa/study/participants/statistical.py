@@ -89,7 +89,10 @@ class StatisticalModel:
         def rows() -> list[dict[str, Any]]:
             scores = np.clip(self.model.predict(data.features), 1, 5).tolist()
             return [
-                *({"id": v.id, "score": s, "status": "ok"} for v, s in zip(data.videos, scores, strict=True)),
+                *(
+                    {"id": v.id, "score": s, "status": "ok", **data.about.get(v.id, {})}
+                    for v, s in zip(data.videos, scores, strict=True)
+                ),
                 *({"id": i, "status": "undecodable", "text": why} for i, why in data.failures.items()),
             ]
 
