@@ -166,7 +166,7 @@ def test_batches_take_no_more_memory_than_is_allowed(videos: list[Video], tmp_pa
     for allowed, sizes in ((2.5, [2 * one, 2 * one, one]), (0.1, [one] * 5), (5.5, [5 * one])):
         Counts.calls.clear()
         run = Run(tmp_path / str(allowed), Silent(), 1)
-        rows = score_videos(videos, Counts(), MAKER, 2, run, allowed * one / 1e9).to_pylist()
+        rows = score_videos(videos, Counts(), MAKER, 2, run, batch_gb=allowed * one / 1e9).to_pylist()
         assert Counts.calls == sizes
         assert [row["id"] for row in rows] == [video.id for video in videos]
 

@@ -6,6 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import av.filter
 import numpy as np
 import pytest
 from av.video.frame import VideoFrame
@@ -258,6 +259,38 @@ def test_deinterlacing_is_that_of_ffmpeg(tmp_path: Path) -> None:
     lumas = [np.frombuffer(memoryview(f.planes[0]), np.uint8).reshape(64, -1)[:, :96] for f in found]
     # The first has no frame before it, for which versions of FFmpeg do different things.
     np.testing.assert_array_equal(np.stack(lumas)[1:], wanted[1:])
+
+
+def test_frames_before_the_first_interlaced_one_are_what_it_is_guessed_from(tmp_path: Path) -> None:
+    frames: list[VideoFrame] = []
+    plain = film(tmp_path / "b.mp4", [flat(60 * n, (96, 64)) for n in range(3)], codec="libx264", pix_fmt="yuv420p")
+    for path in (plain, interlaced_film(tmp_path / "a.mp4", 6)):
+        with av.open(str(path)) as container:
+            frames += container.decode(video=0)
+    tick = Fraction(1, 10)
+    for number, frame in enumerate(frames):
+        frame.pts, frame.time_base = number, tick
+    assert [frame.interlaced_frame for frame in frames] == [False] * 3 + [True] * 6
+    # All of them through the filter.
+    graph = av.filter.Graph()
+    source = graph.add_buffer(width=96, height=64, format=frames[0].format, time_base=tick)
+    filter_, sink = graph.add("bwdif", "mode=send_frame:deint=interlaced"), graph.add("buffersink")
+    source.link_to(filter_)
+    filter_.link_to(sink)
+    graph.configure()
+    wanted = []
+    for frame in [*frames, None]:
+        source.push(frame)
+        while True:
+            try:
+                wanted.append(sink.pull())
+            except (av.error.BlockingIOError, av.error.EOFError):
+                break
+    found = list(deinterlaced(frames, tick))
+    assert [frame.pts for frame in found] == list(range(9))
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(one.to_ndarray(), other.to_ndarray())
+    np.testing.assert_array_equal(found[1].to_ndarray(), frames[1].to_ndarray())
 
 
 def test_progressive_frames_pass_the_filter_as_they_are(tmp_path: Path) -> None:

@@ -137,8 +137,11 @@ def decode_video(video: Video, sampling: Sampling) -> Clip | Undecodable:
 def _film_clip(film: Film, id: str, sampling: Sampling) -> Clip:
     picks = pick_frames(film.times, film.duration, sampling)
     printer = _Printer(len(picks), sampling)
-    for frame in film.frames(picks.tolist()):
-        printer.take(frame)
+    try:
+        for frame in film.frames(picks.tolist()):
+            printer.take(frame)
+    except DECODING_ERRORS as error:
+        raise Undecodable(film.path, f"damaged: {error}") from error
     return _clip(id, TimeLine(film.times, film.duration), picks, printer, sampling)
 
 

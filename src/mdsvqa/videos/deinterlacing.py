@@ -15,14 +15,21 @@ def deinterlaced(frames: Iterable[VideoFrame], tick: Fraction) -> Iterator[Video
         frames: of one video, all of them: a field is guessed from the frames before and behind it.
         tick: the unit of their times in seconds.
     """
-    filter_ = None
+    filter_ = before = None
     for frame in frames:
         if filter_ is not None and not filter_.takes(frame):
             yield from filter_.rest()
-            filter_ = None
-        if filter_ is None:
+            filter_ = before = None
+        # The filter knows few formats: nothing goes through it before the first frame that needs it.
+        if filter_ is None and frame.interlaced_frame:
             filter_ = _Filter(frame, tick)
-        yield from filter_.push(frame)
+            if before is not None and filter_.takes(before):
+                filter_.lead_in(before)
+        if filter_ is None:
+            yield frame
+            before = frame
+        else:
+            yield from filter_.push(frame)
     if filter_ is not None:
         yield from filter_.rest()
 
@@ -40,9 +47,15 @@ class _Filter:
         self._source.link_to(bwdif)
         bwdif.link_to(self._sink)
         self._graph.configure()
+        self._known = 0
 
     def takes(self, frame: VideoFrame) -> bool:
         return _kind(frame) == self._kind
+
+    def lead_in(self, frame: VideoFrame) -> None:
+        """Shows the filter a frame that comes before its first and is not to come out again."""
+        self._known = 1
+        list(self.push(frame))
 
     def push(self, frame: VideoFrame | None) -> Iterator[VideoFrame]:
         self._source.push(frame)
@@ -52,6 +65,9 @@ class _Filter:
             except (BlockingIOError, FFmpegEndError):
                 return
             assert isinstance(found, VideoFrame)
+            if self._known:
+                self._known -= 1
+                continue
             # The filter counts in ticks of half the length.
             if found.pts is not None and found.time_base:
                 found.pts = round(found.pts * found.time_base / self._tick)
