@@ -386,6 +386,28 @@ def test_a_picture_track_never_beats_a_film(tmp_path: Path, ending: str, flags: 
     assert (probe(path).width, probe(path).codec) == (72, "h264")
 
 
+def test_a_film_without_a_decoder_is_not_replaced_by_its_thumbnail(tmp_path: Path) -> None:
+    path = tmp_path / "a.mov"
+    with av.open(str(path), "w") as out:
+        preview = out.add_stream("mjpeg", rate=30)
+        preview.width, preview.height, preview.pix_fmt = 64, 48, "yuvj420p"
+        film = out.add_stream("libx264", rate=30)
+        film.width, film.height, film.pix_fmt = 72, 48, "yuv420p"
+        for number in range(30):
+            for stream, count in ((preview, 1), (film, 30)):
+                if number < count:
+                    frame = VideoFrame.from_ndarray(numbered(number, stream.width, stream.height), "rgb24")
+                    frame.pts, frame.time_base = number, Fraction(1, 30)
+                    out.mux(stream.encode(frame))
+        out.mux(preview.encode())
+        out.mux(film.encode())
+    content = path.read_bytes()
+    assert content.count(b"avc1") == 1
+    path.write_bytes(content.replace(b"avc1", b"zzzz"))
+    with pytest.raises(Undecodable, match="no decoder for the codec"):
+        sample_clip(path, "a", Sampling(frames=1))
+
+
 FAULTS = DATA / "faults" / "videos"
 
 

@@ -206,9 +206,10 @@ def _video_stream(path: Path, container: InputContainer, index: int | None) -> V
 
 
 def _count(path: Path) -> Counter[int]:
+    counted: Counter[int] = Counter()
     with suppress(*DECODING_ERRORS), _open(path) as container:
-        return count_packets(container)
-    return Counter()
+        count_packets(container, counted)
+    return counted
 
 
 def _why_not_opened(path: Path, error: Exception) -> str:

@@ -24,8 +24,7 @@ def find_film(container: InputContainer, count: Callable[[], Mapping[int, int]])
         container: freshly opened.
         count: counts the packets of each stream, by its index; called where the header does not tell.
     """
-    streams = [stream for stream in container.streams.video if stream.codec_context is not None]
-    streams = streams or list(container.streams.video)
+    streams = list(container.streams.video)
     flagged = [stream.index for stream in streams if stream.disposition & _PICTURES]
     if len(streams) < 2 and not flagged:
         return streams[0] if streams else None
@@ -36,17 +35,17 @@ def find_film(container: InputContainer, count: Callable[[], Mapping[int, int]])
     films = [stream for stream in streams if frames.get(stream.index, 0) >= max(2, _FEW * most)]
     films = films or [stream for stream in streams if not stream.disposition & Disposition.attached_pic]
     films = [stream for stream in films if stream.index not in flagged] or films
+    # A film that cannot be decoded is no reason to take its thumbnail, but to take another film.
+    films = [stream for stream in films if stream.codec_context is not None] or films
     best = container.streams.best("video")
     if best is not None and any(stream.index == best.index for stream in films):
         films = [stream for stream in films if stream.index == best.index]
     return max(films, key=lambda stream: frames.get(stream.index, 0), default=None)
 
 
-def count_packets(container: InputContainer) -> Counter[int]:
-    """Packets of each video stream, by its index, until one has so many that the rest does not matter."""
-    counted: Counter[int] = Counter()
+def count_packets(container: InputContainer, counted: Counter[int]) -> None:
+    """Counts packets of each video stream, by its index, until one has so many that the rest does not matter."""
     for packet in container.demux(*container.streams.video):
         counted[packet.stream_index] += packet.size > 0
         if counted[packet.stream_index] >= _ENOUGH:
-            break
-    return counted
+            return
