@@ -29,6 +29,7 @@ def folder(tmp_path: Path) -> Path:
     film(place / "wide.mp4", [flat(100)] * 3, codec="libx264", pix_fmt="yuv420p", sar=Fraction(4, 3))
     alpha = np.full((48, 64, 4), 128, np.uint8)
     film(place / "glass.mkv", [alpha] * 3, pix_fmt="bgra", format="rgba")
+    film(place / "[b]old.mkv", [flat(100)] * 3)
     (place / "bad.mp4").write_bytes(b"no video")
     for name in ("a.yuv", "b.yuv", "notes.md"):
         (place / name).write_bytes(b"123")
@@ -39,11 +40,12 @@ def folder(tmp_path: Path) -> Path:
 
 def test_probe_counts_what_is_unusual(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said, aside = printed(capsys, "probe", folder)
-    ok = 7 if sys.platform == "linux" else 6
+    ok = 8 if sys.platform == "linux" else 7
     assert f"{ok} of {ok + 1} videos can be decoded: HDR 3, PQ 2, HLG 1, not square 1, transparent 1" in said
     lines = {line.split()[0]: line.split() for line in said.splitlines() if line.split()}
     assert {"64x48", "10", "ffv1", "yuv420p10le", "arib-std-b67", "bt2020", "tv"} <= set(lines["hlg.mkv"])
     assert "4:3" in lines["wide.mp4"]
+    assert "[b]old.mkv" in lines
     assert "bgra" in lines["glass.mkv"]
     assert "3 files ignored: .yuv (2), .md (1)" in aside
     assert "bad.mp4: not a video" in aside

@@ -121,7 +121,8 @@ def load_videos(
         ManifestError: source is neither, or what it holds is wrong.
     """
     if not source.exists():
-        refuse_scheme(str(source), "videos", slashes="/")
+        # A path has lost one of its slashes.
+        refuse_scheme(str(source).replace(":/", "://", 1), "videos")
     if source.is_dir():
         return find_videos(source, dataset=dataset or "default", note=note)
     return read_manifest(source, videos_folder=videos_folder, scale=scale, dataset=dataset)

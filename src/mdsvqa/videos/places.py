@@ -21,15 +21,14 @@ def path_of(written: str, base: Path, where: str) -> Path:
     return named_file(base / written)
 
 
-def refuse_scheme(written: str, where: str, slashes: str = "//") -> None:
+def refuse_scheme(written: str, where: str) -> None:
     """Raises a ManifestError for a place that is no path on this machine.
 
     Args:
         written: the place.
         where: it is written, for the message.
-        slashes: behind the colon; a path has lost one of them.
     """
-    scheme, colon, _ = written.partition(f":{slashes}")
+    scheme, colon, _ = written.partition("://")
     # One letter is a drive of Windows.
     if colon and len(scheme) > 1 and scheme[0].isalpha() and scheme.replace("+", "").replace("-", "").isalnum():
         raise ManifestError(

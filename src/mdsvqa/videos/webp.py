@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import numpy as np
 from av.video.frame import VideoFrame
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from mdsvqa.runtime.arrays import Floats
 from mdsvqa.videos.probing import Undecodable
@@ -18,7 +18,7 @@ _HEAD = 8
 _ANIMATED = 0x02
 # What browsers show a frame for that says 0 ms.
 _NO_LENGTH = 100
-_DAMAGED = (OSError, ValueError, EOFError, SyntaxError, UnidentifiedImageError, MemoryError)
+_DAMAGED = (OSError, ValueError, EOFError, SyntaxError, MemoryError, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)

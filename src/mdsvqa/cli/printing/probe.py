@@ -6,6 +6,7 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from mdsvqa.videos.folder import plain_name
 
@@ -29,13 +30,13 @@ def print_probe(rows: Sequence[Mapping[str, Any]], found: Mapping[str, int]) -> 
     for heading in _COLUMNS:
         table.add_column(heading, justify="right" if heading in _NUMBERS else "left", no_wrap=True)
     for line in lines:
-        table.add_row(*(line[name] for name in _COLUMNS))
+        table.add_row(*(Text(line[name]) for name in _COLUMNS))
     # As wide as it is: a table that is cut, or folded at every cell, is of no use in a file or behind a pipe.
     wide = sum(max(len(name), *(len(line[name]) for line in lines), 0) + 3 for name in _COLUMNS)
     console = Console(highlight=False)
     console = Console(highlight=False, width=max(console.width, wide))
     if decoded:
-        console.print(table, markup=False)
+        console.print(table)
     said = ", ".join(f"{name} {count}" for name, count in found.items()) or "nothing unusual"
     console.print(f"{len(decoded)} of {len(rows)} videos can be decoded: {said}", markup=False, soft_wrap=True)
 
