@@ -37,7 +37,7 @@ from mdsvqa.models.transformers_vision import (
     CLIPVisionConfig,
     CLIPVisionModelWithProjection,
 )
-from mdsvqa.runtime.workers import cores, map_ahead
+from mdsvqa.runtime.workers import cores, map_in_workers
 from mdsvqa.videos.sweep import SHARD
 
 FRAMES = ContentSettings().frames
@@ -104,7 +104,7 @@ def ways_of(folder: Path, videos: int, size: tuple[int, int], workers: int) -> d
     work = partial(prepare, size=size, preparation=files.preparation)
 
     def ahead(processes: int) -> Iterator[Pixels]:
-        return map_ahead(work, range(videos), processes, crashed=crashed, ahead=SHARD)
+        return map_in_workers(work, range(videos), processes, crashed=crashed, ahead=SHARD)
 
     return {
         "single": lambda: one_by_one(model, processor, frames),

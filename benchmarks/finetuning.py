@@ -19,10 +19,10 @@ import torch
 from numpy.typing import NDArray
 
 from mdsvqa.models.settings import VlmFinetuning, VlmSettings
-from mdsvqa.models.training.adapter_trainer import Tuner
+from mdsvqa.models.training.adapter_trainer import AdapterTrainer
 from mdsvqa.models.training.clip_cache import ClipCache
 from mdsvqa.models.training.lora import add_lora
-from mdsvqa.models.training.processes import Crew
+from mdsvqa.models.training.processes import Processes
 from mdsvqa.models.training.training_set import TrainingSet
 from mdsvqa.models.vlm.checkpoint import Checkpoint
 from mdsvqa.models.vlm.clips import ModelClip, VisualLimits
@@ -50,7 +50,7 @@ class Noise(ClipCache):
         return ModelClip(video.id, pixels, 1.0, tokens)
 
 
-class Timed(Tuner):
+class Timed(AdapterTrainer):
     """Random weights write nothing that could be learned from: replies of a usual length stand in."""
 
     def _base_replies(self, known: TrainingSet, learned: NDArray[np.int64]) -> dict[int, str]:
@@ -90,7 +90,7 @@ def measure(objective: str, size: str, steps: int, batch: int, layers: int | Non
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     with tempfile.TemporaryDirectory() as folder, terminal() as show:
-        tuner = Timed(adapted, reader, writer, cache, training, Path(folder), show, Crew())
+        tuner = Timed(adapted, reader, writer, cache, training, Path(folder), show, Processes())
         course = tuner.train(known)
     column = "seconds" if objective == "fidelity" else "grpo_step_time"
     found = {"seconds": float(np.median([line[column] for line in course.log[-2:]]))}

@@ -27,7 +27,7 @@ from mdsvqa.evaluation.correlation import srcc
 from mdsvqa.models.statistical.kernel_model import fit_statistical
 from mdsvqa.models.statistical.standardise import Standardiser
 from mdsvqa.runtime.user_tables import read_columns
-from mdsvqa.runtime.workers import map_ahead
+from mdsvqa.runtime.workers import map_in_workers
 from mdsvqa.selection.audit import Budget
 from mdsvqa.selection.base import Limits
 from mdsvqa.selection.catalogue import EVERYTHING
@@ -134,7 +134,7 @@ def main() -> None:
     rules = list(dict.fromkeys(["random", *arguments.rules]))
     results: dict[tuple[str, str], dict[str, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
     run = partial(one_seed, data=arguments.data, config=config, rules=rules)
-    done = map_ahead(run, jobs, arguments.workers, crashed=crashed)
+    done = map_in_workers(run, jobs, arguments.workers, crashed=crashed)
     console = Console(width=110)
     progress = track(zip(jobs, done, strict=True), "seeds", total=len(jobs), console=Console(stderr=True))
     for (source, target, _), rows in progress:

@@ -32,7 +32,7 @@ from mdsvqa.evaluation.correlation import srcc
 from mdsvqa.models.statistical.kernel_model import fit_statistical
 from mdsvqa.models.statistical.standardise import Standardiser
 from mdsvqa.runtime.run import Run
-from mdsvqa.runtime.workers import cores, map_ahead
+from mdsvqa.runtime.workers import cores, map_in_workers
 from mdsvqa.selection.catalogue import RULES
 from mdsvqa.selection.distances.chamfer import Content
 from mdsvqa.selection.settings import SelectionSettings
@@ -126,7 +126,7 @@ def permutations(arguments: argparse.Namespace) -> dict[str, float]:
     """How often there is nothing to find, and nothing is found."""
     run = partial(permuted, data=arguments.data, repeats=arguments.repeats)
     runs = range(arguments.permuted)
-    found = list(track(map_ahead(run, runs, cores(0), crashed=crashed), "permuted", len(runs), console=STDERR))
+    found = list(track(map_in_workers(run, runs, cores(0), crashed=crashed), "permuted", len(runs), console=STDERR))
     quiet = sum(not rule for rule, _ in found)
     p_values = np.array([p for _, p in found])
     CONSOLE.print(f"{quiet} of {len(runs)} rehearsals on shuffled MOS found no rule distinguishable from random.")
@@ -142,7 +142,7 @@ def real_gains(source: str, target: str, seeds: int, data: Path, rules: Sequence
     config = StudyConfig(videos=Path(), comparison=ComparisonSettings(pool_share=1.0))
     run = partial(one_seed, data=data, config=config, rules=rules)
     jobs = [(source, target, seed) for seed in range(seeds)]
-    done = map_ahead(run, jobs, cores(0), crashed=crashed_seed)
+    done = map_in_workers(run, jobs, cores(0), crashed=crashed_seed)
     rows: list[dict[str, float]] = [
         {rule: on_target for rule, on_target, _ in found} for found in track(done, "real", seeds, console=STDERR)
     ]
@@ -178,7 +178,7 @@ def directions(arguments: argparse.Namespace) -> dict[str, float]:
         key = f"{source}_to_{target}"
         figures |= {f"{key}_gain": round(float(gain.mean()), 4), f"{key}_regret": round(regrets[-1], 4)}
         figures |= {f"{key}_correlation": round(correlations[-1], 3)}
-        figures |= {f"{key}_told": sum(each.answer.distinguishable for each in found)}
+        figures |= {f"{key}formatted": sum(each.answer.distinguishable for each in found)}
     mean, low, high = interval(np.mean(recommended_gain, axis=0))
     paper, paper_low, paper_high = interval(np.mean(paper_gain, axis=0))
     leader, leader_low, leader_high = interval(np.mean(leaders, axis=0))

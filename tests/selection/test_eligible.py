@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.selection.base import Limits, Pool
 from mdsvqa.selection.distances.chamfer import Content
-from mdsvqa.selection.eligible import Opening, in_order
+from mdsvqa.selection.eligible import Eligible, in_order
 
 
 @dataclass
@@ -99,13 +99,13 @@ def cases(draw: st.DrawFn, **fixed: Any) -> Case:
     return Case(**(drawn | fixed))
 
 
-def any_choice(opening: Opening, seed: int) -> list[int]:
+def any_choice(eligible: Eligible, seed: int) -> list[int]:
     """As a rule that likes videos in a random order."""
     rng = np.random.default_rng(seed)
     picked = []
-    while (mask := opening.mask).any():
+    while (mask := eligible.mask).any():
         video = int(rng.choice(np.flatnonzero(mask)))
-        if opening.take(video):
+        if eligible.choose(video):
             picked.append(video)
     return picked
 
@@ -116,9 +116,9 @@ def test_final_choice_by_brute_force(case: Case, seed: int) -> None:
     if not case.can_be_paid():
         event("cannot be paid")
         with pytest.raises(InputError, match=f"at least {case.least} videos of each group need"):
-            Opening(case.pool(), case.budget)
+            Eligible(case.pool(), case.budget)
         return
-    picked = any_choice(Opening(case.pool(), case.budget), seed)
+    picked = any_choice(Eligible(case.pool(), case.budget), seed)
     assert case.allowed(picked)
     assert not any(case.allowed([*picked, video]) for video in case.candidates())
     if case.apart == 0:
@@ -133,7 +133,7 @@ def test_an_order_of_preference_is_kept(case: Case, random: Any) -> None:
         return
     order = list(range(len(case.places)))
     random.shuffle(order)
-    picked = in_order(Opening(case.pool(), case.budget), np.array(order))
+    picked = in_order(Eligible(case.pool(), case.budget), np.array(order))
     assert case.allowed(picked)
     assert not any(case.allowed([*picked, video]) for video in case.candidates())
     if case.least == 0:
@@ -146,11 +146,11 @@ def test_an_order_of_preference_is_kept(case: Case, random: Any) -> None:
 @settings(max_examples=60, deadline=None)
 @given(cases(most=None, least=0, apart=0.0, most_tenths=None), st.integers(0, 9))
 def test_a_budget_in_videos_is_spent(case: Case, seed: int) -> None:
-    opening = Opening(case.pool(), case.budget)
-    assert opening.most() == min(case.budget, len(case.candidates()))
-    picked = any_choice(opening, seed)
+    eligible = Eligible(case.pool(), case.budget)
+    assert eligible.about_how_many() == min(case.budget, len(case.candidates()))
+    picked = any_choice(eligible, seed)
     assert len(picked) == min(case.budget, len(case.candidates()))
-    assert opening.most() == 0
+    assert eligible.about_how_many() == 0
 
 
 def case(**about: Any) -> Case:
@@ -159,35 +159,35 @@ def case(**about: Any) -> Case:
     return Case(**(usual | {"most_tenths": None} | about))
 
 
-def opened(**about: Any) -> Opening:
+def opened(**about: Any) -> Eligible:
     described = case(**about)
-    return Opening(described.pool(), described.budget)
+    return Eligible(described.pool(), described.budget)
 
 
 def test_most_per_group_closes_a_full_group() -> None:
-    opening = opened(places=[0] * 5, group=[0, 0, 1, 1, -1], most=1, chosen=[0])
-    assert opening.mask.tolist() == [False, False, True, True, True]
-    assert opening.take(3)
-    assert opening.mask.tolist() == [False, False, False, False, True]
+    eligible = opened(places=[0] * 5, group=[0, 0, 1, 1, -1], most=1, chosen=[0])
+    assert eligible.mask.tolist() == [False, False, True, True, True]
+    assert eligible.choose(3)
+    assert eligible.mask.tolist() == [False, False, False, False, True]
 
 
 def test_least_per_group_is_kept_free() -> None:
     # Three videos, one of each of two groups: one is free; then only what is short.
-    opening = opened(places=[0] * 5, group=[-1, -1, 0, 0, 1], least=1, budget=3)
-    assert opening.mask.all()
-    assert opening.take(0)
-    assert opening.mask.tolist() == [False, False, True, True, True]
-    assert opening.take(3)
-    assert opening.mask.tolist() == [False, False, False, False, True]
+    eligible = opened(places=[0] * 5, group=[-1, -1, 0, 0, 1], least=1, budget=3)
+    assert eligible.mask.all()
+    assert eligible.choose(0)
+    assert eligible.mask.tolist() == [False, False, True, True, True]
+    assert eligible.choose(3)
+    assert eligible.mask.tolist() == [False, False, False, False, True]
 
 
 def test_least_per_group_in_seconds() -> None:
     # Groups need 1 + 2 s of 5 s: 2 s are free for the first video, and 2 + 1 s for the second of the first group.
     about = {"places": [0] * 4, "tenths": [21, 30, 10, 20], "group": [-1, 0, 0, 1], "least": 1, "most_tenths": 50}
-    opening = opened(**about)
-    assert opening.mask.tolist() == [False, True, True, True]
-    assert opening.take(1)
-    assert opening.mask.tolist() == [False, False, False, True]
+    eligible = opened(**about)
+    assert eligible.mask.tolist() == [False, True, True, True]
+    assert eligible.choose(1)
+    assert eligible.mask.tolist() == [False, False, False, True]
 
 
 def test_earlier_choices_count_for_the_fewest_of_a_group() -> None:
@@ -208,33 +208,33 @@ def test_a_budget_that_cannot_pay_the_fewest_says_so(about: dict[str, Any], word
 
 
 def test_a_group_cannot_be_asked_for_more_than_it_may_have() -> None:
-    opening = opened(places=[0] * 6, group=[0, 0, 0, 1, 1, 1], least=3, most=1, budget=2)
-    assert sorted(any_choice(opening, 0)) in ([0, 3], [0, 4], [0, 5], [1, 3], [1, 4], [1, 5], [2, 3], [2, 4], [2, 5])
+    eligible = opened(places=[0] * 6, group=[0, 0, 0, 1, 1, 1], least=3, most=1, budget=2)
+    assert sorted(any_choice(eligible, 0)) in ([0, 3], [0, 4], [0, 5], [1, 3], [1, 4], [1, 5], [2, 3], [2, 4], [2, 5])
 
 
 def test_sums_of_seconds_may_round() -> None:
     # 0.1 + 0.1 + 0.1 is more than 0.3 in double precision.
-    opening = opened(places=[0] * 3, tenths=[1, 1, 1], group=[0, 1, 2], least=1, most_tenths=3)
-    assert len(any_choice(opening, 0)) == 3
+    eligible = opened(places=[0] * 3, tenths=[1, 1, 1], group=[0, 1, 2], least=1, most_tenths=3)
+    assert len(any_choice(eligible, 0)) == 3
 
 
 def test_near_duplicates_are_closed() -> None:
-    opening = opened(places=[0, 1, 2, 5], apart=2.0, chosen=[0])
+    eligible = opened(places=[0, 1, 2, 5], apart=2.0, chosen=[0])
     # Nobody knows before it is tried.
-    assert opening.mask.tolist() == [False, True, True, True]
-    assert not opening.take(1)
-    assert opening.mask.tolist() == [False, False, True, True]
-    assert opening.take(2)
-    assert opening.take_first(np.array([0, 1, 2])) is None
-    assert opening.take_first(np.array([2, 3])) == 3
+    assert eligible.mask.tolist() == [False, True, True, True]
+    assert not eligible.choose(1)
+    assert eligible.mask.tolist() == [False, False, True, True]
+    assert eligible.choose(2)
+    assert eligible.choose_first(np.array([0, 1, 2])) is None
+    assert eligible.choose_first(np.array([2, 3])) == 3
 
 
 def test_what_cannot_be_had_any_more_is_not_saved_for() -> None:
     # Group 0 is short of one. The cheap one of it is a near-duplicate, the other is too dear: the rest is free again.
     about = {"places": [0, 0, 5, 9], "tenths": [10, 10, 90, 30], "group": [-1, 0, 0, -1], "most_tenths": 40}
-    opening = opened(chosen=[0], least=1, apart=1.0, **about)
-    assert not opening.take(1)
-    assert opening.mask.tolist() == [False, False, False, True]
+    eligible = opened(chosen=[0], least=1, apart=1.0, **about)
+    assert not eligible.choose(1)
+    assert eligible.mask.tolist() == [False, False, False, True]
 
 
 def test_nothing_is_open_without_a_budget() -> None:
@@ -247,12 +247,12 @@ def test_nothing_is_open_without_a_budget() -> None:
 def test_about_how_many_more_videos() -> None:
     # 12 s in videos of 2 and 4 s: four of 3 s; one at least.
     about = {"places": [0] * 6, "tenths": [20, 40] * 3}
-    assert opened(most_tenths=120, **about).most() == 4
-    assert opened(most_tenths=120, **(about | {"budget": 3})).most() == 3
-    assert opened(most_tenths=20, **about).most() == 1
+    assert opened(most_tenths=120, **about).about_how_many() == 4
+    assert opened(most_tenths=120, **(about | {"budget": 3})).about_how_many() == 3
+    assert opened(most_tenths=20, **about).about_how_many() == 1
 
 
 def test_masks_are_copies() -> None:
-    opening = opened(places=[0, 1])
-    opening.mask[:] = False
-    assert opening.mask.all()
+    eligible = opened(places=[0, 1])
+    eligible.mask[:] = False
+    assert eligible.mask.all()

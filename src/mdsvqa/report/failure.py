@@ -142,14 +142,14 @@ def _sentences(own: Mapping[str, Interval], by_g: Mapping[str, Interval], kind: 
     else:
         verdict = "Errors of f on the chosen videos cannot be told from those on others that it scores alike"
     return [
-        f"{before}{verdict}: {_told(lift, 2)} times as large.",
-        f"{before}The difficulty g ranks f’s errors over the pool with SRCC {_told(ranks)}; given f’s score, "
-        f"{_told(given)}.",
+        f"{before}{verdict}: {formatted(lift, 2)} times as large.",
+        f"{before}The difficulty g ranks f’s errors over the pool with SRCC {formatted(ranks)}; given f’s score, "
+        f"{formatted(given)}.",
         f"{before}{SCALES[kind]}",
     ]
 
 
-def _told(interval: Interval, decimals: int = 3) -> str:
+def formatted(interval: Interval, decimals: int = 3) -> str:
     ends = bounds(interval, decimals)
     return number(interval.value, decimals) + (f" ({ends})" if ends else "")
 

@@ -50,7 +50,7 @@ class Columns:
             raise ColumnError(f"{self.path}: has no column {name!r}; found {', '.join(self.cells)}.")
         return self.cells[name]
 
-    def said_of(self, videos: Sequence[str], name: str) -> list[str | None]:
+    def text_of(self, videos: Sequence[str], name: str) -> list[str | None]:
         """What a column says of each of some videos, as text; None where its cell is empty.
 
         Raises:

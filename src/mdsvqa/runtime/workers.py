@@ -32,7 +32,7 @@ def cores(workers: int) -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def map_ahead(
+def map_in_workers(
     function: Callable[[T], R], items: Iterable[T], workers: int, *, crashed: Callable[[T], R], ahead: int = 0
 ) -> Iterator[R]:
     """Applies a function to items in worker processes, ahead of the reader.
@@ -86,7 +86,7 @@ def warm_up(workers: int, module: str) -> None:
     """Starts the worker processes, and has each import a module: seconds that can pass while a model is loaded.
 
     Args:
-        workers: as in `map_ahead`.
+        workers: as in `map_in_workers`.
         module: by its dotted name.
     """
     if workers > 1:

@@ -91,7 +91,7 @@ class SelectionRule(Protocol):
     """The contract of a rule: a pure function of the pool, the budget, the settings and a seed."""
 
     def __call__(self, pool: Pool, budget: int, settings: SelectionSettings, seed: int) -> list[Pick]:
-        """Chooses different videos, the first chosen first, until an `Opening` of the pool and the budget is closed."""
+        """Chooses different videos, the first chosen first, until an `Eligible` of the pool and the budget is closed."""
         ...
 
 

@@ -10,10 +10,10 @@ from mdsvqa.selection.base import Pool
 ROUNDING = 1e-9
 
 
-class Opening:
+class Eligible:
     """What is open while a rule chooses.
 
-    A rule asks `mask` for the videos that may come next and `take`s the one it likes best, until there is none.
+    A rule asks `mask` for the videos that may come next and `choose`s the one it likes best, until there is none.
 
     Args:
         pool: with its limits.
@@ -67,14 +67,14 @@ class Opening:
             open_ &= number.sum() - place < self._count_left
         return open_
 
-    def most(self) -> int:
+    def about_how_many(self) -> int:
         """About how many more videos the budget buys."""
         open_ = self._open
         if not open_.any():
             return 0
         return min(self._count_left, int(open_.sum()), max(1, int(self._left / max(self._cost[open_].mean(), 1e-9))))
 
-    def take(self, index: int) -> bool:
+    def choose(self, index: int) -> bool:
         """Takes a video that is open.
 
         Returns:
@@ -92,10 +92,10 @@ class Opening:
         self._close_full()
         return True
 
-    def take_first(self, order: Ints) -> int | None:
+    def choose_first(self, order: Ints) -> int | None:
         """Takes the first video of an order that is open and may be taken; None where there is none."""
         while len(open_ := order[self.mask[order]]):
-            if self.take(int(open_[0])):
+            if self.choose(int(open_[0])):
                 return int(open_[0])
         return None
 
@@ -137,9 +137,9 @@ class Opening:
         return cost, number, dearest
 
 
-def in_order(opening: Opening, order: Ints) -> list[int]:
+def in_order(eligible: Eligible, order: Ints) -> list[int]:
     """Takes what is open in an order of preference, until nothing is."""
     taken = []
-    while (video := opening.take_first(order)) is not None:
+    while (video := eligible.choose_first(order)) is not None:
         taken.append(video)
     return taken

@@ -47,7 +47,7 @@ def read_limits(
 
 def _groups(table: Columns, column: str, ids: Sequence[str]) -> Ints:
     codes = {name: code for code, name in enumerate(sorted({str(n) for n in table.column(column) if n not in MISSING}))}
-    return np.array([-1 if name is None else codes[name] for name in table.said_of(ids, column)], np.int64)
+    return np.array([-1 if name is None else codes[name] for name in table.text_of(ids, column)], np.int64)
 
 
 def _seconds(table: Columns | None, ids: Sequence[str], paths: Mapping[str, Path | None]) -> Floats:

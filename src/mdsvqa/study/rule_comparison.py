@@ -12,7 +12,7 @@ from mdsvqa.runtime.arrays import Floats, Ints
 from mdsvqa.runtime.results import TRIALS, ResultTable, fingerprint, read_table
 from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.settings import ConfigError
-from mdsvqa.runtime.workers import map_ahead
+from mdsvqa.runtime.workers import map_in_workers
 from mdsvqa.selection.audit import Budget, budget_of, mean_budget
 from mdsvqa.selection.base import Pick, Rule
 from mdsvqa.selection.catalogue import EVERYTHING, rule_named
@@ -104,7 +104,7 @@ def _fill(table: ResultTable, plan: ComparisonPlan, rules: Sequence[str], run: R
         show.note(f"comparison: reused ({seeds} seeds)")
     if plan.difficulty is None:
         # Short of a kill, all rules of a seed are done or none.
-        found = map_ahead(partial(runs_of_seed, plan, rules), list(missing), run.workers, crashed=_crashed)
+        found = map_in_workers(partial(runs_of_seed, plan, rules), list(missing), run.workers, crashed=_crashed)
         for done, of_seed in enumerate(found, 1):
             _append(table, [each for each in of_seed if each.rule in missing[each.seed]])
             show.progress("Comparing rules over seeds", done, len(missing))

@@ -27,7 +27,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from mdsvqa.runtime.arrays import Ints
-from mdsvqa.runtime.workers import map_ahead
+from mdsvqa.runtime.workers import map_in_workers
 from mdsvqa.videos.about import NOTHING, about_file, about_frame, has_padding, pixel_shape, squared_size
 from mdsvqa.videos.clip import Clip
 from mdsvqa.videos.colour import picture_channels
@@ -41,7 +41,7 @@ from mdsvqa.videos.probing import DECODING_ERRORS, Undecodable, VideoInfo, decod
 from mdsvqa.videos.time_line import TimeLine, time_line
 from mdsvqa.videos.video import RawFormat, Video
 
-__all__ = ["Sampling", "Undecodable", "VideoInfo", "decode_all", "map_ahead", "probe", "sample_clip"]
+__all__ = ["Sampling", "Undecodable", "VideoInfo", "decode_all", "map_in_workers", "probe", "sample_clip"]
 
 Pictures = NDArray[np.uint8]
 # Its syntax says of each picture whether any other refers to it (nal_ref_idc, ITU-T H.264, 7.4.1). HEVC says so only
@@ -117,7 +117,7 @@ def decode_all(
         Each video with its clip, or with why there is none, in the order of the videos.
     """
     videos = list(videos)
-    clips = map_ahead(partial(decode_video, sampling=sampling), videos, workers, crashed=_decoder_crashed)
+    clips = map_in_workers(partial(decode_video, sampling=sampling), videos, workers, crashed=_decoder_crashed)
     return zip(videos, clips, strict=True)
 
 

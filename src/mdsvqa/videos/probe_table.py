@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from mdsvqa.runtime.workers import map_ahead
+from mdsvqa.runtime.workers import map_in_workers
 from mdsvqa.videos.films import look_at
 from mdsvqa.videos.probing import DECODING_ERRORS, Undecodable
 from mdsvqa.videos.video import Video
@@ -14,13 +14,13 @@ def probe_rows(videos: Sequence[Video], workers: int) -> Iterator[dict[str, Any]
 
     Args:
         videos: of a manifest or a folder.
-        workers: processes, as in `map_ahead`.
+        workers: processes, as in `map_in_workers`.
 
     Yields:
         id, status ("ok" or "undecodable") and text (why); of what can be decoded also width, height, fps, seconds,
         frames, codec, pix_fmt, and the columns of `About`.
     """
-    return map_ahead(_row, videos, workers, crashed=_crashed)
+    return map_in_workers(_row, videos, workers, crashed=_crashed)
 
 
 def _row(video: Video) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import ResultTable
 from mdsvqa.videos.about import NAMES, changed_files, said_of_changed
-from mdsvqa.videos.decoding import map_ahead
+from mdsvqa.videos.decoding import map_in_workers
 from mdsvqa.videos.manifest import Video
 
 # Rows a shard: what a kill can lose.
@@ -54,7 +54,7 @@ def sweep(
     if not missing:
         return
     rows: list[Row] = []
-    for done, row in enumerate(map_ahead(row_of, missing, workers, crashed=_crashed, ahead=ahead), 1):
+    for done, row in enumerate(map_in_workers(row_of, missing, workers, crashed=_crashed, ahead=ahead), 1):
         rows.append(row)
         if len(rows) == shard or done == len(missing):
             table.append(finish(rows))
@@ -79,7 +79,7 @@ def _again(
     if changed:
         show.note(said_of_changed(label, changed, len(videos)))
     again = [video for video in videos if video.id in without or video.id in changed]
-    made = map_ahead(row_of, again, workers, crashed=_crashed)
+    made = map_in_workers(row_of, again, workers, crashed=_crashed)
     mended = 0
     while window := list(islice(made, shard)):
         rows = finish(window)

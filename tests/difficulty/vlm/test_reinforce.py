@@ -56,11 +56,11 @@ def test_pulled_in_parts_the_weight_has_the_gradient_of_the_whole_loss() -> None
     reader = Reader()
     objective = Fidelity(reader, truth, np.zeros(4, np.int64), 0.0)  # type: ignore[arg-type]
     batch = np.arange(4)
-    values = objective.observe(clips).values.detach()  # type: ignore[arg-type]
-    coefficients, figures = objective.weigh(values, batch)
+    values = objective.read(clips).values.detach()  # type: ignore[arg-type]
+    coefficients, figures = objective.coefficients(values, batch)
     for part in ([0, 2], [1, 3]):
-        observed = type("Observed", (), {"values": values[part], "kept": ()})
-        objective.pull([clips[i] for i in part], np.array(part), observed, coefficients[part]).backward()
+        readings = type("Readings", (), {"values": values[part], "kept": ()})
+        objective.surrogate([clips[i] for i in part], np.array(part), readings, coefficients[part]).backward()
     loss = ranking_loss(reader.expectation(clips).value, torch.from_numpy(truth), torch.zeros(4))
     (whole,) = torch.autograd.grad(loss, reader.weight)
     assert figures["loss"] == pytest.approx(loss.item())
@@ -79,7 +79,7 @@ def test_reinforce_weighs_form_and_rank_and_its_advantages_sum_to_nothing() -> N
     objective = Reinforce(Reader(), np.array([1.0, 2.0, 3.0]), np.zeros(3, np.int64), 0.5)  # type: ignore[arg-type]
     # Formed; not formed; unparsable.
     values = torch.tensor([2.0, -3.0, math.nan])
-    advantages, figures = objective.weigh(values, np.arange(3))
+    advantages, figures = objective.coefficients(values, np.arange(3))
     right = math.sqrt(norm.cdf(1 / math.sqrt(2)))
     total = np.array([right + 0.5, right, 0.0])
     assert advantages.tolist() == pytest.approx(((total - total.mean()) / 3).tolist())

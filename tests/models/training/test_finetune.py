@@ -22,13 +22,13 @@ from typer.testing import CliRunner
 from mdsvqa.cli.app import app
 from mdsvqa.models.base import Score
 from mdsvqa.models.settings import VlmFinetuning, VlmSettings
-from mdsvqa.models.training.adapter_trainer import Tuner
+from mdsvqa.models.training.adapter_trainer import AdapterTrainer
 from mdsvqa.models.training.fidelity_and_text import reply_tokens
 from mdsvqa.models.training.finetune import compare, read_comparison
 from mdsvqa.models.training.loop import Stop
-from mdsvqa.models.training.processes import Crew
+from mdsvqa.models.training.processes import Processes
 from mdsvqa.models.training.training_set import merge
-from mdsvqa.models.training.watch import Watch
+from mdsvqa.models.training.watch import HeldOutMonitor
 from mdsvqa.models.vlm.clips import Prompt
 from mdsvqa.models.vlm.token_sampling import token_log_probabilities
 from mdsvqa.runtime.errors import InputError
@@ -87,24 +87,28 @@ def test_a_difference_that_is_certain_is_called_by_its_name() -> None:
 
 
 @pytest.fixture(scope="module")
-def tuner(tiny_vlm: Path, small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Tuner:
+def trainer(tiny_vlm: Path, small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> AdapterTrainer:
     training = VlmFinetuning(max_new_tokens=48)
-    made = Tuner.load(str(tiny_vlm), VlmSettings(), training, tmp_path_factory.mktemp("tuner"), Silent(), Crew())
+    made = AdapterTrainer.load(
+        str(tiny_vlm), VlmSettings(), training, tmp_path_factory.mktemp("trainer"), Silent(), Processes()
+    )
     made.decode(load_videos(small_corpus), 1)
     return made
 
 
-def test_any_digit_of_an_answer_is_as_good_as_the_one_that_was_written(tuner: Tuner, small_corpus: Path) -> None:
+def test_any_digit_of_an_answer_is_as_good_as_the_one_that_was_written(
+    trainer: AdapterTrainer, small_corpus: Path
+) -> None:
     one, other = (
-        reply_tokens(tuner.writer, f"<think>It is 3 of 5.</think>\n<answer>{n}</answer>") for n in ("3.42", "4.42")
+        reply_tokens(trainer.writer, f"<think>It is 3 of 5.</think>\n<answer>{n}</answer>") for n in ("3.42", "4.42")
     )
-    decode = tuner.writer.tokenizer.decode
+    decode = trainer.writer.tokenizer.decode
     assert decode([token for token, loose in zip(*one, strict=True) if loose]) == "342"
-    assert one[0][-1] == tuner.writer.tokenizer.eos_token_id
-    clip = tuner.cache.load(load_videos(small_corpus)[0])
+    assert one[0][-1] == trainer.writer.tokenizer.eos_token_id
+    clip = trainer.cache.load(load_videos(small_corpus)[0])
     with torch.no_grad():
-        loose = [token_log_probabilities(tuner.writer, [clip], [t], [d])[0] for t, d in (one, other)]
-        strict = token_log_probabilities(tuner.writer, [clip], [one[0]])[0]
+        loose = [token_log_probabilities(trainer.writer, [clip], [t], [d])[0] for t, d in (one, other)]
+        strict = token_log_probabilities(trainer.writer, [clip], [one[0]])[0]
     place = one[1].index(True)
     # The first digits count the same, and at least as much as the one that was written.
     assert loose[0][place] == loose[1][place]
@@ -122,13 +126,15 @@ class Scripted:
         return [self.scores[clip] for clip in clips]
 
 
-def test_collapse_and_broken_form_stop_with_their_reason(tuner: Tuner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_collapse_and_broken_form_stop_with_their_reason(
+    trainer: AdapterTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("mdsvqa.models.training.watch.divergence", lambda *_: 0.0)
     mos = np.linspace(1, 5, 10)
-    reader = Scripted([Score(str(k), float(m)) for k, m in enumerate(mos)], tuner.model)
+    reader = Scripted([Score(str(k), float(m)) for k, m in enumerate(mos)], trainer.model)
     writer = Scripted([Score(str(k), 3.0) for k in range(10)])
     settings, places = VlmFinetuning(), [0, 3, 6, 9]
-    watch = Watch(reader, writer, lambda k: k, mos, np.zeros(10, np.int64), places, settings, Crew())  # type: ignore[arg-type]
+    watch = HeldOutMonitor(reader, writer, lambda k: k, mos, np.zeros(10, np.int64), places, settings, Processes())  # type: ignore[arg-type]
     assert watch() == {"srcc": pytest.approx(1.0), "spread": pytest.approx(mos.std()), "well_formed": 1.0, "kl": 0.0}
     # Three of four: not good enough to be kept, not bad enough to stop.
     writer.scores[3] = Score("3", None, "unparsable")
@@ -207,8 +213,8 @@ def test_grpo_trains_and_its_log_probabilities_are_those_of_a_plain_pass(
         max_new_tokens=40,
         watched=2,
     )
-    tuner = Tuner.load(str(tiny_vlm), VlmSettings(), training, tmp_path, Silent(), Crew())
-    tuner.decode(videos, 1)
+    trainer = AdapterTrainer.load(str(tiny_vlm), VlmSettings(), training, tmp_path, Silent(), Processes())
+    trainer.decode(videos, 1)
     known = merge(source, [], 0.2, seed=0)
     seen: dict[str, torch.Tensor] = {}
     plain = grpo.VideoGRPOTrainer._get_per_token_logps_and_entropies
@@ -243,7 +249,7 @@ def test_grpo_trains_and_its_log_probabilities_are_those_of_a_plain_pass(
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(grpo.VideoGRPOTrainer, "_get_per_token_logps_and_entropies", recorded)
-        course = tuner.train(known)
+        course = trainer.train(known)
     assert seen
     assert course.log[-1]["step"] == 2
     assert {"grpo_reward", "grpo_kl", "grpo_unparsable"} <= course.log[-1].keys()

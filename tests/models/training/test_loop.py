@@ -16,7 +16,7 @@ from mdsvqa.models.training.batches import training_batches
 from mdsvqa.models.training.fidelity import Fidelity
 from mdsvqa.models.training.loop import Stop, train_adapter
 from mdsvqa.models.training.lora import adapter_weights, add_lora, save_adapter
-from mdsvqa.models.training.processes import Crew
+from mdsvqa.models.training.processes import Processes
 from mdsvqa.models.vlm import prompts
 from mdsvqa.models.vlm.checkpoint import Checkpoint, load_checkpoint
 from mdsvqa.models.vlm.clips import ModelClip, Prompt, resize_clip
@@ -80,7 +80,7 @@ class Lesson:
             training.steps or 1,
             folder,
             Silent(),
-            Crew(),
+            Processes(),
         )
 
     def weights(self) -> dict[str, torch.Tensor]:
@@ -106,7 +106,7 @@ def test_the_tree_at_once_gives_the_logits_of_the_tree_behind_a_cache(tiny_vlm: 
 
 
 def gradients(lesson: Lesson, training: AdapterTraining, batch: np.ndarray) -> dict[str, torch.Tensor]:
-    run = adapter_training._Run(lesson.model, training, 4, Path("nowhere"), Crew())
+    run = adapter_training._Run(lesson.model, training, 4, Path("nowhere"), Processes())
     lesson.model.train()
     run._gradient(lesson.objective, batch, batch, dict(enumerate(lesson.clips)))
     found = {name: weight.grad.clone() for name, weight in adapter_weights(lesson.model).items()}
@@ -133,7 +133,7 @@ def test_the_gradient_of_the_loss_is_that_of_finite_differences(tiny_vlm: Path) 
 
     def loss() -> float:
         values = lesson.reader.expectation([lesson.clips[i] for i in batch]).value
-        return lesson.objective.weigh(values, batch)[1]["loss"]
+        return lesson.objective.coefficients(values, batch)[1]["loss"]
 
     step, at = 3e-2, float(weight[place].detach())
     with torch.no_grad():

@@ -28,7 +28,7 @@ from mdsvqa.runtime.progress import Silent
 from mdsvqa.models.vlm import prompts
 from mdsvqa.models.training.loop import train_adapter
 from mdsvqa.models.vlm.checkpoint import Checkpoint, load_checkpoint
-from mdsvqa.models.training.processes import Crew
+from mdsvqa.models.training.processes import Processes
 from mdsvqa.models.training.fidelity import Fidelity
 from mdsvqa.models.training.lora import adapter_weights, add_lora
 from mdsvqa.models.vlm.reader import VlmReader
@@ -46,7 +46,7 @@ clips = [
              (1 + k % 2) * 2 * (1 + k % 3))
     for k in range(7)
 ]
-crew = Crew()
+processes = Processes()
 objective = Fidelity(reader, rng.normal(size=7), np.array([0, 0, 1, 0, 1, 1, 0]), 0.3)
 found = {}
 
@@ -56,11 +56,11 @@ class Recorded(torch.optim.AdamW):
         return super().step(closure)
 
 torch.optim.AdamW = Recorded
-evaluate = lambda: {"srcc": 0.0 if crew.size == 1 else float(crew.merge_array(np.zeros(3))[0])}
+evaluate = lambda: {"srcc": 0.0 if processes.size == 1 else float(processes.gather_array(np.zeros(3))[0])}
 train_adapter(model, objective, lambda: iter([np.arange(7)]), clips.__getitem__, evaluate, training, 1,
-              Path(out).with_suffix(f".{crew.rank}"), Silent(), crew)
-save_file({name: gradient.contiguous() for name, gradient in found.items()}, f"{out}.{crew.rank}.safetensors")
-crew.wait()
+              Path(out).with_suffix(f".{processes.rank}"), Silent(), processes)
+save_file({name: gradient.contiguous() for name, gradient in found.items()}, f"{out}.{processes.rank}.safetensors")
+processes.barrier()
 """
 
 

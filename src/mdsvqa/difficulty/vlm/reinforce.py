@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mdsvqa.evaluation.thurstone import preference, thurstone_probability
 from mdsvqa.models.ranking_loss import fidelity_loss
-from mdsvqa.models.training.loop import Figures, Observed
+from mdsvqa.models.training.loop import Figures, Readings
 from mdsvqa.models.vlm.clips import ModelClip
 from mdsvqa.models.vlm.prompts import ANSWER_OPENING
 from mdsvqa.models.vlm.reader import VlmReader
@@ -39,13 +39,13 @@ class Reinforce:
         self._reader, self._format_weight, self.overhead = reader, format_weight, reader.overhead
         self._truth, self._dataset = torch.from_numpy(truth), torch.from_numpy(dataset)
 
-    def observe(self, clips: Sequence[ModelClip]) -> Observed:
+    def read(self, clips: Sequence[ModelClip]) -> Readings:
         """See `Objective`; the value is the answer, negative where it has not the asked form."""
         drawn = draw_replies(self._reader, clips, ANSWER_OPENING)
         values = [math.nan if d.value is None else (d.value if _FORM.fullmatch(d.text) else -d.value) for d in drawn]
-        return Observed(torch.tensor(values, device=self._reader.device), drawn)
+        return Readings(torch.tensor(values, device=self._reader.device), drawn)
 
-    def weigh(self, values: Tensor, batch: Ints) -> tuple[Tensor, Figures]:
+    def coefficients(self, values: Tensor, batch: Ints) -> tuple[Tensor, Figures]:
         """See `Objective`; the coefficient is the advantage, divided by the videos of the batch."""
         known = values.double().cpu()
         formed = known > 0
@@ -54,9 +54,9 @@ class Reinforce:
         advantages = (total - total.mean()) / len(batch)
         return advantages.to(values), {"reward": float(rewards.mean()), "well_formed": float(formed.double().mean())}
 
-    def pull(self, clips: Sequence[ModelClip], part: Ints, observed: Observed, coefficients: Tensor) -> Tensor:
+    def surrogate(self, clips: Sequence[ModelClip], part: Ints, readings: Readings, coefficients: Tensor) -> Tensor:
         """See `Objective`; the log-probability of each reply times its advantage."""
-        drawn: Sequence[Drawn] = observed.kept
+        drawn: Sequence[Drawn] = readings.kept
         return -(log_probabilities(self._reader, clips, [d.tokens for d in drawn]) * coefficients).sum()
 
 

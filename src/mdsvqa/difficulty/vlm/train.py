@@ -17,9 +17,9 @@ from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.training.batches import training_batches
 from mdsvqa.models.training.clip_cache import ClipCache
 from mdsvqa.models.training.fidelity import Fidelity
-from mdsvqa.models.training.loop import CHECKPOINT, LOG, Course, Figures, read_course, steps_of, train_adapter
+from mdsvqa.models.training.loop import CHECKPOINT, LOG, Figures, TrainingHistory, read_course, steps_of, train_adapter
 from mdsvqa.models.training.lora import add_lora, save_adapter
-from mdsvqa.models.training.processes import Crew
+from mdsvqa.models.training.processes import Processes
 from mdsvqa.models.vlm import prompts
 from mdsvqa.models.vlm.checkpoint import Checkpoint, load_checkpoint
 from mdsvqa.models.vlm.reader import VlmReader
@@ -87,8 +87,8 @@ def train_failure_predictor(
         "prompt": prompts.prompt_fingerprint(prompts.DIFFICULTY),
         "training": training.record(),
     }
-    crew = Crew()
-    with claimed(run.out, maker, FILES, overwrite=run.overwrite, where=crew.rank == 0):
+    processes = Processes()
+    with claimed(run.out, maker, FILES, overwrite=run.overwrite, where=processes.rank == 0):
         if (run.out / FILES[-1]).is_file():
             run.show.note(f"Failure predictor: reused from {run.out}")
             return read_course(run.out).log
@@ -98,14 +98,14 @@ def train_failure_predictor(
         adapted = add_lora(checkpoint.model, training.lora, training.seed)
         reading = Readers.of(Checkpoint(adapted, checkpoint.processor, checkpoint.maker), frozen)
         cache = ClipCache(run.out / "clips", reading.expected.sight)
-        failed = cache.fill(known, run.workers, run.show) if crew.rank == 0 else {}
-        crew.wait()
+        failed = cache.fill(known, run.workers, run.show) if processes.rank == 0 else {}
+        processes.barrier()
         if failed:
             run.show.note(f"{len(failed)} videos cannot be decoded and are left run.out")
         there = [video for video in known if cache.has(video)]
         failures = failure_set(there, scores, training)
-        course = _train(adapted, reading, failures, cache, training, run.out, run.show, crew)
-        if crew.rank == 0:
+        course = _train(adapted, reading, failures, cache, training, run.out, run.show, processes)
+        if processes.rank == 0:
             save_adapter(adapted, run.out, model)
             _write_card(run.out, model, reading.expected.family.name, settings, training, failures, course)
         return course.log
@@ -159,8 +159,8 @@ def _train(
     training: FailureTraining,
     out: Path,
     show: Show,
-    crew: Crew,
-) -> Course:
+    processes: Processes,
+) -> TrainingHistory:
     learned = np.flatnonzero(~failures.held_out)
     kept = np.flatnonzero(failures.held_out)
     objective: Fidelity | Reinforce
@@ -171,11 +171,13 @@ def _train(
 
     def evaluate() -> Figures:
         adapted.eval()
-        mine = crew.share(kept)
+        mine = processes.share(kept)
         clips = [cache.load(failures.videos[int(i)]) for i in mine]
         values = np.full(len(kept), np.nan)
-        values[crew.rank :: crew.size] = [np.nan if s.score is None else s.score for s in reading.expected.read(clips)]
-        values = crew.merge_array(values)
+        values[processes.rank :: processes.size] = [
+            np.nan if s.score is None else s.score for s in reading.expected.read(clips)
+        ]
+        values = processes.gather_array(values)
         given = np.isfinite(values)
         errors, datasets = failures.error[kept][given], failures.dataset[kept][given]
         srcc = srcc_within(values[given], errors, datasets) if given.mean() > 0.5 else float("nan")
@@ -196,7 +198,7 @@ def _train(
         steps_of(training, len(learned)),
         out,
         show,
-        crew,
+        processes,
     )
 
 
@@ -207,7 +209,7 @@ def _write_card(
     settings: VlmSettings,
     training: FailureTraining,
     failures: FailureSet,
-    course: Course,
+    course: TrainingHistory,
 ) -> None:
     best = next(line for line in course.log if line["step"] == course.best_step)
     start = course.log[0]["srcc"]

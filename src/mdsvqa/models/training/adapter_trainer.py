@@ -12,11 +12,11 @@ from mdsvqa.models.training.batches import training_batches
 from mdsvqa.models.training.clip_cache import ClipCache
 from mdsvqa.models.training.fidelity import Fidelity
 from mdsvqa.models.training.fidelity_and_text import FidelityAndText
-from mdsvqa.models.training.loop import Course, steps_of, train_adapter
+from mdsvqa.models.training.loop import TrainingHistory, steps_of, train_adapter
 from mdsvqa.models.training.lora import add_lora
-from mdsvqa.models.training.processes import Crew
+from mdsvqa.models.training.processes import Processes
 from mdsvqa.models.training.training_set import TrainingSet
-from mdsvqa.models.training.watch import Watch
+from mdsvqa.models.training.watch import HeldOutMonitor
 from mdsvqa.models.vlm.checkpoint import Checkpoint, load_checkpoint
 from mdsvqa.models.vlm.clips import ModelClip
 from mdsvqa.models.vlm.reader import VlmReader
@@ -30,7 +30,7 @@ WINDOW = 32
 
 
 @dataclass
-class Tuner:
+class AdapterTrainer:
     """A base model with a fresh adapter, asked in both ways, and clips at training size.
 
     Attributes:
@@ -39,7 +39,7 @@ class Tuner:
         cache: of clips.
         training: settings.
         folder: of what is written.
-        crew: processes that share the work.
+        processes: processes that share the work.
         maker: of the base model's replies.
     """
 
@@ -50,13 +50,13 @@ class Tuner:
     training: VlmFinetuning
     folder: Path
     show: Show
-    crew: Crew
+    processes: Processes
     maker: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def load(
-        cls, name: str, settings: VlmSettings, training: VlmFinetuning, folder: Path, show: Show, crew: Crew
-    ) -> "Tuner":
+        cls, name: str, settings: VlmSettings, training: VlmFinetuning, folder: Path, show: Show, processes: Processes
+    ) -> "AdapterTrainer":
         """Loads the base model, and puts a fresh adapter on it."""
         seen = settings.model_copy(
             update={"merge": True, "max_pixels": training.max_pixels, "max_new_tokens": training.max_new_tokens}
@@ -68,23 +68,23 @@ class Tuner:
         reader = VlmReader(adapted, seen.model_copy(update={"reading": "expected", "samples": 1}))
         writer = VlmReader(adapted, seen.model_copy(update={"reading": "generate", "samples": 1}))
         cache = ClipCache(folder / "clips", reader.sight)
-        return cls(model, reader, writer, cache, training, folder, show, crew, checkpoint.maker)
+        return cls(model, reader, writer, cache, training, folder, show, processes, checkpoint.maker)
 
     def decode(self, videos: Sequence[Video], workers: int) -> set[str]:
         """Decodes videos at training size; ids of those that can be."""
         wanted = [video for video in videos if video.path is not None and video.mos is not None]
-        failed = self.cache.fill(wanted, workers, self.show) if self.crew.rank == 0 else {}
-        self.crew.wait()
+        failed = self.cache.fill(wanted, workers, self.show) if self.processes.rank == 0 else {}
+        self.processes.barrier()
         if failed:
             self.show.note(f"{len(failed)} videos cannot be decoded and are left out")
         return {video.id for video in wanted if self.cache.has(video)}
 
-    def train(self, known: TrainingSet) -> Course:
+    def train(self, known: TrainingSet) -> TrainingHistory:
         """Trains the adapter, and leaves the model with its best weights."""
         training = self.training
         learned, kept = np.flatnonzero(~known.held_out), np.flatnonzero(known.held_out)
         spaced = np.linspace(0, len(kept) - 1, min(training.watched, len(kept))).round().astype(int)
-        watch = Watch(
+        watch = HeldOutMonitor(
             self.reader,
             self.writer,
             lambda place: self.cache.load(known.videos[int(kept[place])]),
@@ -92,7 +92,7 @@ class Tuner:
             known.dataset[kept],
             [int(place) for place in spaced],
             training,
-            self.crew,
+            self.processes,
         )
 
         def batches() -> Iterator[Ints]:
@@ -139,7 +139,7 @@ class Tuner:
             steps,
             self.folder,
             self.show,
-            self.crew,
+            self.processes,
         )
 
     def _base_replies(self, known: TrainingSet, learned: Ints) -> dict[int, str]:
@@ -148,7 +148,7 @@ class Tuner:
             return {}
         places = {known.videos[int(index)].id: int(index) for index in learned}
         folder = self.folder / "replies"
-        if self.crew.rank == 0:
+        if self.processes.rank == 0:
             with ResultTable(folder, SCORES, {"step": "replies", **self.maker}, overwrite=True) as table:
                 missing = [known.videos[index] for video, index in places.items() if video not in table.ids]
                 self.model.eval()
@@ -157,7 +157,7 @@ class Tuner:
                     with self.model.disable_adapter():
                         table.append([asdict(score) for score in self.writer.read(clips)])
                     self.show.progress("Replies of the base model", min(start + WINDOW, len(missing)), len(missing))
-        self.crew.wait()
+        self.processes.barrier()
         rows = read_table(folder).select(["id", "status", "text"]).to_pylist()
         found = {places[row["id"]]: row["text"] for row in rows if row["status"] == "ok" and row["id"] in places}
         if len(found) < len(places):

@@ -12,7 +12,7 @@ from safetensors.torch import save
 from mdsvqa.models.vlm.clips import ModelClip, VisualLimits, crashed, read_clip
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import fingerprint, write_atomically
-from mdsvqa.runtime.workers import map_ahead
+from mdsvqa.runtime.workers import map_in_workers
 from mdsvqa.videos.decoding import Undecodable
 from mdsvqa.videos.video import Video
 
@@ -37,7 +37,7 @@ class ClipCache:
         self._folder.mkdir(parents=True, exist_ok=True)
         missing = [video for video in videos if not self._path(video).is_file()]
         failed: dict[str, str] = {}
-        found = map_ahead(partial(read_clip, sight=self.sight), missing, workers, crashed=crashed)
+        found = map_in_workers(partial(read_clip, sight=self.sight), missing, workers, crashed=crashed)
         for done, (video, clip) in enumerate(zip(missing, found, strict=True), 1):
             if isinstance(clip, Undecodable):
                 failed[video.id] = clip.reason

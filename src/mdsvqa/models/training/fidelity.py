@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mdsvqa.evaluation.thurstone import preference, thurstone_probability
 from mdsvqa.models.ranking_loss import fidelity_loss, pairs_within
-from mdsvqa.models.training.loop import Figures, Observed
+from mdsvqa.models.training.loop import Figures, Readings
 from mdsvqa.models.vlm.clips import ModelClip
 from mdsvqa.models.vlm.reader import VlmReader
 from mdsvqa.runtime.arrays import Floats, Ints
@@ -64,12 +64,12 @@ class Fidelity:
         self._weight = torch.from_numpy(np.ones(len(truth)) if weight is None else weight)
         self._count = 1
 
-    def observe(self, clips: Sequence[ModelClip]) -> Observed:
+    def read(self, clips: Sequence[ModelClip]) -> Readings:
         """See `Objective`."""
         found = self._reader.expectation(clips)
-        return Observed(found.value, [found])
+        return Readings(found.value, [found])
 
-    def weigh(self, values: Tensor, batch: Ints) -> tuple[Tensor, Figures]:
+    def coefficients(self, values: Tensor, batch: Ints) -> tuple[Tensor, Figures]:
         """See `Objective`; the coefficient is the loss's derivative by the value."""
         self._count = len(batch)
         leaf = values.detach().double().cpu().requires_grad_()
@@ -78,8 +78,8 @@ class Fidelity:
         (gradient,) = torch.autograd.grad(loss, leaf)
         return gradient.to(values), {"loss": float(loss.detach())}
 
-    def pull(self, clips: Sequence[ModelClip], part: Ints, observed: Observed, coefficients: Tensor) -> Tensor:
+    def surrogate(self, clips: Sequence[ModelClip], part: Ints, readings: Readings, coefficients: Tensor) -> Tensor:
         """See `Objective`."""
-        found = observed.kept[0] if observed.values.requires_grad else self._reader.expectation(clips)
+        found = readings.kept[0] if readings.values.requires_grad else self._reader.expectation(clips)
         form = -torch.log(found.on_scale.clamp_min(torch.finfo(torch.float32).tiny)).sum() / self._count
         return (found.value * coefficients).sum() + self._form_weight * form

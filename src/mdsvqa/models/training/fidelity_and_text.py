@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mdsvqa.models.training.fidelity import Fidelity
-from mdsvqa.models.training.loop import Figures, Observed
+from mdsvqa.models.training.loop import Figures, Readings
 from mdsvqa.models.vlm.clips import ModelClip
 from mdsvqa.models.vlm.reader import VlmReader
 from mdsvqa.models.vlm.replies import DIGITS, answer_place
@@ -38,13 +38,13 @@ class FidelityAndText:
         self._read: set[int] = set()
         self._scores: dict[int, float] = {}
 
-    def observe(self, clips: Sequence[ModelClip]) -> Observed:
+    def read(self, clips: Sequence[ModelClip]) -> Readings:
         """See `Objective`."""
-        return self._ranking.observe(clips)
+        return self._ranking.read(clips)
 
-    def weigh(self, values: Tensor, batch: Ints) -> tuple[Tensor, Figures]:
+    def coefficients(self, values: Tensor, batch: Ints) -> tuple[Tensor, Figures]:
         """See `Objective`."""
-        coefficients, figures = self._ranking.weigh(values, batch)
+        coefficients, figures = self._ranking.coefficients(values, batch)
         written = [int(index) for index in batch if int(index) in self._replies]
         # Batches are sorted by data set: every so many of them is a part of each.
         every = max(1, round(1 / self._share))
@@ -52,9 +52,9 @@ class FidelityAndText:
         self._scores = dict(zip(batch.tolist(), values.detach().tolist(), strict=True))
         return coefficients, figures
 
-    def pull(self, clips: Sequence[ModelClip], part: Ints, observed: Observed, coefficients: Tensor) -> Tensor:
+    def surrogate(self, clips: Sequence[ModelClip], part: Ints, readings: Readings, coefficients: Tensor) -> Tensor:
         """See `Objective`."""
-        ranking = self._ranking.pull(clips, part, observed, coefficients)
+        ranking = self._ranking.surrogate(clips, part, readings, coefficients)
         reading = [(clip, int(index)) for clip, index in zip(clips, part, strict=True) if int(index) in self._read]
         if not reading or not self._weight:
             return ranking

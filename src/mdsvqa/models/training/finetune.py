@@ -17,10 +17,10 @@ from mdsvqa.evaluation.intervals import Interval, percentile_interval
 from mdsvqa.models.card import CARD, write_card
 from mdsvqa.models.checkpoints import weights_fingerprint
 from mdsvqa.models.settings import VlmFinetuning, VlmSettings
-from mdsvqa.models.training.adapter_trainer import Tuner
-from mdsvqa.models.training.loop import CHECKPOINT, LOG, Course, read_course
+from mdsvqa.models.training.adapter_trainer import AdapterTrainer
+from mdsvqa.models.training.loop import CHECKPOINT, LOG, TrainingHistory, read_course
 from mdsvqa.models.training.lora import read_adapter, save_adapter
-from mdsvqa.models.training.processes import Crew
+from mdsvqa.models.training.processes import Processes
 from mdsvqa.models.training.training_set import TrainingSet, merge
 from mdsvqa.models.vlm import prompts
 from mdsvqa.runtime.arrays import Floats
@@ -75,7 +75,7 @@ def finetune_vlm(
     run: Run,
     *,
     start: str | None = None,
-) -> tuple[Course, list[Compared]]:
+) -> tuple[TrainingHistory, list[Compared]]:
     """f': an adapter that ranks source and newly labeled videos; goes on where an earlier run was killed.
 
     Args:
@@ -104,27 +104,27 @@ def finetune_vlm(
         "training": training.record(),
         **({} if start is None else {"start": weights_fingerprint(Path(start))}),
     }
-    crew = Crew()
-    with claimed(run.out, maker, FILES, overwrite=run.overwrite, where=crew.rank == 0):
+    processes = Processes()
+    with claimed(run.out, maker, FILES, overwrite=run.overwrite, where=processes.rank == 0):
         if (run.out / CARD).is_file():
             run.show.note(f"Fine-tuning: reused from {run.out}")
             return read_course(run.out), read_comparison(run.out)
-        tuner = Tuner.load(model, settings, training, run.out, run.show, crew)
+        trainer = AdapterTrainer.load(model, settings, training, run.out, run.show, processes)
         if start is not None:
-            read_adapter(tuner.model, Path(start))
-        there = tuner.decode([*source, *new, *audit], run.workers)
+            read_adapter(trainer.model, Path(start))
+        there = trainer.decode([*source, *new, *audit], run.workers)
         old, fresh = ([video for video in part if video.id in there] for part in (source, new))
         known = merge(old, fresh, training.held_out, training.seed)
-        if crew.rank == 0:
+        if processes.rank == 0:
             known.write(run.out / TRAINING_SET)
-        course = tuner.train(known)
-        compared = _compare(tuner, known, [video for video in audit if video.id in there])
-        if crew.rank == 0:
-            save_adapter(tuner.model, run.out, model)
+        course = trainer.train(known)
+        compared = _compare(trainer, known, [video for video in audit if video.id in there])
+        if processes.rank == 0:
+            save_adapter(trainer.model, run.out, model)
             record = json_text([asdict(each) for each in compared], indent=2)
             write_atomically(run.out / COMPARISON, (record + "\n").encode())
-            _write_card(run.out, model, tuner.reader.family.name, settings, training, known, course, compared)
-        crew.wait()
+            _write_card(run.out, model, trainer.reader.family.name, settings, training, known, course, compared)
+        processes.barrier()
     return course, compared
 
 
@@ -154,20 +154,20 @@ def compare(name: str, base: Floats, tuned: Floats, mos: Floats, seed: int = 0) 
     return Compared(name, len(z), before, after, percentile_interval(after - before, draws))
 
 
-def _compare(tuner: Tuner, known: TrainingSet, audit: Sequence[Video]) -> list[Compared]:
+def _compare(trainer: AdapterTrainer, known: TrainingSet, audit: Sequence[Video]) -> list[Compared]:
     found = []
     for code, name in enumerate(known.names):
         members = [known.videos[int(i)] for i in np.flatnonzero((known.dataset == code) & known.held_out)]
-        found.append(_compared(tuner, f"held-out {name}", members))
-    found.append(_compared(tuner, "audit sample", audit))
+        found.append(_compared(trainer, f"held-out {name}", members))
+    found.append(_compared(trainer, "audit sample", audit))
     return [each for each in found if each is not None]
 
 
-def _compared(tuner: Tuner, name: str, videos: Sequence[Video]) -> Compared | None:
+def _compared(trainer: AdapterTrainer, name: str, videos: Sequence[Video]) -> Compared | None:
     if not videos:
         return None
     mos = np.array([video.mos for video in videos], np.float64)
-    return compare(name, tuner.scores(videos, base=True), tuner.scores(videos), mos)
+    return compare(name, trainer.scores(videos, base=True), trainer.scores(videos), mos)
 
 
 def _write_card(
@@ -177,7 +177,7 @@ def _write_card(
     settings: VlmSettings,
     training: VlmFinetuning,
     known: TrainingSet,
-    course: Course,
+    course: TrainingHistory,
     compared: Sequence[Compared],
 ) -> None:
     learned = ~known.held_out

@@ -33,7 +33,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from mdsvqa.models.settings import VlmFinetuning
 from mdsvqa.models.training.curves import draw_curves
-from mdsvqa.models.training.loop import CHECKPOINT, CURVES, Course, Figures, Stop
+from mdsvqa.models.training.loop import CHECKPOINT, CURVES, Figures, Stop, TrainingHistory
 from mdsvqa.models.training.lora import adapter_weights, set_adapter_weights
 from mdsvqa.models.training.rewards import ranking_rewards, well_formed
 from mdsvqa.models.vlm import prompts
@@ -186,7 +186,7 @@ class _Watcher(TrainerCallback):
     ) -> None:
         self._model, self._watch, self._path = model, watch, folder / CHECKPOINT
         self._every, self._patience, self._show = every, patience, show
-        self.course = Course()
+        self.course = TrainingHistory()
         self.best = {name: weight.detach().clone() for name, weight in adapter_weights(model).items()}
         self._logs: Figures = {}
 
@@ -197,7 +197,7 @@ class _Watcher(TrainerCallback):
                 self.best = {name.removeprefix("best "): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             # What was evaluated behind the trainer's own checkpoint comes again.
             log = [line for line in told["log"] if line["step"] <= state.global_step]
-            self.course = Course(log, told["best_step"], told["stopped"])
+            self.course = TrainingHistory(log, told["best_step"], told["stopped"])
         else:
             self._evaluate(state, control)
 
@@ -248,7 +248,7 @@ def train_by_grpo(
     steps: int,
     folder: Path,
     show: Show,
-) -> Course:
+) -> TrainingHistory:
     """Trains the adapter of a model in place, and leaves it with the best weights that were evaluated.
 
     Args:

@@ -29,7 +29,7 @@ from mdsvqa.models.batching import batches_by_tokens, is_out_of_memory
 from mdsvqa.models.settings import AdapterTraining
 from mdsvqa.models.training.curves import draw_curves
 from mdsvqa.models.training.lora import adapter_weights, set_adapter_weights
-from mdsvqa.models.training.processes import Crew
+from mdsvqa.models.training.processes import Processes
 from mdsvqa.models.vlm.clips import ModelClip
 from mdsvqa.runtime.arrays import Ints
 from mdsvqa.runtime.errors import InputError
@@ -41,7 +41,7 @@ CHECKPOINT, LOG, CURVES = "checkpoint.safetensors", "log.csv", "tensorboard"
 
 
 @dataclass
-class Observed:
+class Readings:
     """What a part of a batch says before it is pulled.
 
     Attributes:
@@ -62,21 +62,21 @@ class Objective(Protocol):
 
     overhead: int
 
-    def observe(self, clips: Sequence[ModelClip]) -> Observed:
-        """Reads clips, in a random state that is the same when `pull` is called."""
+    def read(self, clips: Sequence[ModelClip]) -> Readings:
+        """Reads clips, in a random state that is the same when `surrogate` is called."""
         ...
 
-    def weigh(self, values: Tensor, batch: Ints) -> tuple[Tensor, Figures]:
+    def coefficients(self, values: Tensor, batch: Ints) -> tuple[Tensor, Figures]:
         """From the values of the whole batch (shape (B,), in the order of its indices) to a coefficient of each."""
         ...
 
-    def pull(self, clips: Sequence[ModelClip], part: Ints, observed: Observed, coefficients: Tensor) -> Tensor:
+    def surrogate(self, clips: Sequence[ModelClip], part: Ints, readings: Readings, coefficients: Tensor) -> Tensor:
         """What is to become smaller: its gradient, summed over the parts of a batch, is the batch's."""
         ...
 
 
 @dataclass
-class Course:
+class TrainingHistory:
     """How a training went.
 
     Attributes:
@@ -104,8 +104,8 @@ def train_adapter(
     steps: int,
     folder: Path,
     show: Show,
-    crew: Crew,
-) -> Course:
+    processes: Processes,
+) -> TrainingHistory:
     """Trains the adapter of a model in place, and leaves it with the best weights that were evaluated.
 
     Args:
@@ -117,9 +117,9 @@ def train_adapter(
         training: rates and lengths.
         steps: batches.
         folder: of the checkpoint, from which a rerun goes on.
-        crew: the processes that share the work.
+        processes: the processes that share the work.
     """
-    run = _Run(model, training, steps, folder, crew)
+    run = _Run(model, training, steps, folder, processes)
     course = run.resume()
     if run.step:
         show.note(f"Training: goes on at step {run.step} of {steps}")
@@ -138,7 +138,7 @@ def train_adapter(
                 continue
             took = (time.perf_counter() - began) / len(sums)
             run.record(course, evaluate(), sums, took)
-            show.note(f"step {run.step}: {_told(course.log[-1])}")
+            show.note(f"step {run.step}: {formatted(course.log[-1])}")
             if run.step < steps and run.patience_is_over(course):
                 course.stopped = f"no better SRCC on the held-out videos in {training.patience} evaluations"
             run.save(course)
@@ -158,25 +158,25 @@ def steps_of(training: AdapterTraining, videos: int) -> int:
     return training.steps or max(1, round(training.epochs * videos / min(training.batch_size, videos)))
 
 
-def read_course(folder: Path) -> Course:
+def read_course(folder: Path) -> TrainingHistory:
     """How the training of a folder went, from its checkpoint."""
     with safe_open(folder / CHECKPOINT, "pt") as file:
         return _course(json.loads(file.metadata()["state"]))
 
 
-def _course(state: dict[str, Any]) -> Course:
-    return Course(state["log"], state["best_step"], state["stopped"])
+def _course(state: dict[str, Any]) -> TrainingHistory:
+    return TrainingHistory(state["log"], state["best_step"], state["stopped"])
 
 
-def _told(figures: Figures) -> str:
+def formatted(figures: Figures) -> str:
     return ", ".join(f"{name} {value:.3g}" for name, value in figures.items() if name != "step")
 
 
 class _Run:
     """The state of a training: what a checkpoint holds."""
 
-    def __init__(self, model: Any, training: AdapterTraining, steps: int, folder: Path, crew: Crew) -> None:
-        self.model, self.training, self.steps, self.crew = model, training, steps, crew
+    def __init__(self, model: Any, training: AdapterTraining, steps: int, folder: Path, processes: Processes) -> None:
+        self.model, self.training, self.steps, self.processes = model, training, steps, processes
         self.step = 0
         self._path = folder / CHECKPOINT
         self._weights = adapter_weights(model)
@@ -198,7 +198,7 @@ class _Run:
     def learn(self, objective: Objective, batch: Ints, load: Callable[[int], ModelClip]) -> Figures:
         """One step of the optimiser."""
         self.model.train()
-        mine = self.crew.share(batch)
+        mine = self.processes.share(batch)
         clips = {int(index): load(int(index)) for index in mine}
         while True:
             try:
@@ -226,7 +226,7 @@ class _Run:
             # A process without a part of this batch has none, and the others wait for it.
             if weight.grad is None:
                 weight.grad = torch.zeros_like(weight)
-        self.crew.add_up([weight.grad for weight in self._weights.values() if weight.grad is not None])
+        self.processes.sum([weight.grad for weight in self._weights.values() if weight.grad is not None])
         norm = torch.nn.utils.clip_grad_norm_(list(self._weights.values()), self.training.clip)
         for group in self._optimiser.param_groups:
             group["lr"] = self.training.learning_rate * self._rate()
@@ -244,22 +244,22 @@ class _Run:
         lengths = [clips[int(index)].tokens + objective.overhead for index in mine]
         parts = [mine[np.sort(part)] for part in batches_by_tokens(lengths, self._most)] if len(mine) else []
         # A part that is the whole batch of the only process needs no second reading.
-        single = len(parts) == 1 and self.crew.size == 1
-        seen: list[Observed] = []
+        single = len(parts) == 1 and self.processes.size == 1
+        seen: list[Readings] = []
         for part in parts:
             self._set_seed(part)
             with torch.set_grad_enabled(single):
-                seen.append(objective.observe([clips[int(index)] for index in part]))
+                seen.append(objective.read([clips[int(index)] for index in part]))
         values = torch.full((len(batch),), math.nan, device=self._device)
         place = {int(index): k for k, index in enumerate(batch)}
-        for part, observed in zip(parts, seen, strict=True):
-            values[[place[int(index)] for index in part]] = observed.values.detach().float()
-        coefficients, figures = objective.weigh(self.crew.merge(values), batch)
-        for part, observed in zip(parts, seen, strict=True):
+        for part, readings in zip(parts, seen, strict=True):
+            values[[place[int(index)] for index in part]] = readings.values.detach().float()
+        coefficients, figures = objective.coefficients(self.processes.gather(values), batch)
+        for part, readings in zip(parts, seen, strict=True):
             self._set_seed(part)
             own = coefficients[[place[int(index)] for index in part]]
-            given = observed if single else Observed(observed.values.detach(), observed.kept)
-            pulled = objective.pull([clips[int(index)] for index in part], part, given, own)
+            given = readings if single else Readings(readings.values.detach(), readings.kept)
+            pulled = objective.surrogate([clips[int(index)] for index in part], part, given, own)
             if pulled.requires_grad:
                 pulled.backward()
         return figures
@@ -267,7 +267,7 @@ class _Run:
     def _set_seed(self, part: Ints) -> None:
         torch.manual_seed(hash((self.training.seed, self.step, int(part[0]))) % (1 << 62))
 
-    def record(self, course: Course, found: Figures, sums: Sequence[Figures], seconds: float) -> None:
+    def record(self, course: TrainingHistory, found: Figures, sums: Sequence[Figures], seconds: float) -> None:
         """Notes an evaluation, and keeps the weights if they are the best so far."""
         averages = {name: float(np.nanmean([s[name] for s in sums])) for name in (sums[0] if sums else {})}
         memory = {"gigabytes": torch.cuda.max_memory_allocated() / 1e9} if torch.cuda.is_available() else {}
@@ -276,13 +276,13 @@ class _Run:
         if found["srcc"] > best:
             self.best, course.best_step = self._copy(), self.step
 
-    def patience_is_over(self, course: Course) -> bool:
+    def patience_is_over(self, course: TrainingHistory) -> bool:
         since = sum(line["step"] > course.best_step for line in course.log)
         return since >= self.training.patience
 
-    def save(self, course: Course) -> None:
+    def save(self, course: TrainingHistory) -> None:
         """Writes everything that a rerun needs, in one file."""
-        if self.crew.rank != 0:
+        if self.processes.rank != 0:
             return
         tensors = {f"weight {name}": weight.detach() for name, weight in self._weights.items()}
         tensors |= {f"best {name}": weight for name, weight in self.best.items()}
@@ -301,10 +301,10 @@ class _Run:
         write_atomically(self._path.with_name(LOG), ("\n".join(lines) + "\n").encode())
         draw_curves(self._path.with_name(CURVES), course.log)
 
-    def resume(self) -> Course:
+    def resume(self) -> TrainingHistory:
         """Takes up the state of the checkpoint, if there is one."""
         if not self._path.is_file():
-            return Course()
+            return TrainingHistory()
         with safe_open(self._path, "pt", str(self._device)) as file:
             state = json.loads(file.metadata()["state"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping

@@ -9,12 +9,12 @@ from torch import Tensor, distributed
 from mdsvqa.runtime.arrays import Floats, Ints
 
 
-class Crew:
+class Processes:
     """This process among those that share the work. Without a launcher it is the only one.
 
     Attributes:
         rank: of this process; 0 writes.
-        size: of the crew.
+        size: of them.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Crew:
         """The part of a batch that is this process's: every size-th."""
         return batch[self.rank :: self.size]
 
-    def merge(self, values: Tensor) -> Tensor:
+    def gather(self, values: Tensor) -> Tensor:
         """Values of a whole batch, of which each process filled in its own and left the others NaN."""
         if self.size == 1:
             return values
@@ -40,18 +40,18 @@ class Crew:
             merged = torch.where(torch.isnan(merged), found, merged)
         return merged
 
-    def merge_array(self, values: Floats) -> Floats:
-        """`merge` for an array on the CPU."""
+    def gather_array(self, values: Floats) -> Floats:
+        """`gather` for an array on the CPU."""
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        return self.merge(torch.from_numpy(values).to(device)).cpu().numpy()
+        return self.gather(torch.from_numpy(values).to(device)).cpu().numpy()
 
-    def add_up(self, gradients: Sequence[Tensor]) -> None:
+    def sum(self, gradients: Sequence[Tensor]) -> None:
         """Sums gradients over the processes, in place."""
         if self.size > 1:
             for gradient in gradients:
                 distributed.all_reduce(gradient)
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         """Until all are here."""
         if self.size > 1:
             distributed.barrier()

@@ -9,14 +9,14 @@ import torch
 from mdsvqa.evaluation.correlation import srcc_within
 from mdsvqa.models.settings import VlmFinetuning
 from mdsvqa.models.training.loop import Figures, Stop
-from mdsvqa.models.training.processes import Crew
+from mdsvqa.models.training.processes import Processes
 from mdsvqa.models.vlm.clips import ModelClip
 from mdsvqa.models.vlm.reader import VlmReader
 from mdsvqa.runtime.arrays import Floats, Ints
 
 
 @dataclass
-class Watch:
+class HeldOutMonitor:
     """Evaluations on held-out videos: rank, spread, form, and distance from the base model.
 
     Attributes:
@@ -26,7 +26,7 @@ class Watch:
         mos, dataset: of the held-out videos, shape (n,).
         watched: places of those whose replies are written.
         settings: limits.
-        crew: processes that share the reading.
+        processes: processes that share the reading.
         start: the first evaluation, before training.
     """
 
@@ -37,7 +37,7 @@ class Watch:
     dataset: Ints
     watched: Sequence[int]
     settings: VlmFinetuning
-    crew: Crew
+    processes: Processes
     start: Figures | None = None
 
     def __call__(self) -> Figures:
@@ -48,11 +48,11 @@ class Watch:
         """
         self.reader.model.eval()
         places = np.arange(len(self.mos))
-        mine = self.crew.share(places)
+        mine = self.processes.share(places)
         clips = [self.load(int(place)) for place in mine]
         values = np.full(len(places), np.nan)
         values[mine] = [np.nan if s.score is None else s.score for s in self.reader.read(clips)]
-        values = self.crew.merge_array(values)
+        values = self.processes.gather_array(values)
         given = np.isfinite(values)
         srcc = srcc_within(values[given], self.mos[given], self.dataset[given])
         spread = float(np.std(values[given])) if given.sum() > 1 else 0.0

@@ -14,7 +14,7 @@ from mdsvqa.models.vlm.clips import ModelClip, VisualLimits, crashed, read_clip
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import SCORES, Maker, ResultTable, read_table
 from mdsvqa.runtime.run import Run
-from mdsvqa.runtime.workers import map_ahead
+from mdsvqa.runtime.workers import map_in_workers
 from mdsvqa.videos.about import NOTHING, changed_files, said_of_changed
 from mdsvqa.videos.decoding import Undecodable
 from mdsvqa.videos.video import Video
@@ -99,7 +99,7 @@ def score_with_reader(videos: Sequence[Video], reader: ClipReader, maker: Maker,
             run.show.note(f"Scores: {len(videos) - len(missing)} of {len(videos)} reused from {run.out}")
         see = partial(read_clip, sight=reader.sight)
         # A whole window ahead: while the model reads one, the next is decoded.
-        clips = map_ahead(see, missing, run.workers, crashed=crashed, ahead=WINDOW)
+        clips = map_in_workers(see, missing, run.workers, crashed=crashed, ahead=WINDOW)
         read = 0
 
         def progress(more: int) -> None:
@@ -137,7 +137,7 @@ def _again(table: ResultTable, videos: Sequence[Video], reader: ClipReader, work
     if changed:
         show.note(said_of_changed("Scores", changed, len(videos)))
     again = [video for video in videos if video.id in without or video.id in changed]
-    found = map_ahead(partial(read_clip, sight=reader.sight), again, workers, crashed=crashed)
+    found = map_in_workers(partial(read_clip, sight=reader.sight), again, workers, crashed=crashed)
     mended, left = 0, iter(again)
     # By windows: after a server was away there may be more than fit into memory.
     while window := list(islice(found, WINDOW)):

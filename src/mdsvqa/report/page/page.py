@@ -56,7 +56,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Pool:
+class PoolView:
     """Everything in "What was selected and why"."""
 
     maps: tuple[ContentMap, ...]
@@ -161,7 +161,7 @@ def _tone(result: RuleResult, best: str | None) -> str:
     return "winner" if result.rule == best else wording.verdict(result).tone
 
 
-def pool_view(pool: Sequence[PoolPoint]) -> Pool | None:
+def pool_view(pool: Sequence[PoolPoint]) -> PoolView | None:
     """Draws the pool, None when no video of it can be drawn."""
     drawable = [p for p in pool if all(math.isfinite(value) for value in (p.x, p.y, p.difficulty))]
     if not drawable:
@@ -175,7 +175,7 @@ def pool_view(pool: Sequence[PoolPoint]) -> Pool | None:
         for index, point in enumerate(selected)
     ]
     shapes = [card.size for card in cards]
-    return Pool(
+    return PoolView(
         maps=tuple(content_map(unselected, selected, shapes, scale, sheet) for sheet in (DESK, PHONE)),
         key=histogram(difficulties, [point.difficulty for point in selected]),
         cards=cards[:CARDS],

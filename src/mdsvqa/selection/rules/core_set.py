@@ -3,7 +3,7 @@
 import numpy as np
 
 from mdsvqa.selection.base import Pick, Pool, Rule
-from mdsvqa.selection.eligible import Opening
+from mdsvqa.selection.eligible import Eligible
 from mdsvqa.selection.settings import SelectionSettings
 
 
@@ -14,18 +14,18 @@ def core_set(pool: Pool, budget: int, settings: SelectionSettings, seed: int) ->
 
     Source: Sener and Savarese (2018), algorithm 1; greedy k-center by Gonzalez (1985).
     """
-    opening = Opening(pool, budget)
+    eligible = Eligible(pool, budget)
     nearest = np.full(len(pool), np.inf)
     for index in pool.chosen:
         nearest = np.minimum(nearest, pool.content.distances_from(pool.content.of(index)))
     picks: list[Pick] = []
-    while (mask := opening.mask).any():
+    while (mask := eligible.mask).any():
         if np.isinf(nearest).all():
             best, gap = int(np.random.default_rng(seed).choice(np.flatnonzero(mask))), None
         else:
             best = int(np.argmax(np.where(mask, nearest, -np.inf)))
             gap = float(nearest[best])
-        if opening.take(best):
+        if eligible.choose(best):
             picks.append(Pick(best, float(pool.difficulty[best]), gap, gap))
             nearest = np.minimum(nearest, pool.content.distances_from(pool.content.of(best)))
     return picks

@@ -5,7 +5,7 @@ from scipy.stats import rankdata
 
 from mdsvqa.runtime.arrays import Floats
 from mdsvqa.selection.base import Pick, Pool, Rule
-from mdsvqa.selection.eligible import Opening
+from mdsvqa.selection.eligible import Eligible
 from mdsvqa.selection.rules.facility_location import Coverage
 from mdsvqa.selection.settings import SelectionSettings
 
@@ -23,14 +23,14 @@ def difficulty_facility(pool: Pool, budget: int, settings: SelectionSettings, se
     whose gain is within a tenth of the best, difficulty decides. `Pick.difficulty` and `Pick.diversity` are these two.
     Where no video has a gain, difficulty alone decides. Ties go to the first in the pool's order.
     """
-    opening, coverage = Opening(pool, budget), Coverage(pool, seed)
+    eligible, coverage = Eligible(pool, budget), Coverage(pool, seed)
     difficulty = ranks(pool.difficulty)
     picks: list[Pick] = []
-    while (mask := opening.mask).any():
+    while (mask := eligible.mask).any():
         _, most = coverage.best(mask)
         unit = most if most > 0 else 1.0
         best, gain = coverage.best(mask, difficulty, WEIGHT / unit)
-        if opening.take(best):
+        if eligible.choose(best):
             diversity = gain / unit
             picks.append(Pick(best, float(difficulty[best]), diversity, float(difficulty[best]) + WEIGHT * diversity))
             coverage.add(best)

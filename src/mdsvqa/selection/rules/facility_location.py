@@ -5,7 +5,7 @@ import numpy as np
 from mdsvqa.runtime.arrays import Flags, Floats
 from mdsvqa.selection.base import Pick, Pool, Rule
 from mdsvqa.selection.distances.matrices import distance_table
-from mdsvqa.selection.eligible import Opening
+from mdsvqa.selection.eligible import Eligible
 from mdsvqa.selection.settings import SelectionSettings
 
 
@@ -28,11 +28,11 @@ def facility_location(pool: Pool, budget: int, settings: SelectionSettings, seed
 
     Source: Nemhauser, Wolsey and Fisher (1978) for the greedy rule; Minoux (1978) for the lazy one.
     """
-    opening, coverage = Opening(pool, budget), Coverage(pool, seed)
+    eligible, coverage = Eligible(pool, budget), Coverage(pool, seed)
     picks: list[Pick] = []
-    while (mask := opening.mask).any():
+    while (mask := eligible.mask).any():
         best, gain = coverage.best(mask)
-        if opening.take(best):
+        if eligible.choose(best):
             picks.append(Pick(best, float(pool.difficulty[best]), gain, gain))
             coverage.add(best)
     return picks

@@ -4,7 +4,7 @@ import numpy as np
 
 from mdsvqa.selection.base import Pick, Pool, Rule
 from mdsvqa.selection.distances.matrices import affordable
-from mdsvqa.selection.eligible import Opening
+from mdsvqa.selection.eligible import Eligible
 from mdsvqa.selection.settings import SelectionSettings
 
 
@@ -20,20 +20,20 @@ def freesel(pool: Pool, budget: int, settings: SelectionSettings, seed: int) -> 
 
     Source: Xie et al. (2023); the draw is that of k-means++, Arthur and Vassilvitskii (2007).
     """
-    opening = Opening(pool, budget)
+    eligible = Eligible(pool, budget)
     rng = np.random.default_rng(seed)
-    content = affordable(pool.content, len(pool.chosen) + opening.most())
+    content = affordable(pool.content, len(pool.chosen) + eligible.about_how_many())
     nearest = np.full(len(pool), np.inf)
     for index in pool.chosen:
         nearest = np.minimum(nearest, content.distances_from(content.of(index)))
     picks: list[Pick] = []
-    while (mask := opening.mask).any():
+    while (mask := eligible.mask).any():
         first = np.isinf(nearest).all()
         odds = np.where(mask, 1.0 if first else nearest**2, 0.0)
         if odds.sum() == 0:
             odds = mask.astype(np.float64)
         drawn = int(rng.choice(len(pool), p=odds / odds.sum()))
-        if opening.take(drawn):
+        if eligible.choose(drawn):
             picks.append(Pick(drawn, float(pool.difficulty[drawn]), None if first else float(nearest[drawn])))
             nearest = np.minimum(nearest, content.distances_from(content.of(drawn)))
     return picks

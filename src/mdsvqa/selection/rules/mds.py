@@ -8,7 +8,7 @@ from mdsvqa.runtime.threads import torch_threads
 from mdsvqa.selection.base import Pick, Pool, Rule
 from mdsvqa.selection.distances.chamfer import Content
 from mdsvqa.selection.distances.lazy_sums import LazySums
-from mdsvqa.selection.eligible import Opening
+from mdsvqa.selection.eligible import Eligible
 from mdsvqa.selection.settings import SelectionSettings
 
 # Videos whose rows of distances estimate the mean distance of a pool, and those at the other end.
@@ -29,7 +29,7 @@ def mds(pool: Pool, budget: int, settings: SelectionSettings, seed: int) -> list
 
 def mds_counted(pool: Pool, budget: int, settings: SelectionSettings) -> tuple[list[Pick], int]:
     """`mds`, and how many distances it computed."""
-    opening = Opening(pool, budget)
+    eligible = Eligible(pool, budget)
     difficulty, unit = scaled(pool, settings)
     weight = settings.lambda_ / unit
     picks: list[Pick] = []
@@ -37,9 +37,9 @@ def mds_counted(pool: Pool, budget: int, settings: SelectionSettings) -> tuple[l
         sums = LazySums(pool.content, difficulty, settings.device, settings.memory)
         for index in pool.chosen:
             sums.add(int(index))
-        while (mask := opening.mask).any():
+        while (mask := eligible.mask).any():
             best, mean, utility = sums.best(mask, weight)
-            if opening.take(best):
+            if eligible.choose(best):
                 picks.append(Pick(best, float(difficulty[best]), mean / unit, utility))
                 sums.add(best)
     return picks, sums.computed

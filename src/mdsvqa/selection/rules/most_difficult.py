@@ -3,7 +3,7 @@
 import numpy as np
 
 from mdsvqa.selection.base import Pick, Pool, Rule
-from mdsvqa.selection.eligible import Opening, in_order
+from mdsvqa.selection.eligible import Eligible, in_order
 from mdsvqa.selection.settings import SelectionSettings
 
 
@@ -12,7 +12,7 @@ def most_difficult(pool: Pool, budget: int, settings: SelectionSettings, seed: i
     order = np.argsort(-pool.difficulty, kind="stable")
     return [
         Pick(index, float(pool.difficulty[index]), utility=float(pool.difficulty[index]))
-        for index in in_order(Opening(pool, budget), order)
+        for index in in_order(Eligible(pool, budget), order)
     ]
 
 

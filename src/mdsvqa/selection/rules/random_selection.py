@@ -3,14 +3,14 @@
 import numpy as np
 
 from mdsvqa.selection.base import Pick, Pool, Rule
-from mdsvqa.selection.eligible import Opening, in_order
+from mdsvqa.selection.eligible import Eligible, in_order
 from mdsvqa.selection.settings import SelectionSettings
 
 
 def random_selection(pool: Pool, budget: int, settings: SelectionSettings, seed: int) -> list[Pick]:
     """Draws candidates uniformly without replacement."""
     order = np.random.default_rng(seed).permutation(pool.candidates())
-    return [Pick(index, float(pool.difficulty[index])) for index in in_order(Opening(pool, budget), order)]
+    return [Pick(index, float(pool.difficulty[index])) for index in in_order(Eligible(pool, budget), order)]
 
 
 RULES = (

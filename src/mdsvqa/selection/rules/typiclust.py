@@ -8,7 +8,7 @@ from mdsvqa.runtime.arrays import Floats, Ints
 from mdsvqa.selection.base import Pick, Pool, Rule
 from mdsvqa.selection.distances.chamfer import Frames
 from mdsvqa.selection.distances.matrices import mean_frames
-from mdsvqa.selection.eligible import Opening
+from mdsvqa.selection.eligible import Eligible
 from mdsvqa.selection.rules.k_means import RESTARTS
 from mdsvqa.selection.settings import SelectionSettings
 
@@ -29,21 +29,21 @@ def typiclust(pool: Pool, budget: int, settings: SelectionSettings, seed: int) -
 
     Source: Hacohen et al. (2022), the variant with k-means.
     """
-    opening = Opening(pool, budget)
+    eligible = Eligible(pool, budget)
     chosen = np.asarray(pool.chosen, np.int64)
-    if not opening.mask.any():
+    if not eligible.mask.any():
         return []
     means = mean_frames(pool.content).frames
-    cluster = clusters(means, len(chosen) + opening.most(), seed)
+    cluster = clusters(means, len(chosen) + eligible.about_how_many(), seed)
     sizes = np.bincount(cluster)
     spread = neighbour_distance(means, cluster)
     most_typical_first = [members[np.argsort(spread[members], kind="stable")] for members in _members(cluster)]
     covered = np.bincount(cluster[chosen], minlength=len(sizes))
     picks: list[Pick] = []
-    while (mask := opening.mask).any():
+    while (mask := eligible.mask).any():
         closed = np.bincount(cluster[mask], minlength=len(sizes)) == 0
         best = int(np.lexsort((-sizes, covered, sizes <= SMALL, closed))[0])
-        video = opening.take_first(most_typical_first[best])
+        video = eligible.choose_first(most_typical_first[best])
         if video is not None:
             covered[best] += 1
             picks.append(Pick(video, float(pool.difficulty[video])))

@@ -19,7 +19,7 @@ from mdsvqa.videos.video import Video
 
 if TYPE_CHECKING:
     from mdsvqa.models.training.finetune import Compared
-    from mdsvqa.models.training.loop import Course
+    from mdsvqa.models.training.loop import TrainingHistory
 
 
 class CheckpointModel(Unrefitted):
@@ -42,7 +42,7 @@ class CheckpointModel(Unrefitted):
         learned: NewLabels | None = None,
         before: StudyModel | None = None,
         settings: VlmSettings | None = None,
-        train: "partial[tuple[Course, list[Compared]]] | None" = None,
+        train: "partial[tuple[TrainingHistory, list[Compared]]] | None" = None,
     ) -> None:
         super().__init__(config, run, turn, learned, before)
         self.checkpoint = config.quality.model

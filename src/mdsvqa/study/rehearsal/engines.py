@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.threads import torch_threads
-from mdsvqa.runtime.workers import map_ahead
+from mdsvqa.runtime.workers import map_in_workers
 from mdsvqa.study.rehearsal.racing import Engine
 from mdsvqa.study.rehearsal.repeats import Job, RepeatInputs, RepeatResult, run_repeat
 
@@ -41,7 +41,7 @@ def engine(name: EngineName, inputs: RepeatInputs, workers: int, address: str | 
 
 
 def _here(inputs: RepeatInputs, workers: int, jobs: Iterable[Job]) -> Iterator[list[RepeatResult]]:
-    return map_ahead(partial(run_repeat, inputs), jobs, workers, crashed=_crashed)
+    return map_in_workers(partial(run_repeat, inputs), jobs, workers, crashed=_crashed)
 
 
 def _crashed(job: Job) -> list[RepeatResult]:

@@ -277,7 +277,7 @@ def _parts(config: StudyConfig, data: StudyData, content: Floats) -> dict[str, P
     if settings.targets == "clusters":
         return clusters(content, settings.clusters, config.seed)
     table = read_columns(config.selection.about or config.videos)
-    return groups(table.said_of(data.ids(data.source), settings.targets), settings.targets)
+    return groups(table.text_of(data.ids(data.source), settings.targets), settings.targets)
 
 
 def _budgets(config: StudyConfig, data: StudyData, targets: Sequence[PseudoTarget]) -> tuple[int, int, list[int]]:

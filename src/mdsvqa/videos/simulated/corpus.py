@@ -26,7 +26,7 @@ import numpy as np
 from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.results import write_atomically
-from mdsvqa.runtime.workers import map_ahead
+from mdsvqa.runtime.workers import map_in_workers
 from mdsvqa.videos.simulated.distortions import (
     Distortion,
     DistortionKind,
@@ -303,7 +303,7 @@ def _write_video(recipe: Recipe, folder: Path, seed: int) -> Masking:
 
 def _write_videos(recipes: list[Recipe], folder: Path, seed: int, workers: int) -> Iterator[Masking]:
     work = partial(_write_video, folder=folder, seed=seed)
-    yield from map_ahead(work, recipes, workers, crashed=_crashed)
+    yield from map_in_workers(work, recipes, workers, crashed=_crashed)
 
 
 def _crashed(recipe: Recipe) -> Masking:

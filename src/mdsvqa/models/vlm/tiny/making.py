@@ -17,7 +17,7 @@ from mdsvqa.models.vlm.tiny.training import TinyTraining, train_tiny
 from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Show
-from mdsvqa.runtime.workers import map_ahead
+from mdsvqa.runtime.workers import map_in_workers
 from mdsvqa.videos.video import Video
 
 
@@ -82,7 +82,7 @@ def make_tiny_vlm(
 def _labeled(videos: Sequence[Video], sight: VisualLimits, workers: int, show: Show) -> tuple[list[ModelClip], Floats]:
     wanted = [video for video in videos if video.mos is not None]
     clips, mos = [], []
-    seen = map_ahead(partial(read_clip, sight=sight), wanted, workers, crashed=crashed)
+    seen = map_in_workers(partial(read_clip, sight=sight), wanted, workers, crashed=crashed)
     for done, (video, clip) in enumerate(zip(wanted, seen, strict=True), 1):
         show.progress("Decoding for the tiny model", done, len(wanted))
         if isinstance(clip, ModelClip):
