@@ -22,6 +22,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 import mdsvqa
+from mdsvqa.runtime.environment import QUIET, THREADS, VERBOSE
 from mdsvqa.runtime.errors import InputError
 
 
@@ -90,8 +91,8 @@ PANELS = {
 }
 COMMANDS = {name: entry for panel in PANELS.values() for name, entry in panel.items()}
 SPEECH = (
-    ("--quiet", "MDSVQA_QUIET", "Say nothing but results and errors."),
-    ("--verbose", "MDSVQA_VERBOSE", "Say when each thing was said, and where an error came from."),
+    ("--quiet", QUIET, "Say nothing but results and errors."),
+    ("--verbose", VERBOSE, "Say when each thing was said, and where an error came from."),
 )
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 
@@ -215,12 +216,12 @@ def _options(
 def run() -> None:
     """Runs the command that the arguments of this process name; what is wrong with them is one line on stderr."""
     # The problems here are small: more threads wait for each other, badly so on a busy machine. Read on import only.
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    for name in THREADS:
         os.environ.setdefault(name, "1")
     try:
         app(prog_name="mdsvqa")
     except InputError as error:
-        if os.environ.get("MDSVQA_VERBOSE"):
+        if os.environ.get(VERBOSE):
             traceback.print_exc()
         sys.stderr.write(f"error: {error}\n")
         sys.exit(1)

@@ -22,10 +22,10 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from mdsvqa.runtime.environment import QUIET, VERBOSE
+
 # Seconds between two lines where there is no terminal to draw a bar on.
 EVERY = 30.0
-# Of the environment: nothing but errors is said; what is said has its time.
-QUIET, VERBOSE = "MDSVQA_QUIET", "MDSVQA_VERBOSE"
 _START = monotonic()
 
 

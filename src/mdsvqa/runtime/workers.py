@@ -18,6 +18,8 @@ from typing import TypeVar
 
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from mdsvqa.runtime.environment import THREADS
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -226,7 +228,7 @@ def _end_with_parent() -> None:
 
 def _use_one_thread() -> None:
     # Libraries that are imported later read these; those that came with the caller's script are told.
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
+    for name in (*THREADS, "OPENCV_FOR_THREADS_NUM"):
         os.environ[name] = "1"
     threadpool_limits(1)
     if (cv2 := sys.modules.get("cv2")) is not None:

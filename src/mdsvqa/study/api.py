@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast, get_args
 
 import pyarrow as pa
 
@@ -32,6 +32,7 @@ from mdsvqa.runtime.workers import cores
 from mdsvqa.selection.settings import SelectionSettings
 from mdsvqa.study import steps
 from mdsvqa.study.config import StudyConfig, read_study
+from mdsvqa.study.rehearsal.engines import EngineName
 from mdsvqa.study.rehearsal.run import Rehearsal, rehearse_study
 from mdsvqa.study.result import StudyResult
 from mdsvqa.study.run import run_study
@@ -422,7 +423,7 @@ def rehearse(
         address: of that cluster.
     """
     config = study if isinstance(study, StudyConfig) else read_study(Path(study))
-    name = {"local": "local", "ray": "ray"}.get(engine)
-    if name is None:
+    if engine not in get_args(EngineName):
         raise InputError(f"--engine {engine}: expected local or ray.")
-    return rehearse_study(config, show or Silent(), engine_name=name, address=address, overwrite=overwrite)  # type: ignore[arg-type]
+    name = cast(EngineName, engine)
+    return rehearse_study(config, show or Silent(), engine_name=name, address=address, overwrite=overwrite)

@@ -9,6 +9,7 @@ import numpy as np
 
 from mdsvqa.labeling.collecting.database import Connection
 from mdsvqa.labeling.collecting.raters import name_of
+from mdsvqa.labeling.differences import differences
 from mdsvqa.labeling.export.findings import Findings, overview, videos_of
 from mdsvqa.labeling.vote_export import csv_bytes, deviations
 from mdsvqa.labeling.votes import REPEAT, VIDEO, Votes
@@ -150,21 +151,19 @@ def differences_table(connection: Connection, found: Findings) -> bytes | None:
         "SELECT video.id AS video, reference.id AS reference FROM stimuli AS video JOIN stimuli AS reference ON "
         "reference.number = video.reference WHERE video.role = 'video' AND NOT video.retired ORDER BY video.number"
     ).fetchall()
-    counted = votes.counted()
-    said = {
-        (votes.videos[j], int(i)): float(vote)
-        for j, i, vote in zip(counted.video, counted.rater, counted.vote, strict=True)
-    }
+    place = {name: j for j, name in enumerate(votes.videos)}
+    reference = np.full(len(votes.videos), -1)
+    for row in pairs:
+        if row["video"] in place:
+            reference[place[row["video"]]] = place.get(row["reference"], -1)
+    against = differences(votes.counted(), reference)
+    raters, std = against.per_video(), deviations(against)
+    mean = np.bincount(against.video, against.vote, len(raters)) / np.maximum(raters, 1)
     rows: list[list[Any]] = []
     for row in pairs:
-        both = [
-            said[row["video"], i] - said[row["reference"], i] + votes.high
-            for i in range(len(votes.raters))
-            if (row["video"], i) in said and (row["reference"], i) in said
-        ]
-        mean = float(np.mean(both)) if both else None
-        spread = float(np.std(both, ddof=1)) if len(both) > 1 else None
-        rows.append([row["video"], row["reference"], mean, spread, len(both)])
+        j = place.get(row["video"])
+        known = [float(mean[j]), float(std[j]), int(raters[j])] if j is not None and raters[j] else [None, None, 0]
+        rows.append([row["video"], row["reference"], *known])
     return csv_bytes(["id", "reference", "dmos", "dmos_std", "raters"], rows) if rows else None
 
 
