@@ -14,6 +14,8 @@ from mdsvqa.runtime.arrays import Floats
 # A spreadsheet takes a cell that begins so for a formula. One that begins with apostrophes before it is told apart from
 # one that got its apostrophe here by a further one.
 _RUNS = re.compile(r"'*[=+\-@\t\r]")
+# Columns of a table of labels.
+LABELS = ("id", "mos", "mos_low", "mos_high", "mos_std", "votes", "votes_excluded")
 
 
 def escaped(cell: str) -> str:
@@ -106,27 +108,32 @@ def pairs_csv(votes: PairVotes, raters: Sequence[str] | None = None) -> bytes:
 
 
 def videos_csv(found: Estimate, votes: Votes | PairVotes) -> bytes:
-    """MOS as a table of labels: id, mos, mos_low, mos_high, mos_std, votes, votes_excluded.
+    """MOS as a table of labels, by `label_rows`."""
+    return csv_bytes(LABELS, label_rows(found, votes))
+
+
+def label_rows(found: Estimate | None, votes: Votes | PairVotes) -> list[list[str | float | int | None]]:
+    """One row a video: id, mos, mos_low, mos_high, mos_std, votes, votes_excluded.
 
     A model that takes off biases may place a video beyond the ends of the scale of its votes; here it lies on the end.
     A video without a vote that counts has an empty mos.
 
     Args:
-        found: MOS of the table's videos.
+        found: MOS of the table's videos; None where no vote counts.
         votes: the whole table: what it holds of a video beside the votes that count was excluded. Of pairs there is
             no standard deviation.
     """
-    header = ["id", "mos", "mos_low", "mos_high", "mos_std", "votes", "votes_excluded"]
+    unknown = np.full(len(votes.videos), np.nan)
+    given, std, low, high = votes.per_video(), unknown, -np.inf, np.inf
     if isinstance(votes, Votes):
-        given = votes.only(np.isin(votes.kind, (VIDEO, REPEAT)))
-        excluded = given.per_video() - votes.counted().per_video()
-        std = deviations(votes)
-        mos, low, high = (np.clip(values, votes.low, votes.high) for values in (found.mos, found.low, found.high))
-    else:
-        excluded, std = votes.per_video() - votes.counted().per_video(), np.full(len(votes.videos), np.nan)
-        mos, low, high = found.mos, found.low, found.high
-    columns = (votes.videos, mos, low, high, std, found.votes, excluded)
-    return csv_bytes(header, zip(*(c if isinstance(c, tuple) else c.tolist() for c in columns), strict=True))
+        given = votes.only(np.isin(votes.kind, (VIDEO, REPEAT))).per_video()
+        std, low, high = deviations(votes), votes.low, votes.high
+    excluded = given - votes.counted().per_video()
+    known = [unknown] * 3 if found is None else [found.mos, found.low, found.high]
+    mos = [np.clip(values, low, high).tolist() for values in known]
+    counts = [0] * len(votes.videos) if found is None else found.votes.tolist()
+    columns = (votes.videos, *mos, std.tolist(), counts, excluded.tolist())
+    return [list(row) for row in zip(*columns, strict=True)]
 
 
 def deviations(votes: Votes) -> Floats:

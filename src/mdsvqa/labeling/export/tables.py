@@ -11,8 +11,8 @@ from mdsvqa.labeling.collecting.database import Connection
 from mdsvqa.labeling.collecting.raters import name_of
 from mdsvqa.labeling.differences import differences
 from mdsvqa.labeling.export.findings import Findings, overview, videos_of
-from mdsvqa.labeling.vote_export import csv_bytes, deviations
-from mdsvqa.labeling.votes import REPEAT, VIDEO, Votes
+from mdsvqa.labeling.vote_export import LABELS, csv_bytes, deviations, label_rows
+from mdsvqa.labeling.votes import Votes
 from mdsvqa.study.labeling import LabelingSettings
 
 VIDEOS, VOTES, RATERS, DIFFERENCES, PREFERENCES = (
@@ -41,23 +41,9 @@ def videos_table(connection: Connection, settings: LabelingSettings, found: Find
     A video that nobody could play, or that has no vote that counts, has an empty mos. MOS lie on the ends of the scale
     where a model places them beyond. A study of pairs has scores without levels, which say so: column scale.
     """
-    names, estimate, votes = videos_of(connection, settings), found.estimate, found.kept
-    place = {name: j for j, name in enumerate(votes.videos)}
-    if isinstance(votes, Votes):
-        given = votes.only(np.isin(votes.kind, (VIDEO, REPEAT))).per_video() - votes.counted().per_video()
-        std, low, high = deviations(votes), votes.low, votes.high
-    else:
-        given = votes.per_video() - votes.counted().per_video()
-        std, low, high = np.full(len(votes.videos), np.nan), -np.inf, np.inf
-    rows: list[list[Any]] = []
-    for name in names:
-        j = place[name]
-        values: list[Any] = [None, None, None, None, 0]
-        if estimate is not None and estimate.votes[j] > 0:
-            mos = (float(np.clip(value[j], low, high)) for value in (estimate.mos, estimate.low, estimate.high))
-            values = [*mos, float(std[j]), int(estimate.votes[j])]
-        rows.append([name, *values, int(given[j])])
-    header = ["id", "mos", "mos_low", "mos_high", "mos_std", "votes", "votes_excluded"]
+    by_id = {row[0]: row for row in label_rows(found.estimate, found.kept)}
+    rows = [by_id[name] for name in videos_of(connection, settings)]
+    header = list(LABELS)
     if settings.method == "pairs":
         header[1:4] = ["score", "score_low", "score_high"]
         return csv_bytes([*header, "scale"], [[*row, "pairs"] for row in rows])
