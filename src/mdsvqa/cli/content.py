@@ -7,7 +7,6 @@ import typer
 import mdsvqa
 from mdsvqa.cli.options import (
     MANIFEST,
-    AsJson,
     Limit,
     Out,
     Overwrite,
@@ -18,6 +17,7 @@ from mdsvqa.cli.options import (
     rows_of,
     with_settings,
 )
+from mdsvqa.cli.plain import AsJson
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.models.settings import HANDCRAFTED, ContentSettings
 from mdsvqa.videos.files import check_files

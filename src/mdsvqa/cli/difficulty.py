@@ -14,7 +14,6 @@ from mdsvqa.cli.options import (
     MANIFEST,
     TRAINING,
     VLM,
-    AsJson,
     Limit,
     Out,
     Overwrite,
@@ -23,12 +22,11 @@ from mdsvqa.cli.options import (
     Table,
     Videos,
     Workers,
-    choice,
     finish_table,
     print_course,
-    print_json,
     with_settings,
 )
+from mdsvqa.cli.plain import AsJson, choice, print_json
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.difficulty.catalogue import BASELINES, PREDICTORS
 from mdsvqa.difficulty.held_out import LearnFrom, videos_to_learn_from

@@ -9,7 +9,8 @@ import numpy as np
 import typer
 
 import mdsvqa
-from mdsvqa.cli.options import AsJson, IdColumn, Seed, Table, print_json, print_note
+from mdsvqa.cli.options import IdColumn, Seed, Table, print_note
+from mdsvqa.cli.plain import AsJson, print_json
 from mdsvqa.cli.printing import evaluation as terminal_evaluation
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.evaluation.compare import Comparison, compare_models

@@ -8,20 +8,8 @@ import typer
 from rich.console import Console
 
 import mdsvqa
-from mdsvqa.cli.options import (
-    MANIFEST,
-    TRAINING,
-    VLM,
-    AsJson,
-    Limit,
-    Overwrite,
-    Scale,
-    Seed,
-    Videos,
-    Workers,
-    print_json,
-    with_settings,
-)
+from mdsvqa.cli.options import MANIFEST, TRAINING, VLM, Limit, Overwrite, Scale, Seed, Videos, Workers, with_settings
+from mdsvqa.cli.plain import AsJson, print_json
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.models.settings import VlmFinetuning, VlmSettings
 from mdsvqa.runtime.errors import InputError

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from mdsvqa.cli.options import AsJson, Out, Overwrite, Seed, Table, print_json
+from mdsvqa.cli.options import Out, Overwrite, Seed, Table
+from mdsvqa.cli.plain import AsJson, print_json
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.evaluation.gmad.folder import (
     TO_RATE,

@@ -19,7 +19,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from mdsvqa.cli.label import app
-from mdsvqa.cli.options import AsJson, Workers, checked, print_json
+from mdsvqa.cli.options import Workers, checked
+from mdsvqa.cli.plain import AsJson, print_json
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.results import json_text, write_atomically

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from mdsvqa.cli.options import AsJson, BaseAdapter, Out, Overwrite, Seed, Workers, checked, print_json
+from mdsvqa.cli.options import BaseAdapter, Out, Overwrite, Seed, Workers, checked
+from mdsvqa.cli.plain import AsJson, print_json
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.evaluation.correlation import srcc
 from mdsvqa.models.doctor import examine

@@ -13,7 +13,7 @@ from annotated_types import Ge, Le
 from pydantic.fields import FieldInfo
 from rich.console import Console
 
-from mdsvqa.cli import plain
+from mdsvqa.cli.plain import print_json
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.models.vlm.families.catalogue import FAMILIES
 from mdsvqa.runtime.errors import InputError
@@ -22,9 +22,6 @@ from mdsvqa.runtime.settings import MOST_SEED, Settings
 from mdsvqa.videos.video import Video
 
 UNDECODABLE = 4
-AsJson = plain.AsJson
-choice = plain.choice
-print_json = plain.print_json
 
 Checked = TypeVar("Checked", bound=Settings)
 Command = TypeVar("Command", bound=Callable[..., Any])

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 import mdsvqa
-from mdsvqa.cli.options import AsJson, Overwrite, print_json
+from mdsvqa.cli.options import Overwrite
+from mdsvqa.cli.plain import AsJson, print_json
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.cli.printing.rehearsal import print_rehearsal
 from mdsvqa.runtime.errors import InputError

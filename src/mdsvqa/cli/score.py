@@ -10,7 +10,6 @@ from mdsvqa.cli.options import (
     MANIFEST,
     VLM,
     VLM_FAMILIES,
-    AsJson,
     Limit,
     Out,
     Overwrite,
@@ -25,6 +24,7 @@ from mdsvqa.cli.options import (
     rows_of,
     with_settings,
 )
+from mdsvqa.cli.plain import AsJson
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.models.open import kind_of
 from mdsvqa.models.settings import ServedSettings, VlmSettings

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 
 import mdsvqa
-from mdsvqa.cli.options import AsJson, IdColumn, Limit, Overwrite, Seed, print_json, print_note, with_settings
+from mdsvqa.cli.options import IdColumn, Limit, Overwrite, Seed, print_note, with_settings
+from mdsvqa.cli.plain import AsJson, print_json
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.user_tables import Names, read_columns

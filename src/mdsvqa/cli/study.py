@@ -8,7 +8,8 @@ import typer
 from rich.console import Console
 
 import mdsvqa
-from mdsvqa.cli.options import UNDECODABLE, AsJson, Out, Overwrite, Seed, Strict, print_json
+from mdsvqa.cli.options import UNDECODABLE, Out, Overwrite, Seed, Strict
+from mdsvqa.cli.plain import AsJson, print_json
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.report.figures import Figures, measure
 from mdsvqa.report.write import write_results

@@ -10,6 +10,7 @@ from mdsvqa.labeling.web.texts import Texts
 
 STATIC = {
     "rating.css": "text/css; charset=utf-8",
+    "elements.js": "text/javascript; charset=utf-8",
     "rating.js": "text/javascript; charset=utf-8",
     "organiser.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",

@@ -6,17 +6,6 @@ let token = "", links = [], timer = null;
 const PREVIEWS = ["consent", "instructions", "check", "unsuited", "training", "slot", "vote", "again", "unplayable", "break", "thanks", "closed", "problem"];
 const DOWNLOADS = ["videos.csv", "votes.csv", "raters.csv", "study-report.html", "study-report.json"];
 
-function el(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else if (value === true) made.setAttribute(name, "");
-    else if (value !== false && value != null) made.setAttribute(name, value);
-  }
-  made.append(...children.filter((child) => child != null));
-  return made;
-}
-
 async function ask(method, path, body) {
   const headers = { "X-Token": token };
   if (body !== undefined) headers["Content-Type"] = "application/json";
