@@ -42,6 +42,10 @@ class Noise(ClipCache):
         super().__init__(Path(), sight)
         self._shape = (frames, 3, side, side)
 
+    def name(self, video: Video) -> str:
+        """Of the file of what is seen in it."""
+        return f"{video.id}.safetensors"
+
     def load(self, video: Video) -> ModelClip:
         """The same clip for the same video."""
         frames, _, height, width = self._shape

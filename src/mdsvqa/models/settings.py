@@ -59,12 +59,12 @@ class VlmSettings(Settings):
     min_pixels: int = Field(128 * 28 * 28, ge=1, description="Of a frame; smaller ones are enlarged.")
     # The reference's. Half of a reply says nothing: the answer stands at its end.
     max_new_tokens: int = Field(2048, ge=16, description="Of a reply; one that is cut has no score.")
-    # None: on a GPU four videos of 20 s at the limits above; on a CPU what its caches like.
+    # None: on a GPU what fits its memory, measured; on a CPU what its caches like.
     batch_tokens: Unrecorded[int | None] = Field(
         None,
         ge=1,
-        description="Of a batch, padding included; 65,536 on a GPU, fewer on a CPU. One that does not fit "
-        "the device is halved.",
+        description="Of a batch, padding included; by default what fits a GPU's memory, and few on a CPU. One that "
+        "does not fit the device is halved.",
     )
     device: Unrecorded[str] = Field("auto", description="auto, cpu, cuda, cuda:1.")
     dtype: Dtype = Field("auto", description="Precision of the weights.")
@@ -230,9 +230,15 @@ class AdapterTraining(Settings):
     )
     evaluations: int = Field(20, ge=1, description="On held-out videos, with a checkpoint each.")
     patience: int = Field(5, ge=1, description="Evaluations without a better one until it stops.")
-    # None: on a GPU two videos of 20 frames of 512 x 512 pixels; on a CPU what its caches like.
+    # None: on a GPU what fits its memory, measured; on a CPU what its caches like.
     batch_tokens: Unrecorded[int | None] = Field(
         None, ge=1, description="That a device holds at a time; halved for good when they do not fit."
+    )
+    vision_cache: Unrecorded[int | None] = Field(
+        None,
+        ge=0,
+        description="Bytes of disk for what the vision tower makes of the training videos, so that each is looked at "
+        "once; by default half of what is free.",
     )
     gradient_checkpointing: bool | None = Field(
         None, description="Compute the activations twice instead of keeping them; by default on a GPU."

@@ -58,6 +58,10 @@ class ClipCache:
             frames = file.get_tensor("frames")
         return ModelClip(about["id"], frames, float(about["seconds_per_grid"]), int(about["tokens"]))
 
+    def name(self, video: Video) -> str:
+        """Of the file of a clip: another one for another sight, and for a changed video file."""
+        return self._path(video).name
+
     def _path(self, video: Video) -> Path:
         assert video.path is not None
         try:

@@ -63,6 +63,8 @@ class ModelClip:
         seconds_per_grid: that one step of the temporal grid spans.
         tokens: that the video takes in the model's context.
         note: see `Clip`.
+        seen: what a model's vision tower made of it, where that is known already: `frames` then has its shape, and
+            nothing in it.
     """
 
     id: str
@@ -70,6 +72,7 @@ class ModelClip:
     seconds_per_grid: float
     tokens: int
     note: str | None = None
+    seen: torch.Tensor | None = None
 
 
 def resized_size(height: int, width: int, frames: int, sight: VisualLimits) -> tuple[int, int]:

@@ -3,8 +3,10 @@
 For every video x there is a sum of distances to the first few chosen ones, computed once and kept, and an upper bound
 of the distances to the others. At each step
 
-1. all utilities are bounded: what is known of x, plus its cap for every chosen video since x was last looked at. The
-   mean distance of a video changes little from step to step, so this excludes nearly all;
+0. no mean distance is above a video's cap: those whose difficulty plus weight times cap is below what the best one has
+   at least are not looked at. They are the end of a list that is sorted once;
+1. the utilities of the others are bounded: what is known of x, plus its cap for every chosen video since x was last
+   looked at. The mean distance of a video changes little from step to step, so this excludes nearly all;
 2. those that are left get the better bound of `SumBounds`;
 3. those that are still left, the most promising first, are summed in single precision, together with a bound of their
    error (`ChosenFrames`), until no bound reaches the best sum;
@@ -13,6 +15,8 @@ of the distances to the others. At each step
 So the video that is returned has the largest utility of the plain rule in double precision; of those within `TIE` of
 it, it is the first. Each of the bounds is proved where it is computed.
 """
+
+import math
 
 import numpy as np
 import torch
@@ -28,6 +32,8 @@ TIE = 1e-10
 FIRST_BATCH, LARGEST_BATCH = 4, 256
 # Multiplications that take as long as what one more product costs beside them.
 SPARED = 8e6
+# Videos at the top of the list that are looked at without asking.
+TOP = 1 << 10
 # Videos whose centers are copied to double precision at a time.
 PART = 1 << 12
 
@@ -54,6 +60,9 @@ class LazySums:
         # Bounds of the sums of the first `_seen` distances.
         self._upper, self._seen = np.zeros(n), np.zeros(n, np.int64)
         self._in_double: dict[int, tuple[int, float]] = {}
+        # Videos by the most that their utility can ever be under a weight, and how many of them were looked at.
+        self._order, self._ceiling = np.zeros(0, np.int64), np.zeros(0)
+        self._weight, self._reach = math.nan, min(TOP, n)
 
     @property
     def computed(self) -> int:
@@ -82,18 +91,44 @@ class LazySums:
             mean = self._exact(index) / length if length else 0.0
             return index, mean, float(self._difficulty[index]) + weight * mean
         share = weight / length
-        bound = np.subtract(length, self._seen) * self._summaries.caps
-        bound += self._upper
-        bound *= share
-        bound += self._difficulty
-        bound[~open_] = -np.inf
-        first = np.array([bound.argmax()])
+        if weight != self._weight:
+            self._sort(weight)
+        looked_at = self._order[: self._reach]
+        bound = self._glanced(looked_at, open_, share)
+        while bound.max() == -np.inf:
+            # All at the top are chosen.
+            self._reach = min(2 * self._reach, len(self._order))
+            looked_at = self._order[: self._reach]
+            bound = self._glanced(looked_at, open_, share)
+        first = looked_at[[bound.argmax()]]
         self._sum(first)
         # Only what can still reach the first one's utility.
         least = self._least(first, share) - TIE
-        left = np.flatnonzero(bound >= least)
+        reach = int(np.searchsorted(-self._ceiling, -least, side="right"))
+        if reach > self._reach:
+            more = self._order[self._reach : reach]
+            looked_at = self._order[:reach]
+            bound = np.concatenate([bound, self._glanced(more, open_, share)])
+        self._reach = min(max(reach, TOP), len(self._order))
+        left = looked_at[bound >= least]
         left = left[self._bounded(left, share) >= least]
         return self._decided(self._all_summed(left, share), share)
+
+    def _sort(self, weight: float) -> None:
+        """Sorts the videos by what their utility can be at the most."""
+        ceiling = self._difficulty + weight * self._summaries.caps + TIE
+        self._order = np.argsort(-ceiling, kind="stable")
+        self._ceiling, self._weight, self._reach = ceiling[self._order], weight, min(TOP, len(ceiling))
+
+    def _glanced(self, videos: Ints, open_: Flags, share: float) -> Floats:
+        """Bounds of their utilities, the quick ones; of those that are closed none is smaller."""
+        bound = (len(self._chosen) - self._seen[videos]) * self._summaries.caps[videos]
+        bound += self._upper[videos]
+        bound *= share
+        bound += self._difficulty[videos]
+        bound[~open_[videos]] = -np.inf
+        found: Floats = bound
+        return found
 
     def _least(self, videos: Ints, share: float) -> float:
         """The largest utility that one of these summed videos has at least."""

@@ -9,14 +9,17 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MethodType
 from typing import Any
 
 import torch
 from torch import Tensor
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.transformers_vision import AutoConfig, quiet, transformers
 from mdsvqa.models.vlm.clips import ModelClip, Prompt, VisualLimits, wanted_limits
+from mdsvqa.models.vlm.families.fused import gated, use_fused_norms
 from mdsvqa.models.vlm.families.qwen2_5_vl_positions import keep_trained_positions
 from mdsvqa.models.vlm.families.qwen2_5_vl_tower import speed_up
 
@@ -69,8 +72,13 @@ class Qwen25VL:
 
     def speed_up(self, model: Any) -> None:
         """See `Family`."""
-        keep_trained_positions(self.inside(model))
-        speed_up(self.inside(model).visual)
+        inside = self.inside(model)
+        keep_trained_positions(inside)
+        inside.get_video_features = MethodType(_video_features, inside)
+        speed_up(inside.visual)
+        use_fused_norms(inside.language_model)
+        for layer in inside.language_model.layers:
+            layer.mlp.forward = MethodType(_feed_forward, layer.mlp)
 
     def sight(self, settings: VlmSettings, processor: Any) -> VisualLimits:
         """See `Family`."""
@@ -102,6 +110,11 @@ class Qwen25VL:
             device=device,
         )
 
+    def see(self, model: Any, batch: Mapping[str, Tensor]) -> list[Tensor]:
+        """See `Family`: the tokens of each video, shape (tokens, width of the language model)."""
+        found = self.inside(model).get_video_features(batch["pixel_values_videos"], batch["video_grid_thw"])
+        return list(found.pooler_output)
+
     def visual_inputs(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """See `Family`."""
         return {name: batch[name] for name in ("pixel_values_videos", "video_grid_thw", "second_per_grid_ts")}
@@ -125,6 +138,19 @@ class Qwen25VL:
     def language_model(self, model: Any) -> Any:
         """See `Family`."""
         return self.inside(model).language_model
+
+
+def _video_features(self: Any, pixel_values_videos: Tensor, video_grid_thw: Tensor, **options: Any) -> Any:
+    """transformers' own, which here also takes what it gave before in the place of pixels."""
+    counts = (video_grid_thw.prod(-1) // self.visual.spatial_merge_size**2).tolist()
+    if len(pixel_values_videos) == sum(counts):
+        return BaseModelOutputWithPooling(pooler_output=pixel_values_videos.split(counts))
+    return type(self).get_video_features(self, pixel_values_videos, video_grid_thw, **options)
+
+
+def _feed_forward(self: Any, x: Tensor) -> Tensor:
+    found: Tensor = self.down_proj(gated(self.gate_proj(x), self.up_proj(x), self.act_fn))
+    return found
 
 
 def tokenise_prompt(processor: Any, question: str, reply: str = "") -> Prompt:
@@ -213,20 +239,26 @@ def collate(
         normalisation, patch, span, device: as in `patches`.
 
     Returns:
-        input_ids, attention_mask, mm_token_type_ids (each (B, L)), pixel_values_videos, video_grid_thw (B, 3) and
-        second_per_grid_ts (B,). Without one of the last three transformers raises nothing and computes something else.
+        input_ids, attention_mask, mm_token_type_ids (each (B, L)), pixel_values_videos (where all clips have it, what
+        the vision tower made of them), video_grid_thw (B, 3) and second_per_grid_ts (B,). Without one of the last three
+        transformers raises nothing and computes something else.
     """
     rows = [[*p.before, *[video_token] * c.tokens, *p.after] for c, p in zip(clips, prompts, strict=True)]
     longest = max(len(row) for row in rows)
     ids = torch.tensor([[pad_token] * (longest - len(row)) + row for row in rows])
     mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
     grids = [(len(c.frames) // span, c.frames.shape[2] // patch, c.frames.shape[3] // patch) for c in clips]
+    seen = [clip.seen for clip in clips if clip.seen is not None]
     return {
         "input_ids": ids.to(device),
         "attention_mask": mask.to(device),
         # 2 stands for video.
         "mm_token_type_ids": ((ids == video_token) & (mask == 1)).int().to(device) * 2,
-        "pixel_values_videos": patches(clips, normalisation, patch, span, device),
+        "pixel_values_videos": (
+            torch.cat(seen).to(device)
+            if len(seen) == len(clips)
+            else patches(clips, normalisation, patch, span, device)
+        ),
         "video_grid_thw": torch.tensor(grids, device=device),
         "second_per_grid_ts": torch.tensor([clip.seconds_per_grid for clip in clips], device=device),
     }
