@@ -40,6 +40,7 @@ from mdsvqa.models.vlm.replies import (
     expected_in_reply,
     score_of_replies,
 )
+from mdsvqa.runtime.workers import cores
 from mdsvqa.videos.clip import Clip
 from mdsvqa.videos.decoding import Undecodable
 
@@ -120,7 +121,7 @@ class VlmReader:
 
     def score(self, clips: Sequence[Clip]) -> list[Score]:
         """Scores clips of any size; see `QualityModel`."""
-        with ThreadPoolExecutor() as threads:
+        with ThreadPoolExecutor(min(cores(0), 8)) as threads:
             seen = list(threads.map(partial(resize_clip, sight=self.sight), clips))
         scores = iter(self.read([clip for clip in seen if isinstance(clip, ModelClip)]))
         return [
