@@ -32,7 +32,6 @@ from mdsvqa.models.vlm.checkpoint import Checkpoint
 from mdsvqa.models.vlm.clips import ModelClip, resize_clip
 from mdsvqa.models.vlm.reader import VlmReader
 from mdsvqa.models.vlm.tiny.model import make_model, make_processor
-from mdsvqa.selection.distances import lazy_sums
 from mdsvqa.selection.rules.mds import mds_counted
 from mdsvqa.selection.settings import SelectionSettings
 from mdsvqa.videos.clip import Clip
@@ -46,7 +45,8 @@ LIMITS = {"scoring": 160, "fidelity": 80, "selection": 110, "grpo": 90}
 class Device:
     """What is measured on, and at which size."""
 
-    def __init__(self, size: str, layers: int | None) -> None:
+    def __init__(self, size: str, layers: int | None, *, profiles: bool = False) -> None:
+        self.profiles = profiles
         self.tiny = size == "tiny"
         self.device = torch.device("cuda" if torch.cuda.is_available() and not self.tiny else "cpu")
         self.dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
@@ -146,7 +146,7 @@ def language_flops(model: Any, length: int) -> float:
 
 def profiled(on: Device, name: str, work: Callable[[], Any], *, inference: bool = True) -> None:
     """Prints what takes the time of some work, kernel by kernel."""
-    if on.device.type != "cuda":
+    if on.device.type != "cuda" or not on.profiles:
         return
     activities = [torch.profiler.ProfilerActivity.CUDA, torch.profiler.ProfilerActivity.CPU]
     with torch.profiler.profile(activities=activities) as found, torch.inference_mode(inference):
@@ -154,23 +154,24 @@ def profiled(on: Device, name: str, work: Callable[[], Any], *, inference: bool 
         on.wait()
     print(f"== {name}")
     events = sorted(found.key_averages(), key=lambda event: -event.self_device_time_total)
-    for event in events[:14]:
-        print(f"{event.self_device_time_total / 1e3:10.2f} ms {event.count:6d}  {event.key[:110]}")
+    for event in events[:26]:
+        print(f"{event.self_device_time_total / 1e3:10.2f} ms {event.count:6d}  {event.key[:90]}")
 
 
 def training(on: Device, objective: str) -> Iterator[dict[str, Any]]:
     """A step of fine-tuning, batch 8."""
     # Random weights give no score: any mass on the digits counts as one, so that nothing stops the training.
     vars(reading)["LEAST_MASS"] = 0.0
-    learn = loop._Run.learn
+    if on.profiles:
+        learn = loop._Run.learn
 
-    def last_profiled(run: Any, *arguments: Any) -> Any:
-        found: list[Any] = []
-        if run.step == run.steps - 1:
-            profiled(on, f"{objective} step", lambda: found.append(learn(run, *arguments)), inference=False)
-        return found[0] if found else learn(run, *arguments)
+        def last_profiled(run: Any, *arguments: Any) -> Any:
+            found: list[Any] = []
+            if run.step == run.steps - 1:
+                profiled(on, f"{objective} step", lambda: found.append(learn(run, *arguments)), inference=False)
+            return found[0] if found else learn(run, *arguments)
 
-    setattr(loop._Run, "learn", last_profiled)  # noqa: B010
+        setattr(loop._Run, "learn", last_profiled)  # noqa: B010
     size = "tiny" if on.tiny else "7b"
     steps = 5 if objective == "fidelity" else 2
     figures = finetuning.measure(objective, size, steps, 8, on.layers)
@@ -187,23 +188,16 @@ def choosing(on: Device) -> Iterator[dict[str, Any]]:
         fill_on_device(frames, count, on.device)
     pool = selection.pool_of(frames, count, 0)
     settings = SelectionSettings(**{"lambda": selection.LAMBDA}, scale="raw", device=on.device.type, memory=1 << 33)
-    add, count_of, began = lazy_sums.LazySums.add, [0], time.perf_counter()
-
-    def told(sums: Any, video: int) -> None:
-        add(sums, video)
-        count_of[0] += 1
-        if count_of[0] % (budget // 20) == 0:
-            reach, rows = sums._reach, int(sums._chosen.computed)
-            print(
-                f"{count_of[0]} chosen after {time.perf_counter() - began:.1f} s; {reach} looked at, {rows} distances"
-            )
-
-    setattr(lazy_sums.LazySums, "add", told)  # noqa: B010
-    profile = cProfile.Profile()
-    try:
-        picks, computed = profile.runcall(mds_counted, pool, budget, settings)
-    finally:
-        pstats.Stats(profile).sort_stats("tottime").print_stats(16)
+    began = time.perf_counter()
+    if on.profiles:
+        # Where the time goes, and how it grows with what is chosen.
+        profile = cProfile.Profile()
+        try:
+            profile.runcall(mds_counted, pool, budget // 10, settings)
+        finally:
+            pstats.Stats(profile).sort_stats("tottime").print_stats(20)
+        began = time.perf_counter()
+    picks, computed = mds_counted(pool, budget, settings)
     seconds = time.perf_counter() - began
     yield {"selection_seconds": seconds, "selection_chosen": len(picks), "selection_computed": computed / n / budget}
 
@@ -247,10 +241,11 @@ def main() -> None:
     parser.add_argument("--size", choices=["tiny", "7b"], default="7b")
     parser.add_argument("--layers", type=int, help="of the 7B configuration; all of them by default")
     parser.add_argument("--parts", nargs="+", default=list(LIMITS))
+    parser.add_argument("--profile", action="store_true", help="print what takes the time, kernel by kernel")
     parser.add_argument("--out", type=Path, help="file that the figures go to as they come")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    on = Device(arguments.size, arguments.layers)
+    on = Device(arguments.size, arguments.layers, profiles=arguments.profile)
     parts: dict[str, Callable[[], Iterator[dict[str, Any]]]] = {
         "scoring": lambda: scoring(on),
         "fidelity": lambda: training(on, "fidelity"),

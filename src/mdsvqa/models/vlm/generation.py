@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import pad
 from transformers.cache_utils import Cache, DynamicLayer
 
@@ -124,7 +125,7 @@ def write(
     rows = questions * writing.samples
     device = next(model.parameters()).device
     ids = torch.full((rows, writing.most), writing.pad, device=device)
-    mask = torch.ones_like(ids)
+    mask = torch.ones_like(ids, dtype=torch.bool)
     layers = [RoomyLayer(rows) for _ in range(family.language_model(model).config.num_hidden_layers)]
     cache = Cache(layers=list(layers))
     depth = torch.arange(writing.most, device=device)
@@ -149,12 +150,14 @@ def write(
         logits[own] = found.repeat_interleave(writing.samples, 0)
         positions[..., own, :] = behind
         ids[own, columns] = batch["input_ids"].repeat_interleave(writing.samples, 0)
-        mask[own, columns] = batch["attention_mask"].repeat_interleave(writing.samples, 0)
+        mask[own, columns] = batch["attention_mask"].bool().repeat_interleave(writing.samples, 0)
     assert logits is not None
     assert positions is not None
     for layer in layers:
         layer.begin_writing(length)
-    return _written(model, cache, ids, mask, positions, logits, writing, steps_of(mask[:, :length]), ended)
+    # cuDNN would make a plan for every length anew.
+    with sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]):
+        return _written(model, cache, ids, mask, positions, logits, writing, steps_of(mask[:, :length]), ended)
 
 
 def _written(

@@ -30,8 +30,9 @@ from mdsvqa.selection.distances.chosen_frames import ChosenFrames
 TIE = 1e-10
 # Videos that are summed at a time: the first may exclude the others, so it begins with few.
 FIRST_BATCH, LARGEST_BATCH = 4, 256
+GPU_FIRST_BATCH = 16
 # Multiplications that take as long as what one more product costs beside them.
-SPARED = 8e6
+SPARED, GPU_SPARED = 8e6, 2e9
 # Videos at the top of the list that are looked at without asking.
 TOP = 1 << 10
 # Videos whose centers are copied to double precision at a time.
@@ -54,14 +55,17 @@ class LazySums:
         self._summaries = summarise(content, torch.device(name), memory)
         self._bounds = SumBounds(self._summaries)
         self._chosen = ChosenFrames(content, self._summaries.largest, torch.device(name), memory)
+        on_gpu = torch.device(name).type == "cuda"
+        self._first_batch, self._spared = (GPU_FIRST_BATCH, GPU_SPARED) if on_gpu else (FIRST_BATCH, SPARED)
         n = len(content)
         # Sums of the first `_known` distances, off by `_error` at most.
         self._total, self._error, self._known = np.zeros(n), np.zeros(n), np.zeros(n, np.int64)
         # Bounds of the sums of the first `_seen` distances.
         self._upper, self._seen = np.zeros(n), np.zeros(n, np.int64)
         self._in_double: dict[int, tuple[int, float]] = {}
-        # Videos by the most that their utility can ever be under a weight, and how many of them were looked at.
-        self._order, self._ceiling = np.zeros(0, np.int64), np.zeros(0)
+        # Videos by the most that their utility can ever be under a weight, that with its sign turned, and how many of
+        # them were looked at.
+        self._order, self._floor = np.zeros(0, np.int64), np.zeros(0)
         self._weight, self._reach = math.nan, min(TOP, n)
 
     @property
@@ -104,7 +108,7 @@ class LazySums:
         self._sum(first)
         # Only what can still reach the first one's utility.
         least = self._least(first, share) - TIE
-        reach = int(np.searchsorted(-self._ceiling, -least, side="right"))
+        reach = int(np.searchsorted(self._floor, -least, side="right"))
         if reach > self._reach:
             more = self._order[self._reach : reach]
             looked_at = self._order[:reach]
@@ -116,9 +120,9 @@ class LazySums:
 
     def _sort(self, weight: float) -> None:
         """Sorts the videos by what their utility can be at the most."""
-        ceiling = self._difficulty + weight * self._summaries.caps + TIE
-        self._order = np.argsort(-ceiling, kind="stable")
-        self._ceiling, self._weight, self._reach = ceiling[self._order], weight, min(TOP, len(ceiling))
+        turned = -(self._difficulty + weight * self._summaries.caps + TIE)
+        self._order = np.argsort(turned, kind="stable")
+        self._floor, self._weight, self._reach = turned[self._order], weight, min(TOP, len(turned))
 
     def _glanced(self, videos: Ints, open_: Flags, share: float) -> Floats:
         """Bounds of their utilities, the quick ones; of those that are closed none is smaller."""
@@ -153,7 +157,7 @@ class LazySums:
         bound = self._difficulty[left] + share * self._upper[left]
         order = np.argsort(-bound, kind="stable")
         left, bound = left[order], bound[order]
-        batch = FIRST_BATCH
+        batch = self._first_batch
         while len(left):
             self._sum(left[:batch])
             done = np.concatenate([done, left[:batch]])
@@ -167,19 +171,17 @@ class LazySums:
         """Brings the sums of some videos up to the length of the list."""
         length = len(self._chosen)
         known = self._known[videos]
-        for part, start in self._runs(videos[known < length]):
-            distances, errors = self._chosen.distances(part, start)
+        for part in self._runs(videos[known < length]):
             # What some of them were known to already is not added again.
-            new = np.arange(start, length) >= self._known[part][:, None]
-            self._total[part] += (distances * new).sum(1)
-            self._error[part] += (errors * new).sum(1)
+            more, errors = self._chosen.sums(part, self._known[part])
+            self._total[part] += more
+            self._error[part] += errors
             self._upper[part] = self._total[part] + self._error[part]
             self._known[part] = self._seen[part] = length
             self._bounds.products[part] = self._bounds.dot(part)
 
-    def _runs(self, videos: Ints) -> list[tuple[Ints, int]]:
-        """Splits videos into parts to be summed at once, each with where its sums begin: a few distances too many cost
-        less than another product."""
+    def _runs(self, videos: Ints) -> list[Ints]:
+        """Splits videos into parts to be summed at once: a few distances too many cost less than another product."""
         order = videos[np.argsort(self._known[videos], kind="stable")]
         known = self._known[order]
         ends = [*(np.flatnonzero(known[1:] > known[:-1]) + 1).tolist(), len(order)]
@@ -187,12 +189,12 @@ class LazySums:
         place = 0
         for end in ends:
             extra = (end - place) * (known[place] - known[runs[-1][0]]) if runs else 0
-            if runs and extra * self._chosen.work <= SPARED:
+            if runs and extra * self._chosen.work <= self._spared:
                 runs[-1][1] = end
             elif end > place:
                 runs.append([place, end])
             place = end
-        return [(order[place:end], int(known[place])) for place, end in runs]
+        return [order[place:end] for place, end in runs]
 
     def _decided(self, videos: Ints, share: float) -> tuple[int, float, float]:
         """The first of the videos whose utility is largest in double precision."""

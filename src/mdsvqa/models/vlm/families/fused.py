@@ -11,6 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import rms_norm, silu
 
+# Numbers from which on a kernel of its own is worth it, and from which on it need not be another one for each size.
+LARGE = 1 << 20
+
 
 def use_fused_norms(model: Any) -> None:
     """Makes every root-mean-square norm of a model on a GPU one kernel.
@@ -32,8 +35,9 @@ def _norm(self: Any, hidden_states: Tensor) -> Tensor:
 
 def gated(gate: Tensor, up: Tensor, activation: Any) -> Tensor:
     """activation(gate) * up, both of one shape."""
-    if gate.is_cuda and type(activation).__name__ in ("SiLU", "SiLUActivation") and not gate.requires_grad:
-        return _fused(_gated)(gate, up)
+    large = gate.is_cuda and gate.numel() >= LARGE and gate.is_contiguous() and up.is_contiguous()
+    if large and type(activation).__name__ in ("SiLU", "SiLUActivation") and not gate.requires_grad:
+        return _fused(_gated)(gate.view(-1), up.view(-1)).view_as(gate)
     found: Tensor = activation(gate) * up
     return found
 
@@ -45,7 +49,7 @@ def rotated(query: Tensor, key: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tenso
         query, key: shape (N, heads, width).
         cos, sin: shape (N, width).
     """
-    if query.is_cuda and not query.requires_grad:
+    if query.is_cuda and query.numel() >= LARGE and not query.requires_grad:
         found: tuple[Tensor, Tensor] = _fused(_rotated)(query, key, cos, sin)
         return found
     return _rotated(query, key, cos, sin)
@@ -72,7 +76,7 @@ _compiled: dict[Callable[..., Any], Callable[..., Any]] = {}
 def _fused(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function as one kernel; where no compiler is installed, the function itself."""
     if function not in _compiled:
-        compiled = torch.compile(function, dynamic=True)
+        compiled = torch.compile(function)
 
         def first_time(*arguments: Tensor) -> Any:
             try:

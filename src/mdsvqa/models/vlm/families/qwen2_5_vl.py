@@ -22,6 +22,7 @@ from mdsvqa.models.vlm.clips import ModelClip, Prompt, VisualLimits, wanted_limi
 from mdsvqa.models.vlm.families.fused import gated, use_fused_norms
 from mdsvqa.models.vlm.families.qwen2_5_vl_positions import keep_trained_positions
 from mdsvqa.models.vlm.families.qwen2_5_vl_tower import speed_up
+from mdsvqa.models.vlm.tree_attention import use_tree_attention
 
 # What transformers calls a token of a video.
 _VIDEO = 2
@@ -77,6 +78,7 @@ class Qwen25VL:
         inside.get_video_features = MethodType(_video_features, inside)
         speed_up(inside.visual)
         use_fused_norms(inside.language_model)
+        use_tree_attention(inside.language_model)
         for layer in inside.language_model.layers:
             layer.mlp.forward = MethodType(_feed_forward, layer.mlp)
 
@@ -255,7 +257,7 @@ def collate(
         # 2 stands for video.
         "mm_token_type_ids": ((ids == video_token) & (mask == 1)).int().to(device) * 2,
         "pixel_values_videos": (
-            torch.cat(seen).to(device)
+            torch.cat([each.to(device) for each in seen])
             if len(seen) == len(clips)
             else patches(clips, normalisation, patch, span, device)
         ),

@@ -51,7 +51,7 @@ def _embed(self: Any, hidden_states: Tensor) -> Tensor:
 def _feed_forward(self: Any, hidden_states: Tensor) -> Tensor:
     parts = (self.gate_proj, self.up_proj, self.down_proj)
     lacking = -self.gate_proj.out_features % _ALIGNED if hidden_states.is_cuda else 0
-    if not lacking or hidden_states.requires_grad or self.gate_proj.weight.requires_grad:
+    if not lacking or (torch.is_grad_enabled() and self.gate_proj.weight.requires_grad):
         inner = gated(self.gate_proj(hidden_states), self.up_proj(hidden_states), self.act_fn)
         found: Tensor = self.down_proj(inner)
         return found
