@@ -8,10 +8,8 @@ Each part has a time limit of its own; one that fails or takes too long says so 
 """
 
 import argparse
-import cProfile
 import gc
 import json
-import pstats
 import signal
 import time
 import traceback
@@ -32,6 +30,7 @@ from mdsvqa.models.vlm.checkpoint import Checkpoint
 from mdsvqa.models.vlm.clips import ModelClip, resize_clip
 from mdsvqa.models.vlm.reader import VlmReader
 from mdsvqa.models.vlm.tiny.model import make_model, make_processor
+from mdsvqa.selection.distances import lazy_sums
 from mdsvqa.selection.rules.mds import mds_counted
 from mdsvqa.selection.settings import SelectionSettings
 from mdsvqa.videos.clip import Clip
@@ -189,14 +188,16 @@ def choosing(on: Device) -> Iterator[dict[str, Any]]:
     pool = selection.pool_of(frames, count, 0)
     settings = SelectionSettings(**{"lambda": selection.LAMBDA}, scale="raw", device=on.device.type, memory=1 << 33)
     began = time.perf_counter()
-    if on.profiles:
-        # Where the time goes, and how it grows with what is chosen.
-        profile = cProfile.Profile()
-        try:
-            profile.runcall(mds_counted, pool, budget // 10, settings)
-        finally:
-            pstats.Stats(profile).sort_stats("tottime").print_stats(20)
-        began = time.perf_counter()
+    reached = [0]
+    add = lazy_sums.LazySums.add
+
+    def counted(sums: Any, video: int) -> None:
+        add(sums, video)
+        reached[0] += 1
+        if reached[0] % max(1, budget // 10) == 0:
+            print(f"{reached[0]} chosen after {time.perf_counter() - began:.1f} s", flush=True)
+
+    setattr(lazy_sums.LazySums, "add", counted)  # noqa: B010
     picks, computed = mds_counted(pool, budget, settings)
     seconds = time.perf_counter() - began
     yield {"selection_seconds": seconds, "selection_chosen": len(picks), "selection_computed": computed / n / budget}

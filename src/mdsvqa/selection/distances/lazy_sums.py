@@ -30,7 +30,7 @@ from mdsvqa.selection.distances.chosen_frames import ChosenFrames
 TIE = 1e-10
 # Videos that are summed at a time: the first may exclude the others, so it begins with few.
 FIRST_BATCH, LARGEST_BATCH = 4, 256
-GPU_FIRST_BATCH = 16
+GPU_FIRST, GPU_FIRST_BATCH = 8, 32
 # Multiplications that take as long as what one more product costs beside them.
 SPARED, GPU_SPARED = 8e6, 2e9
 # Videos at the top of the list that are looked at without asking.
@@ -56,6 +56,7 @@ class LazySums:
         self._bounds = SumBounds(self._summaries)
         self._chosen = ChosenFrames(content, self._summaries.largest, torch.device(name), memory)
         on_gpu = torch.device(name).type == "cuda"
+        self._first = GPU_FIRST if on_gpu else 1
         self._first_batch, self._spared = (GPU_FIRST_BATCH, GPU_SPARED) if on_gpu else (FIRST_BATCH, SPARED)
         n = len(content)
         # Sums of the first `_known` distances, off by `_error` at most.
@@ -104,7 +105,10 @@ class LazySums:
             self._reach = min(2 * self._reach, len(self._order))
             looked_at = self._order[: self._reach]
             bound = self._glanced(looked_at, open_, share)
-        first = looked_at[[bound.argmax()]]
+        # On a GPU several cost as much as one, and one of them is the best as a rule.
+        several = min(self._first, len(bound))
+        top = np.argpartition(-bound, several - 1)[:several] if several > 1 else np.array([bound.argmax()])
+        first = looked_at[top[bound[top] > -np.inf]]
         self._sum(first)
         # Only what can still reach the first one's utility.
         least = self._least(first, share) - TIE
