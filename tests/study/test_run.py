@@ -46,7 +46,7 @@ def without_pool_mos(manifest: Path, folder: Path) -> Path:
 def contents(out: Path) -> dict[str, object]:
     """Every result in a folder: tables as rows, models as bytes, the summary as JSON."""
     found: dict[str, object] = {}
-    for meta in sorted(out.rglob("meta.json")):
+    for meta in sorted(out.rglob("*meta.json")):
         folder = meta.parent
         found[str(folder.relative_to(out))] = [meta.read_text(), read_table(folder).to_pylist()]
     for model in sorted(out.rglob("*.safetensors")):
@@ -339,6 +339,6 @@ def test_the_committee_chooses_by_its_spread(write_study: WriteStudy) -> None:
     rows.sort(key=lambda row: -row["difficulty"])
     assert [row["id"] for row in outcome.selected] == [row["id"] for row in rows[:4]]
     assert (
-        json.loads((config.out / "round-1" / "difficulty" / "predictor.json").read_text())["predictor"] == "committee"
+        json.loads((config.out / "round-1" / "difficulty" / "_predictor.json").read_text())["predictor"] == "committee"
     )
     assert {trial.rule for trial in outcome.rule_runs} == {"random", "committee", "everything"}

@@ -25,8 +25,8 @@ from mdsvqa.evaluation.paper_tables import (
 from mdsvqa.evaluation.score_tables import Scored, read_scored
 from mdsvqa.evaluation.study_size import HALF_WIDTH, NOISE, RATERS, ratings_for
 from mdsvqa.evaluation.study_size import study_size as simulate_studies
+from mdsvqa.runtime.atomic import write_atomically
 from mdsvqa.runtime.errors import InputError
-from mdsvqa.runtime.results import write_atomically
 from mdsvqa.runtime.user_tables import Names, read_columns
 
 MOS = "mos"

@@ -79,7 +79,7 @@ def finetune(
     new = read_labels(labels, scale, manifest.names).without(left_out)
     f = mdsvqa.load_model(model, vlm=vlm)
     if f.kind == "statistical" and features is None:
-        raise InputError("--features: a statistical model needs the features table, by default SCORES/features.")
+        raise InputError("--features: a statistical model needs the features table, by default SCORES/_features.")
     apart = read_labels(audit, scale, manifest.names).without(left_out) if audit else Labels({})
     options: dict[str, Any] = {
         "features": features,

@@ -24,8 +24,8 @@ from mdsvqa.evaluation.gmad.folder import (
 )
 from mdsvqa.evaluation.gmad.ranking import Competition, Standing, rank_models
 from mdsvqa.evaluation.paper_tables import csv_text
+from mdsvqa.runtime.atomic import write_atomically
 from mdsvqa.runtime.errors import InputError
-from mdsvqa.runtime.results import write_atomically
 
 app = typer.Typer(
     no_args_is_help=True,

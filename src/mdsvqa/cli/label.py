@@ -17,8 +17,8 @@ from mdsvqa.labeling.screening import ScreeningSettings, flags, side_by_side
 from mdsvqa.labeling.vote_export import long_csv, pairs_csv, pseudonyms, videos_csv, wide_csv
 from mdsvqa.labeling.vote_tables import AUTO, FORMATS, LONG, WIDE, read_votes
 from mdsvqa.labeling.votes import REPEAT, PairVotes, Votes
+from mdsvqa.runtime.atomic import write_atomically
 from mdsvqa.runtime.errors import InputError
-from mdsvqa.runtime.results import write_atomically
 from mdsvqa.videos.mos_scale import MosScale
 
 app = typer.Typer(no_args_is_help=True, help="Have videos rated by people, and turn their votes into MOS.")

@@ -102,7 +102,7 @@ def score_videos(
             of earlier batches stay.
     """
     show, sampling = run.show, Sampling(frames=frames)
-    with ResultTable(run.out, SCORES, maker, overwrite=run.overwrite) as table:
+    with run.open(SCORES, maker) as table:
         again = [video for video in videos if video.id in unscored(table)]
         watch = _Watch(model, scored=bool(table.ids_with("ok")))
         mended, most_bytes = 0, batch_gb * 1e9

@@ -26,7 +26,8 @@ from mdsvqa.report.tables import (
     rounds_table,
     rules_table,
 )
-from mdsvqa.runtime.results import json_text, write_atomically
+from mdsvqa.runtime.atomic import write_atomically
+from mdsvqa.runtime.results import json_text
 from mdsvqa.selection.catalogue import BASE, EVERYTHING, label_of
 from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.rehearsal.run import load_rehearsal

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from mdsvqa.difficulty.held_out import where_from
-from mdsvqa.difficulty.prediction import difficulty_rows, predict_difficulty, usual_predictor, write_choice
+from mdsvqa.difficulty.prediction import PREDICTOR, difficulty_rows, predict_difficulty, usual_predictor, write_choice
 from mdsvqa.difficulty.settings import DifficultySettings
 from mdsvqa.models.open import Model
 from mdsvqa.models.plugin import score_videos
@@ -22,7 +22,7 @@ from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.matching import match_ids
 from mdsvqa.runtime.progress import Show
-from mdsvqa.runtime.results import DIFFICULTY, SCORES, SELECTION, Maker, ResultTable, fingerprint, read_meta, read_table
+from mdsvqa.runtime.results import DIFFICULTY, SCORES, SELECTION, Maker, companion, fingerprint, read_meta, read_table
 from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.user_tables import Columns, Names, read_columns
 from mdsvqa.selection.audit import budget_of
@@ -44,6 +44,9 @@ from mdsvqa.videos.manifest import load_videos
 from mdsvqa.videos.roles import in_role, with_split
 from mdsvqa.videos.video import Video
 
+# Within a folder of scores by the statistical model: what it read, and itself.
+FEATURES_FOLDER, SAVED_MODEL = "features", "model.safetensors"
+
 
 def score(
     videos: Sequence[Video], model: Model, frames: int, run: Run, *, seed: int, route: Route = "target"
@@ -57,25 +60,26 @@ def score(
         route: of a saved model that was fine-tuned; see `read_by`.
 
     Returns:
-        The scores table; the statistical model's features go to `features` in its folder, the model that was trained
-        to `model.safetensors` there.
+        The scores table; the statistical model's features go to `_features` in its folder, the model that was trained
+        to `_model.safetensors` there.
     """
     if model.kind == "plugin":
         maker = {"step": "scores", "model": model.name, "frames": frames}
         return score_videos(videos, model.plugin, maker, frames, run)
     saved = model.saved
-    features = extract_features(videos, frames, run.within("features"))
+    place = companion(run.out, FEATURES_FOLDER)
+    features = extract_features(videos, frames, run.within(place.name))
     kernel_model = saved or _trained(videos, features, run.show, seed)
     maker = {
         "step": "scores",
         "model": fingerprint({name: value.tolist() for name, value in kernel_model.arrays().items()}),
-        "features": fingerprint(read_meta(run.out / "features")["maker"]),
+        "features": fingerprint(read_meta(place)["maker"]),
         **({} if route == "target" else {"route": route}),
     }
-    with ResultTable(run.out, SCORES, maker, overwrite=run.overwrite) as table:
+    with run.open(SCORES, maker) as table:
         if saved is None:
             # Not before the folder turned out to be this model's: scores of one model beside another would mislead.
-            kernel_model.save(run.out / "model.safetensors")
+            kernel_model.save(companion(run.out, SAVED_MODEL))
         wanted = {video.id for video in videos} - table.ids
         failed = table.ids_with("undecodable")
         table.append([_score_row(kernel_model, row, route) for row in features.to_pylist() if row["id"] in wanted])
@@ -253,7 +257,7 @@ def candidates(
 
 
 def _check_committee(table: Path, settings: SelectionSettings) -> None:
-    record = table / "predictor.json"
+    record = companion(table, PREDICTOR)
     if rule_named(settings.rule).difficulty == "committee" and record.is_file():
         predictor = json.loads(record.read_text())["predictor"]
         if predictor != settings.rule:

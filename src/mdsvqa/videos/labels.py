@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mdsvqa.runtime.results import write_atomically
+from mdsvqa.runtime.atomic import write_atomically
 from mdsvqa.runtime.user_tables import ColumnError, Names, read_columns
 from mdsvqa.videos.manifest import Video
 from mdsvqa.videos.mos_scale import MosScale

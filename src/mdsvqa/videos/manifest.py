@@ -9,9 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import cast, get_args
 
+from mdsvqa.runtime.atomic import write_atomically
 from mdsvqa.runtime.cells import tidy
 from mdsvqa.runtime.errors import InputError
-from mdsvqa.runtime.results import write_atomically
 from mdsvqa.runtime.settings import ConfigError
 from mdsvqa.runtime.user_tables import ColumnError, Columns, Names, place_of_table, read_columns
 from mdsvqa.videos.mos_scale import MosScale

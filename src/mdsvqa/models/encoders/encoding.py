@@ -12,7 +12,7 @@ import pyarrow as pa
 from mdsvqa.models.encoders.handcrafted import DIMS, SIDE, encode_frames
 from mdsvqa.models.settings import HANDCRAFTED, ContentSettings
 from mdsvqa.runtime.errors import InputError
-from mdsvqa.runtime.results import ResultTable, content_schema, read_table
+from mdsvqa.runtime.results import content_schema, read_table
 from mdsvqa.runtime.run import Run
 from mdsvqa.videos.decoding import Sampling, Undecodable, decode_video
 from mdsvqa.videos.manifest import Video
@@ -42,7 +42,7 @@ def encode_content(videos: Sequence[Video], settings: ContentSettings, run: Run)
 
         return encode_with_checkpoint(videos, settings, run)
     maker = {"step": "content", "version": VERSION, "encoder": settings.encoder, "frames": settings.frames}
-    with ResultTable(run.out, content_schema(DIMS), maker, overwrite=run.overwrite) as table:
+    with run.open(content_schema(DIMS), maker) as table:
         sweep(table, videos, partial(_row, frames=settings.frames), run.workers, "Content", run.show)
     return read_table(run.out)
 

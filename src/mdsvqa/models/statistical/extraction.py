@@ -8,7 +8,7 @@ import cv2
 import pyarrow as pa
 
 from mdsvqa.models.statistical.features import FEATURE_NAMES, WINDOW, clip_features
-from mdsvqa.runtime.results import FEATURES, ResultTable, fingerprint, read_table
+from mdsvqa.runtime.results import FEATURES, fingerprint, read_table
 from mdsvqa.runtime.run import Run
 from mdsvqa.videos.decoding import Sampling, Undecodable, decode_video
 from mdsvqa.videos.manifest import Video
@@ -34,7 +34,7 @@ def extract_features(videos: Sequence[Video], frames: int, run: Run) -> pa.Table
         "frames": frames,
         "names": fingerprint(FEATURE_NAMES),
     }
-    with ResultTable(run.out, FEATURES, maker, overwrite=run.overwrite) as table:
+    with run.open(FEATURES, maker) as table:
         sweep(table, videos, partial(_row, frames=frames), run.workers, "Features", run.show)
     return read_table(run.out)
 

@@ -24,7 +24,8 @@ from mdsvqa.models.training.processes import Processes
 from mdsvqa.models.training.training_set import TrainingSet, merge
 from mdsvqa.models.vlm import prompts
 from mdsvqa.runtime.arrays import Floats
-from mdsvqa.runtime.results import Maker, claimed, fingerprint, json_text, write_atomically
+from mdsvqa.runtime.atomic import write_atomically
+from mdsvqa.runtime.results import Maker, claimed, fingerprint, json_text
 from mdsvqa.runtime.run import Run
 from mdsvqa.videos.video import Video
 

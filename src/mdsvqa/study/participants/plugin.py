@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from mdsvqa.models.base import FineTunable, QualityModel
 from mdsvqa.models.plugin import finetuned_by_class, load_class, score_videos, unscored
-from mdsvqa.runtime.results import SCORES, Maker, ResultTable, fingerprint, read_table
+from mdsvqa.runtime.results import SCORES, Maker, fingerprint, read_table
 from mdsvqa.runtime.run import Run
 from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.contracts import NewLabels, StudyModel, Waiting
@@ -53,7 +53,7 @@ class PluginModel(Unrefitted):
         """See `Unrefitted`."""
         frames, place = self.config.quality.frames, self.folder.within("scores")
         maker = {"step": "scores", "model": self.config.quality.model, "frames": frames, **self._training}
-        with ResultTable(place.out, SCORES, maker, overwrite=place.overwrite) as table:
+        with place.open(SCORES, maker) as table:
             complete = {video.id for video in videos} <= table.ids - unscored(table)
         if complete:
             return read_table(place.out), maker
