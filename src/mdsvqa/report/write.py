@@ -1,21 +1,24 @@
 """Page, summary and tables of a study, to disk."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import mdsvqa
 from mdsvqa.evaluation.rule_summary import summarise_rules
 from mdsvqa.report.failure import failure_table, pool_mos
 from mdsvqa.report.figures import FEWEST, Figures, measure
+from mdsvqa.report.headline import next_step
 from mdsvqa.report.intervals import predicted_intervals
 from mdsvqa.report.page.data import Reading, ReportData, RoundResult, RuleResult, ScatterPoint, Undecoded
 from mdsvqa.report.page.export import csv_text, latex_text
 from mdsvqa.report.page.page import render_page
 from mdsvqa.report.page.tables import Table
 from mdsvqa.report.pictures import pool_points, video_pairs
-from mdsvqa.report.rehearsal import budget_points, rehearsal_sentences, rehearsal_table
+from mdsvqa.report.rehearsal import budget_points, budget_sentence, rehearsal_sentences, rehearsal_table
 from mdsvqa.report.sentences import findings
 from mdsvqa.report.summary import summarise
 from mdsvqa.report.tables import (
@@ -79,11 +82,15 @@ def report_data(config: StudyConfig, result: StudyResult, figures: Figures, comm
     base_sees_none, tuned_sees_none = video_pairs(result)
     intervals, intervals_said = predicted_intervals(result, mos)
     rehearsal, by_rule = load_rehearsal(config), figures.on_target
+    budgets = [] if rehearsal is None else budget_points(rehearsal)
     extra = [failure] if rehearsal is None else [failure, rehearsal_table(rehearsal, by_rule)]
     return ReportData(
         title=config.title,
         simulated=config.simulated,
         headline=findings(config, result, figures),
+        next_step=next_step(config, result, figures),
+        made=f"mdsvqa {mdsvqa.__version__}, {datetime.now().astimezone():%Y-%m-%d}",
+        matters=_matters(config),
         facts=_facts(config, result),
         rules=rules,
         pool=pool_points(config, result, mos),
@@ -101,7 +108,8 @@ def report_data(config: StudyConfig, result: StudyResult, figures: Figures, comm
         tables=_tables(config, result, figures, rules, extra),
         failure=failure_said,
         rehearsal=[] if rehearsal is None else rehearsal_sentences(rehearsal, by_rule),
-        budgets=[] if rehearsal is None else budget_points(rehearsal),
+        budgets=budgets,
+        budgets_said=budget_sentence(budgets),
         base_sees_none=base_sees_none,
         tuned_sees_none=tuned_sees_none,
         intervals=intervals,
@@ -144,6 +152,20 @@ def _facts(config: StudyConfig, result: StudyResult) -> dict[str, str]:
     if config.comparison.rules:
         facts["Seeds of the comparison"] = f"{config.comparison.seeds}"
     return facts
+
+
+def _matters(config: StudyConfig) -> dict[str, str]:
+    """The settings that a reader asks for first."""
+    return {
+        "videos": str(config.videos),
+        "quality.model": config.quality.model,
+        "selection.rule": config.selection.rule,
+        "selection.budget": str(config.selection.budget),
+        "rounds": str(config.rounds),
+        "difficulty.predictor": config.difficulty.predictor,
+        "content.encoder": config.content.encoder,
+        "seed": str(config.seed),
+    }
 
 
 def _notes(config: StudyConfig) -> list[str]:

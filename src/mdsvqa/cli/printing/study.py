@@ -14,6 +14,7 @@ from mdsvqa.evaluation.intervals import Interval
 from mdsvqa.evaluation.paper_tables import probability
 from mdsvqa.models.doctor import Findings
 from mdsvqa.report.figures import Figures
+from mdsvqa.report.headline import next_step
 from mdsvqa.report.rehearsal import rehearsal_sentences
 from mdsvqa.report.sentences import findings
 from mdsvqa.runtime.progress import terminal as progress
@@ -55,6 +56,9 @@ def print_study(config: StudyConfig, result: StudyResult, figures: Figures, page
         console.print(_rounds_table(figures))
     for sentence in findings(config, result, figures):
         console.print(f"• {sentence}", highlight=False, markup=False, soft_wrap=True)
+    step = next_step(config, result, figures)
+    if step:
+        console.print(f"• Next step: {step}", highlight=False, markup=False, soft_wrap=True)
     rehearsal = load_rehearsal(config)
     if rehearsal is not None:
         for sentence in rehearsal_sentences(rehearsal, figures.on_target):
