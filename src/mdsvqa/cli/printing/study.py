@@ -12,6 +12,7 @@ from rich.table import Table
 from mdsvqa.evaluation.intervals import Interval
 from mdsvqa.evaluation.paper_tables import probability
 from mdsvqa.runtime.progress import terminal as progress
+from mdsvqa.runtime.words import counted
 from mdsvqa.selection.audit import AUDIT
 from mdsvqa.selection.settings import RULE_MATTERS
 
@@ -130,11 +131,11 @@ def print_selection(rows: Sequence[Mapping[str, Any]], out: Path | None, pool: i
     if audited:
         Console().print("audit: drawn at random. Measure the model on these, and train it on the others.")
     if left_out:
-        Console().print(f"{left_out} videos were left out: excluded, or without a difficulty or frames.")
+        Console().print(f"{counted(left_out, 'video')} left out: excluded, or without a difficulty or frames.")
     if len(rows) > RULE_MATTERS * pool:
         Console().print(
-            f"{len(rows)} of {pool} videos: with more than {RULE_MATTERS:.0%} of a pool labeled it hardly matters "
-            "which rule chooses.",
+            f"{len(rows)} of {counted(pool, 'video')}: with more than {RULE_MATTERS:.0%} of a pool labeled it hardly "
+            "matters which rule chooses.",
             soft_wrap=True,
         )
     if out is not None:
@@ -180,7 +181,7 @@ def print_failure(difficulty: str, error: str, result: "FailureEvaluation", left
         table.add_row(words, f"{interval.value:.3f}", f"{interval.low:.3f} to {interval.high:.3f}")
     Console().print(table)
     if left_out:
-        Console().print(f"{left_out} rows were left out: no score, no MOS, or no difficulty.")
+        Console().print(f"{counted(left_out, 'row')} left out: no score, no MOS, or no difficulty.")
     for warning in result.warnings:
         Console().print(f"Warning: {warning}", highlight=False, markup=False, soft_wrap=True)
 
@@ -190,7 +191,7 @@ def print_failures(failures: Mapping[str, str]) -> None:
     if not failures:
         return
     console = Console(stderr=True)
-    console.print(f"{len(failures)} videos could not be used:", highlight=False)
+    console.print(f"{counted(len(failures), 'video')} could not be used:", highlight=False)
     for video, reason in list(failures.items())[:MOST_LISTED]:
         console.print(f"  {video}: {reason}", highlight=False, markup=False, soft_wrap=True)
     if len(failures) > MOST_LISTED:
