@@ -2,7 +2,8 @@
 
 from mdsvqa.evaluation.intervals import Interval
 from mdsvqa.report.figures import Figures
-from mdsvqa.report.page.wording import counted, number
+from mdsvqa.report.page.wording import number
+from mdsvqa.runtime.words import counted
 from mdsvqa.selection.audit import AUDIT
 from mdsvqa.selection.catalogue import EVERYTHING, label_of
 from mdsvqa.study.config import StudyConfig
