@@ -6,8 +6,8 @@ from mdsvqa.evaluation.paper_tables import probability
 from mdsvqa.evaluation.rule_summary import RuleSummary
 from mdsvqa.report.figures import Figures
 from mdsvqa.report.headline import answers
-from mdsvqa.report.page.wording import listed
 from mdsvqa.report.warnings import warnings
+from mdsvqa.runtime.words import listed
 from mdsvqa.selection.catalogue import BASE, EVERYTHING, label_of
 from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.result import StudyResult
