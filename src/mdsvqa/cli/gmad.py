@@ -54,10 +54,15 @@ def pairs(
     ] = 0.02,
     seed: Seed = 0,
     overwrite: Overwrite = False,
+    plot: Annotated[Path | None, typer.Option(help="Draw the pairs into this file: .png, .svg or .pdf.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Find the pairs of every attacker and defender, and write the list for raters."""
     # An option takes one value: the names that follow the first arrive as arguments.
+    from mdsvqa.report import plots
+
+    if plot is not None:
+        plots.check_plot(plot)
     models = [*scores, *(more or [])]
     found = find_pairs(
         table,
@@ -71,6 +76,12 @@ def pairs(
         seed=seed,
         overwrite=overwrite,
     )
+    if plot is not None:
+        duels: dict[str, list[tuple[float, float]]] = {}
+        for each in found.attacks:
+            apart = (each.defender_difference, each.attacker_difference)
+            duels.setdefault(f"{each.attacker} against {each.defender}", []).append(apart)
+        plots.write_plot(plots.attacks(duels), plot)
     wanted = len(models) * (len(models) - 1) * levels * per_level
     if as_json:
         counts = {"videos": found.videos, "left_out": found.left_out, "scale": found.unit}

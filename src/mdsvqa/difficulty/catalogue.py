@@ -31,5 +31,6 @@ def check_predictor(name: str) -> None:
     """Raises a ConfigError where no predictor has this name, nor is it auto."""
     if name != AUTO and name not in PREDICTORS:
         raise ConfigError(
-            f"there is no predictor {name!r}{nearest(name, PREDICTORS)}; expected one of {AUTO}, {', '.join(PREDICTORS)}."
+            f"there is no predictor {name!r}{nearest(name, PREDICTORS)}; expected one of {AUTO}, "
+            f"{', '.join(PREDICTORS)}."
         )

@@ -18,6 +18,7 @@ from mdsvqa.report.page.export import csv_text, latex_text
 from mdsvqa.report.page.page import render_page
 from mdsvqa.report.page.tables import Table
 from mdsvqa.report.pictures import pool_points, video_pairs
+from mdsvqa.report.plots import write_figures
 from mdsvqa.report.rehearsal import budget_points, budget_sentence, rehearsal_sentences, rehearsal_table
 from mdsvqa.report.sentences import findings
 from mdsvqa.report.summary import summarise
@@ -201,7 +202,8 @@ def readings_of(config: StudyConfig, result: StudyResult) -> list[Reading]:
 def write_results(
     config: StudyConfig, result: StudyResult, figures: Figures, commands: Sequence[str] = ()
 ) -> tuple[dict[str, Any], Path]:
-    """Writes `summary.json`, `report.html` and the tables of the page as CSV and LaTeX into the study's folder.
+    """Writes `summary.json`, `report.html` the tables of the page as CSV and LaTeX, and its charts
+    as PNG and SVG, into the study's folder.
 
     Returns:
         The summary and the path of the page.
@@ -210,6 +212,7 @@ def write_results(
     write_atomically(config.out / "summary.json", (json_text(summary, indent=2) + "\n").encode())
     data = report_data(config, result, figures, commands)
     write_tables(config.out / "tables", data.tables)
+    write_figures(config.out / "figures", data)
     page = config.out / "report.html"
     write_atomically(page, render_page(data).encode())
     return summary, page

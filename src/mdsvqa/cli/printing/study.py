@@ -128,10 +128,12 @@ def print_selection(rows: Sequence[Mapping[str, Any]], out: Path | None, pool: i
     if audited:
         table.add_column("")
     for row in rows:
-        numbers = ("" if row[name] is None else f"{row[name]:.3f}" for name in ("difficulty", "diversity", "utility"))
+        numbers = [f"{row['percentile']:.0f}"]
+        numbers += ["" if row[name] is None else f"{row[name]:.3f}" for name in ("diversity", "utility")]
         mark = [AUDIT if row["rule"] == AUDIT else ""] if audited else []
         table.add_row(str(row["rank"]), escape(row["id"]), *numbers, *mark)
     Console().print(table)
+    Console().print("difficulty: percentile in the pool, 100 the hardest for f.", highlight=False)
     if audited:
         Console().print("audit: drawn at random. Measure the model on these, and train it on the others.")
     if left_out:
