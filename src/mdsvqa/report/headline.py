@@ -17,7 +17,7 @@ def answers(config: StudyConfig, result: StudyResult, figures: Figures) -> list[
     """The study's own question answered: over seeds where there is a comparison, and by its own run."""
     rule, said = config.selection.rule, []
     own = sum(row["rule"] != AUDIT for row in result.selected)
-    labeled = f"{counted(own, 'label')}, chosen by {label_of(rule)}"
+    labeled = f"{counted(own, 'label')} chosen by {label_of(rule)}"
     if result.waiting_for:
         audit = len(result.selected) - own
         said.append(
@@ -26,17 +26,15 @@ def answers(config: StudyConfig, result: StudyResult, figures: Figures) -> list[
         )
     if rule in figures.on_target and (over_base := figures.on_target[rule].over_base) is not None:
         many = figures.on_target[rule]
-        said.append(f"{_change(over_base)} from {labeled}, mean of {counted(many.seeds, 'run')}.")
+        said.append(f"{_change(over_base)}.")
+        said.append(f"That is the mean of {counted(many.seeds, 'run')} with {labeled}, against no new labels.")
         if many.over_random is not None:
-            told = many.over_random if many.differs_from_random else None
-            said.append(f"{_against_random(told, many.over_random)} as many labels of videos drawn at random.")
+            said.append(_against_random(many.over_random, told=many.differs_from_random))
     if len(figures.target) > 1 and (gain := list(figures.target.values())[-1].over_base) is not None:
-        single = "This study's own run alone: " if said and not result.waiting_for else ""
-        sentence = _change(gain)
-        said.append(
-            f"{single}{sentence[0].lower() + sentence[1:] if single else sentence} from {labeled}"
-            + (", which one run says with less certainty than several." if single else ".")
-        )
+        if said and not result.waiting_for:
+            said.append(f"This study's own run, one alone and so less certain: target SRCC {_with_ends(gain)}.")
+        else:
+            said += [f"{_change(gain)}.", f"That is one run with {labeled}, against no new labels."]
     return said
 
 
@@ -73,16 +71,15 @@ def next_step(config: StudyConfig, result: StudyResult, figures: Figures) -> str
 
 def _change(gain: Interval) -> str:
     """What became of the model: SRCC against no new labels."""
-    ends = f"between {number(gain.low, 2, signed=True)} and {number(gain.high, 2, signed=True)}"
     told = "Measurable gain" if gain.value > 0 else "Measurable harm"
-    return f"{told if gain.excludes_zero else 'No measurable gain'}: target SRCC {_signed(gain)}, {ends},"
+    return f"{told if gain.excludes_zero else 'No measurable gain'}: target SRCC {_with_ends(gain)}"
 
 
-def _against_random(told: Interval | None, gain: Interval) -> str:
-    how = "Not measurably better or worse than" if told is None else "Better than" if told.value > 0 else "Worse than"
-    ends = f"between {number(gain.low, 2, signed=True)} and {number(gain.high, 2, signed=True)}"
-    return f"{how} ({_signed(gain)}, {ends})"
+def _against_random(gain: Interval, *, told: bool) -> str:
+    how = ("better than" if gain.value > 0 else "worse than") if told else "not measurably different from"
+    return f"That is {how} labeling videos drawn at random: {_with_ends(gain)}."
 
 
-def _signed(gain: Interval) -> str:
-    return number(gain.value, 2, signed=True)
+def _with_ends(gain: Interval) -> str:
+    value, low, high = (number(each, 2, signed=True) for each in (gain.value, gain.low, gain.high))
+    return f"{value}, between {low} and {high}"
