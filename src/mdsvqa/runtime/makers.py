@@ -45,7 +45,7 @@ def _flat(maker: Mapping[str, Any], within: str = "") -> dict[str, Any]:
         if isinstance(value, Mapping):
             found |= _flat(value, within if name in _GROUPS else f"{within}{name}.")
         else:
-            found[within + name] = value
+            found[within + name.strip("_")] = value
     return found
 
 
