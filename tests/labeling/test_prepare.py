@@ -170,3 +170,77 @@ def test_a_whole_study_is_prepared_and_found_again(write: Write, tmp_path: Path)
     write("v0.mp4", frames=20)
     assert prepare(material, Silent()).of("video")[0].frames == 20
     assert json.loads((tmp_path / "rating" / "prepared.json").read_text())["made_of"] != prepared.made_of
+
+
+def with_tone(path: Path, source: Path, codec: str) -> Path:
+    """The pictures of a file, with a tone of 440 Hz as long as they last."""
+    with av.open(str(source)) as pictures, av.open(str(path), "w") as container:
+        stream = container.add_stream_from_template(pictures.streams.video[0])
+        sound: Any = container.add_stream(codec, rate=48_000)
+        for packet in pictures.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                container.mux(packet)
+        wave = (8000 * np.sin(2 * np.pi * 440 * np.arange(57_600) / 48_000)).astype(np.int16)
+        frame = av.AudioFrame.from_ndarray(wave[None], format="s16", layout="mono")
+        frame.rate, frame.pts = 48_000, 0
+        for each in [*sound.encode(frame), *sound.encode(None)]:
+            container.mux(each)
+    return path
+
+
+def samples_of(path: Path) -> np.ndarray[Any, Any]:
+    with av.open(str(path)) as container:
+        return np.concatenate([frame.to_ndarray().ravel() for frame in container.decode(audio=0)])
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "made"),
+    [("tone.mp4", "aac", {}), ("tone.webm", "libopus", {"codec": "libvpx-vp9", "deadline": "realtime"})],
+)
+def test_traps_have_the_sound_of_their_clip(
+    write: Write, tmp_path: Path, name: str, codec: str, made: dict[str, Any]
+) -> None:
+    silent = write(f"silent{Path(name).suffix}", **made)
+    source = with_tone(tmp_path / name, silent, codec)
+    heard = prepare(
+        Material(tmp_path, tmp_path / "heard", LabelingSettings(audio=True), [Video("tone", source)]), Silent()
+    )
+    (shown,), traps = heard.of("video"), heard.of("trap")
+    assert shown.treatment == "untouched"
+    assert traps
+    for trap in traps:
+        np.testing.assert_array_equal(samples_of(trap.file), samples_of(source))
+        assert trap.duration == pytest.approx(shown.duration, abs=0.01)
+        assert trap.file.suffix == source.suffix
+        assert look_at(trap.file, audio=True).against == ()
+    quiet = prepare(Material(tmp_path, tmp_path / "quiet", LabelingSettings(), [Video("tone", source)]), Silent())
+    with av.open(str(quiet.of("trap")[0].file)) as container:
+        assert not container.streams.audio
+
+
+@pytest.mark.parametrize(
+    ("method", "answers", "before"), [("pairs", {1.0, 0.0, 0.5}, "v"), ("dcr", {1.0, 2.0, 3.0, 4.0, 5.0}, "ref")]
+)
+def test_traps_behind_another_clip_name_an_answer_of_the_method(
+    write: Write, tmp_path: Path, method: Any, answers: set[float], before: str
+) -> None:
+    videos = [Video(f"v{n}", write(f"v{n}.mp4", crf=str(20 + n))) for n in range(6)]
+    reference = Video("ref", write("ref.mp4"))
+    settings = LabelingSettings(method=method, session_minutes=0.5, trap_every=2)
+    material = Material(
+        tmp_path, tmp_path / "rating", settings, videos, [reference], {video.id: "ref" for video in videos}
+    )
+    traps = prepare(material, Silent()).of("trap")
+    assert {trap.expected for trap in traps} == answers
+    assert all(trap.reference.startswith(before) for trap in traps)
+
+
+def test_a_video_without_a_reference_is_not_ratable_by_dcr(write: Write, tmp_path: Path) -> None:
+    videos = [Video("one", write("one.mp4")), Video("alone", write("alone.mp4"))]
+    reference = Video("ref", write("ref.mp4"))
+    settings = LabelingSettings(method="dcr", trap_every=0)
+    material = Material(tmp_path, tmp_path / "rating", settings, videos, [reference], {"one": "ref"})
+    prepared = prepare(material, Silent())
+    assert [each.id for each in prepared.of("video")] == ["one"]
+    assert prepared.left_out == {"alone": "it has no reference"}

@@ -3,7 +3,6 @@
 
 const main = document.getElementById("page");
 let token = "", links = [], timer = null;
-const PREVIEWS = ["consent", "instructions", "check", "unsuited", "training", "slot", "vote", "again", "unplayable", "break", "thanks", "closed", "problem"];
 const DOWNLOADS = ["videos.csv", "votes.csv", "raters.csv", "study-report.html", "study-report.json"];
 
 async function ask(method, path, body) {
@@ -132,7 +131,8 @@ function draw(s) {
     el("div", { class: "actions" }, ...DOWNLOADS.map((name) => el("a", { class: "button", href: `/api/organiser/download/${name}`, download: name }, name))),
     el("h2", {}, "Pages"),
     el("p", {}, "As raters see them:"),
-    el("div", { class: "actions" }, ...PREVIEWS.map((name) => el("a", { href: `/preview/${name}`, target: "_blank", rel: "noopener" }, name))),
+    el("div", { class: "actions" }, ...s.pages.map((name) => el("a", { href: `/preview/${name}`, target: "_blank", rel: "noopener" }, name.replaceAll("_", " ")))),
+    el("details", { id: "texts", ontoggle: showTexts }, el("summary", {}, "All texts"), el("div", {})),
     s.texts_missing.length ? el("p", { class: "flag" }, `${s.texts_missing.length} texts are in English for want of a translation: ${s.texts_missing.join(", ")}.`) : null,
     el("h2", {}, "The study"),
     el("div", { class: "actions" },
@@ -145,6 +145,13 @@ function draw(s) {
   for (const each of main.querySelectorAll("details")) if (kept.has(each.id)) each.open = true;
   if (links.length && !kept.size) { const list = document.getElementById("links"); if (list) list.open = true; }
   window.scrollTo(0, scroll);
+}
+
+async function showTexts(event) {
+  const place = event.target.querySelector("div");
+  if (!event.target.open || place.childElementCount) return;
+  const texts = await ask("GET", "/api/texts");
+  place.replaceChildren(table("Texts", [["name", ""], ["text", "text"]], Object.entries(texts)));
 }
 
 function actionsOf(rater) {
