@@ -32,7 +32,8 @@ LOOK = """() => {
     && !(each.textContent.trim() || (each.labels && each.labels.length && each.labels[0].textContent.trim())
     || each.getAttribute('aria-label'))).map((each) => each.outerHTML);
   const radios = [...document.querySelectorAll('input[type=radio]')].filter((each) => !each.closest('fieldset'));
-  return { unmarked, nameless, loose: radios.length, mains: document.querySelectorAll('main').length,
+  const jumps = document.querySelectorAll('[tabindex]:not([tabindex="-1"]):not([tabindex="0"])').length;
+  return { unmarked, nameless, jumps, loose: radios.length, mains: document.querySelectorAll('main').length,
     headings: document.querySelectorAll('h1, legend').length, language: document.documentElement.lang,
     direction: getComputedStyle(document.body).direction, focused: document.activeElement.tagName,
     wide: document.documentElement.scrollWidth - document.documentElement.clientWidth };
@@ -61,6 +62,8 @@ def test_pages_in_a_language_in_which_every_text_is_marked(
             found = page.evaluate(LOOK)
             assert found["unmarked"] == [], name
             assert found["nameless"] == [], name
+            # The order of focus is that of the page.
+            assert found["jumps"] == 0, name
             assert (found["loose"], found["mains"], found["language"], found["direction"]) == (0, 1, "ar", "rtl"), name
             assert found["headings"] >= 1, name
             assert found["wide"] <= 0, name

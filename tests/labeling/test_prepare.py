@@ -18,44 +18,14 @@ from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Silent
 from mdsvqa.study.labeling import LabelingSettings
 from mdsvqa.videos.video import Video
+from rating_study import write_file
 
 Write = Callable[..., Path]
 
 
-def picture(number: int, width: int, height: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Stripes that move, and a bright corner at the top left that tells which way is up."""
-    stripes = (np.arange(width)[None, :] + 2 * np.arange(height)[:, None] + 5 * number) % 180
-    found = np.repeat(stripes[..., None], 3, 2).astype(np.uint8)
-    found[: height // 4, : width // 4] = 235
-    return found
-
-
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    def written(
-        name: str, codec: str = "libx264", pix_fmt: str = "yuv420p", *, width: int = 160, height: int = 96,
-        frames: int = 30, times: list[int] | None = None, rotation: int = 0, aspect: Fraction | None = None,
-        **options: str,
-    ) -> Path:  # fmt: skip
-        with av.open(str(tmp_path / name), "w") as container:
-            stream: Any = container.add_stream(codec, rate=25, options=options)
-            stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
-            stream.codec_context.time_base = Fraction(1, 1000)
-            if aspect:
-                stream.codec_context.sample_aspect_ratio = aspect
-            if rotation:
-                stream.set_display_rotation(rotation)
-            for number in range(frames):
-                frame = av.VideoFrame.from_ndarray(picture(number, width, height), format="rgb24")
-                frame = frame.reformat(format=pix_fmt)
-                if "color_trc" in options:
-                    frame.color_trc = int(options["color_trc"])
-                frame.pts, frame.time_base = (times or range(0, 40 * frames, 40))[number], Fraction(1, 1000)
-                container.mux(stream.encode(frame))
-            container.mux(stream.encode(None))
-        return tmp_path / name
-
-    return written
+    return lambda name, *arguments, **named: write_file(tmp_path / name, *arguments, **named)
 
 
 VFR = [0, 33, 66, 100, 133, 233, 266, 300, 333, 366, 466, 500, 533, 566, 600, 633, 666, 700, 733, 766, 866, 900, 933,

@@ -191,10 +191,16 @@ def _videos(connection: Connection, settings: LabelingSettings, found: Findings)
                 "votes": int(estimate.votes[j]) if known and estimate is not None else 0,
                 "mos": number(float(estimate.mos[j])) if known and estimate is not None else None,
                 "half_width": number(float(high - low) / 2),
+                "all_raters": _score(found.every, j),
+                "without_flagged": _score(found.without_flagged, j),
                 "unplayable": name in gone,
             }
         )
     return rows
+
+
+def _score(estimate: Estimate | None, j: int | None) -> float | None:
+    return None if estimate is None or j is None else number(float(estimate.mos[j]))
 
 
 def _raters(connection: Connection, found: Findings) -> list[dict[str, Any]]:
