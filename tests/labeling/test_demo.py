@@ -36,6 +36,7 @@ def test_a_simulated_rater_obeys_traps_and_has_a_habit() -> None:
     assert good.mean(1).std() > 0.2
 
 
+@pytest.mark.slow
 def test_the_loop_goes_on_with_what_simulated_raters_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     manifest = make_corpus(tmp_path / "corpus", source=40, pool=20, test=12, seconds=(0.5, 0.7), workers=2)
     (tmp_path / "corpus" / UNLABELED).write_bytes(without_mos(manifest))

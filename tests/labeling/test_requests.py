@@ -25,7 +25,7 @@ from mdsvqa.study.labeling import LabelingSettings
 from rating_study import ADDRESS, Browser, Study, prepared_of
 
 CHECKS = [not_a_server_error, content_type_conformance, response_schema_conformance, negative_data_rejection]
-EXAMPLES = 15
+EXAMPLES = 10
 # What a refusal may say; nothing of what came in.
 REFUSED = {"error", "where", "vote", "seconds", "disturbed"}
 
