@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from mdsvqa.labeling.estimate import sums
 from mdsvqa.labeling.pairs import Posterior
 from mdsvqa.runtime.arrays import Flags, Floats, Ints
 
@@ -64,11 +65,15 @@ def asked(known: Posterior, first: Ints, second: Ints) -> Posterior:
     >>> (asked(before, np.array([0]), np.array([1])).covariance.diagonal() < 9).tolist()
     [True, True]
     """
-    covariance = known.covariance.copy()
-    squared = covariance @ covariance
-    for one, other in zip(first.tolist(), second.tolist(), strict=True):
-        covariance, squared = _asked(covariance, squared, one, other, known.score[one] - known.score[other])
-    return Posterior(known.score, covariance)
+    if not len(first):
+        return known
+    videos, score = len(known.score), known.score
+    variance = _of_difference(known.covariance)[first, second]
+    half = expected_information((score[first] - score[second]) ** 2 / 2, variance) / 2
+    between = sums(first * videos + second, half, videos * videos).reshape(videos, videos)
+    added = -(between + between.T)
+    added[np.diag_indices(videos)] = sums(first, half, videos) + sums(second, half, videos)
+    return Posterior(score, np.linalg.inv(np.linalg.inv(known.covariance) + added))
 
 
 def random_pairs(known: Posterior, rng: np.random.Generator) -> tuple[Ints, Ints]:

@@ -26,7 +26,7 @@ _REFIT_SECONDS = 60.0
 # Between two looks at all votes and open slots; what this planner gives out itself it knows at once.
 _LOOK_AGAIN_SECONDS = 5.0
 # Videos among which pairs are chosen at a time: seconds of work for a session.
-MOST_COMPARED = 500
+MOST_COMPARED = 300
 
 
 class PlanNeededError(Exception):
