@@ -73,7 +73,8 @@ def asked(known: Posterior, first: Ints, second: Ints) -> Posterior:
     between = sums(first * videos + second, half, videos * videos).reshape(videos, videos)
     added = -(between + between.T)
     added[np.diag_indices(videos)] = sums(first, half, videos) + sums(second, half, videos)
-    return Posterior(score, np.linalg.inv(np.linalg.inv(known.covariance) + added))
+    covariance: Floats = np.linalg.inv(np.linalg.inv(known.covariance) + added)
+    return Posterior(score, covariance)
 
 
 def random_pairs(known: Posterior, rng: np.random.Generator) -> tuple[Ints, Ints]:
