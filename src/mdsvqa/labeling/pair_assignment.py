@@ -73,8 +73,7 @@ def asked(known: Posterior, first: Ints, second: Ints) -> Posterior:
     between = sums(first * videos + second, half, videos * videos).reshape(videos, videos)
     added = -(between + between.T)
     added[np.diag_indices(videos)] = sums(first, half, videos) + sums(second, half, videos)
-    covariance: Floats = np.linalg.inv(np.linalg.inv(known.covariance) + added)
-    return Posterior(score, covariance)
+    return Posterior(score, np.asarray(np.linalg.inv(np.linalg.inv(known.covariance) + added), np.float64))
 
 
 def random_pairs(known: Posterior, rng: np.random.Generator) -> tuple[Ints, Ints]:
