@@ -95,7 +95,14 @@ def prepare_demo(
 
 
 def make_demo_vlm(
-    out: Path, manifest: Path | None, show: Show, *, seed: int, workers: int, steps: int = TINY_STEPS
+    out: Path,
+    manifest: Path | None,
+    show: Show,
+    *,
+    seed: int,
+    workers: int,
+    steps: int = TINY_STEPS,
+    family: str = "qwen2_5_vl",
 ) -> "HeldOut":
     """A tiny vision-language model that has learned from labeled videos.
 
@@ -105,6 +112,7 @@ def make_demo_vlm(
         seed: of the model and the simulated videos.
         steps: of training.
         workers: processes that render and decode.
+        family: its name in `families.catalogue`.
 
     Returns:
         What it says of the videos of split test that come from the data sets it learned from.
@@ -121,4 +129,4 @@ def make_demo_vlm(
         )
     videos = load_videos(manifest)
     train, test = in_role(videos, "source"), in_role(videos, "source test")
-    return make_tiny_vlm(out, train, test, TinyTraining(steps=steps, seed=seed), workers, show)
+    return make_tiny_vlm(out, train, test, TinyTraining(steps=steps, seed=seed), workers, show, family=family)

@@ -170,7 +170,7 @@ def read_tree_at_once(family: Family, model: Any, batch: dict[str, Tensor], tree
     """
     mask, ids, device = batch["attention_mask"], batch["input_ids"], batch["input_ids"].device
     (size, length), count = ids.shape, len(tree.tokens)
-    positions = torch.cat(family.tree_positions(model, batch, tree.depth), 2)
+    positions = torch.cat(family.tree_positions(model, batch, tree.depth), -1)
     causal = torch.ones(length, length, dtype=torch.bool, device=device).tril()
     sees = torch.zeros(size, length + count, length + count, dtype=torch.bool, device=device)
     sees[:, :length, :length] = causal & (mask[:, None, :] > 0)

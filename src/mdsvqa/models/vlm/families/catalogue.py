@@ -13,7 +13,14 @@ if TYPE_CHECKING:
 # Module in this folder and name for readers; imported when a checkpoint asks for it.
 FAMILIES = {
     "qwen2_5_vl": "Qwen2.5-VL",
+    "qwen2_vl": "Qwen2-VL",
 }
+
+
+def family_named(module: str) -> "Family":
+    """The family of a module in this folder."""
+    found: Family = import_module(f"mdsvqa.models.vlm.families.{module}").FAMILY
+    return found
 
 
 def family_of_model(model: Any) -> "Family":
@@ -41,7 +48,7 @@ def family_of(folder: Path, name: str) -> "Family":
 
 
 def _family(architecture: str, what: str) -> "Family":
-    every: list[Family] = [import_module(f"mdsvqa.models.vlm.families.{module}").FAMILY for module in FAMILIES]
+    every = [family_named(module) for module in FAMILIES]
     for family in every:
         if architecture in family.architectures:
             return family
