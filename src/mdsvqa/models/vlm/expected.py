@@ -154,7 +154,7 @@ def read_tree(family: Family, model: Any, batch: dict[str, Tensor], tree: Answer
     with _masked_attention(family.language_model(model).config):
         behind = model(
             input_ids=tree.tokens.to(device).expand(size, -1),
-            attention_mask={"full_attention": additive[:, None]},
+            attention_mask=additive[:, None],
             position_ids=positions,
             past_key_values=outputs.past_key_values,
             use_cache=True,
@@ -185,7 +185,7 @@ def read_tree_at_once(family: Family, model: Any, batch: dict[str, Tensor], tree
     with _masked_attention(family.language_model(model).config):
         outputs = model(
             input_ids=torch.cat([ids, tree.tokens.to(device).expand(size, -1)], 1),
-            attention_mask={"full_attention": sees[:, None]},
+            attention_mask=sees[:, None],
             position_ids=positions,
             use_cache=False,
             logits_to_keep=count + 1,

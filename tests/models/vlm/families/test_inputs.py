@@ -67,14 +67,16 @@ def their_text(processor, question: str) -> str:
     turn = [{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": question}]}]
     text = processor.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
     if type(processor).__name__ == "Qwen3VLProcessor":
-        # Since 5.x it leaves the marks around the placeholder where those of each step go; see the family.
+        # That of 5.23 leaves the marks around the placeholder where those of each step go; see the family.
         text = text.replace("<|vision_start|><|video_pad|><|vision_end|>", "<|video_pad|>")
     return text
 
 
 def test_inputs_of_eight_videos_are_those_of_the_processor(family, processor, small_corpus: Path) -> None:
     videos = load_videos(small_corpus)[:8]
-    sight = family.sight(VlmSettings(sampling="rate", fps=6.0), processor)
+    # Qwen3-VL's processor does not enlarge frames to a size.
+    least = {"min_pixels": 1} if family.name == "Qwen3-VL" else {}
+    sight = family.sight(VlmSettings(sampling="rate", fps=6.0, **least), processor)
     prompt = family.prompt(processor, prompts.QUALITY)
     clips = [decode_video(video, sampling_of(sight)) for video in videos]
     seen = [read_clip(video, sight) for video in videos]
@@ -95,12 +97,13 @@ def test_inputs_of_eight_videos_are_those_of_the_processor(family, processor, sm
 
 def test_odd_numbers_and_single_frames_are_read_as_the_processor_reads_them(family, processor) -> None:
     rng = np.random.default_rng(3)
-    shapes = [(3, 90, 160), (1, 120, 120), (5, 160, 90)]
+    # Qwen3-VL's processor takes no single frame.
+    shapes = [(3, 90, 160), (3 if family.name == "Qwen3-VL" else 1, 120, 120), (5, 160, 90)]
     clips = [
         Clip(f"c{k}", rng.integers(0, 256, (n, 3, h, w), dtype=np.uint8), np.arange(n) / 2, 2.0)
         for k, (n, h, w) in enumerate(shapes)
     ]
-    sight = family.sight(VlmSettings(), processor)
+    sight = family.sight(VlmSettings(min_pixels=1) if family.name == "Qwen3-VL" else VlmSettings(), processor)
     prompt = family.prompt(processor, prompts.QUALITY)
     ours = family.batch(
         [resize_clip(clip, sight, 2.0) for clip in clips], [prompt] * 3, processor, sight, torch.device("cpu")
@@ -124,6 +127,7 @@ def test_a_batch_takes_no_more_tokens_than_its_clips_say(family, processor) -> N
 def test_names_of_older_files_and_of_today_are_each_others(family, any_vlm: Path) -> None:
     model = family.without_weights(any_vlm)
     for name, _ in model.named_modules():
-        if name.startswith(("model.", "lm_head")):
+        # What an adapter or a file names lies in one of the three parts.
+        if name.count(".") > 1 or name == "lm_head":
             assert family.current_name(family.old_name(name)) == name
             assert family.current_name(name) == name

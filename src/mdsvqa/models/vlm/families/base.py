@@ -37,6 +37,7 @@ class Family(Protocol):
         specials: tokens of its tokenizer that stand for no text.
         placeholders: tokens that stand for a picture: a reply that holds one crashes the pass that reads it.
         vision: beginning of the names of the modules that see.
+        limits: what is not offered of it, in one sentence; None where everything is.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Family(Protocol):
     specials: tuple[str, ...]
     placeholders: tuple[str, ...]
     vision: str
+    limits: str | None
 
     def load(self, folder: Path, **options: Any) -> tuple[Any, Mapping[str, Any]]:
         """The model of a folder, and what transformers says of its loading; options are those of `from_pretrained`."""

@@ -23,6 +23,7 @@ class TransformersFamily:
     specials: tuple[str, ...]
     lora_targets = r".*\.language_model\..*_proj"
     vision = "model.visual."
+    limits: str | None = None
 
     def load(self, folder: Path, **options: Any) -> tuple[Any, Mapping[str, Any]]:
         """See `Family`."""
