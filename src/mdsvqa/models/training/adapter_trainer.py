@@ -65,8 +65,8 @@ class AdapterTrainer:
         """
         if settings.answers == "levels":
             raise ModelError(
-                f"model {name!r}: answers by levels, which are scored here and not trained. Fine-tune it by its authors' "
-                "code and name the result, or hand in its scores by `scores_after`."
+                f"model {name!r}: answers by levels, which are scored here and not trained. Fine-tune it by its "
+                "authors' code and name the result, or hand in its scores by `scores_after`."
             )
         seen = settings.model_copy(
             update={"merge": True, "max_pixels": training.max_pixels, "max_new_tokens": training.max_new_tokens}

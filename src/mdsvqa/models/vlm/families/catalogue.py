@@ -20,8 +20,8 @@ FAMILIES = {
 # Classes whose checkpoints are a family's in another form, and the way out.
 _OTHER_FORMS = {
     "InternVLChatModel": "That is the authors' own form of InternVL: name the same checkpoint in transformers' form, "
-    "whose name ends in -hf. One with parts of its own, such as the motion features of VQAThinker, has none: score by a "
-    "class around its authors' code (docs/models.md)."
+    "whose name ends in -hf. One with parts of its own, such as the motion features of VQAThinker, has none: score by "
+    "a class around its authors' code (docs/models.md)."
 }
 
 
