@@ -16,7 +16,6 @@ from mdsvqa.runtime.column_names import SCORES_AS_MOS, Names, find_column
 from mdsvqa.runtime.optional import need_package
 from mdsvqa.runtime.table_content import ColumnError, TableContent
 
-
 # In which a file is read on the slowest machine, and more for large ones.
 _SECONDS, _BYTES_A_SECOND = 60.0, 1e6
 
