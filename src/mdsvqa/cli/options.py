@@ -19,6 +19,7 @@ from mdsvqa.models.vlm.families.catalogue import FAMILIES
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import first_process
 from mdsvqa.runtime.settings import MOST_SEED, Settings
+from mdsvqa.runtime.words import counted
 from mdsvqa.videos.video import Video
 
 UNDECODABLE = 4
@@ -67,7 +68,7 @@ def finish_table(done: str, rows: Sequence[Mapping[str, Any]], out: Path, strict
         listed = [{"id": video, "reason": reason} for video, reason in failures.items()]
         print_json({"videos": len(rows), "ok": len(rows) - len(failures), "failures": listed, "out": str(out)})
     else:
-        Console().print(f"{out}: {len(rows) - len(failures)} of {len(rows)} videos {done}", soft_wrap=True)
+        Console().print(f"{out}: {len(rows) - len(failures)} of {counted(len(rows), 'video')} {done}", soft_wrap=True)
     terminal.print_failures(failures)
     if rows and len(failures) == len(rows):
         raise typer.Exit(1)

@@ -7,6 +7,7 @@ import numpy as np
 from mdsvqa.runtime.results import is_table, json_text, read_table, write_atomically
 from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.settings import ConfigError
+from mdsvqa.runtime.words import counted
 from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.contracts import Refittable, StudyModel
 from mdsvqa.study.data import StudyData
@@ -41,11 +42,11 @@ def scored(config: StudyConfig, data: StudyData, f: StudyModel, run: Run) -> Stu
     if not known.all():
         why = f" ({reasons[without[0]]})" if without else ""
         example = without[0] if without else ids[~known][0]
-        run.show.note(f"{(~known).sum()} of {len(ids)} videos have no score, such as {example}{why}")
+        run.show.note(f"{(~known).sum()} of {counted(len(ids), 'video')} without a score, such as {example}{why}")
     if late.any():
         run.show.note(
-            f"{late.sum()} videos {SCORED_LATER}, such as {ids[late][0]}; that choice stays. To choose anew with them: "
-            "--overwrite"
+            f"{counted(late.sum(), 'video')} {SCORED_LATER}, such as {ids[late][0]}; that choice stays. "
+            "To choose anew with them: --overwrite"
         )
     _check_roles(config, data, found, f, why=reasons[without[0]] if without else "")
     if not chosen:
