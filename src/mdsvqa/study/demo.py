@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mdsvqa.models.vlm.families.catalogue import FAMILIES
 from mdsvqa.models.vlm.load import need_vlm_packages
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import write_atomically
@@ -106,7 +107,7 @@ def make_demo_vlm(
     seed: int,
     workers: int,
     steps: int = TINY_STEPS,
-    family: str = "qwen2_5_vl",
+    family: str = next(iter(FAMILIES)),
 ) -> "HeldOut":
     """A tiny vision-language model that has learned from labeled videos.
 

@@ -18,9 +18,9 @@ from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 
 from mdsvqa.models.transformers_vision import transformers
 from mdsvqa.models.vlm import prompts
-from mdsvqa.models.vlm.families.catalogue import family_named
+from mdsvqa.models.vlm.families.catalogue import FAMILIES, family_named
 
-DEFAULT = "qwen2_5_vl"
+DEFAULT = next(iter(FAMILIES))
 # Frames of the simulated corpus at about their own size: what is wrong with them shows at the scale of pixels.
 PIXELS = 66 * 28 * 28
 FRAMES = 2
