@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mdsvqa.models.vlm.families.catalogue import FAMILIES
 from mdsvqa.models.vlm.load import need_vlm_packages
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import write_atomically
@@ -136,7 +137,14 @@ def without_mos(manifest: Path) -> bytes:
 
 
 def make_demo_vlm(
-    out: Path, manifest: Path | None, show: Show, *, seed: int, workers: int, steps: int = TINY_STEPS
+    out: Path,
+    manifest: Path | None,
+    show: Show,
+    *,
+    seed: int,
+    workers: int,
+    steps: int = TINY_STEPS,
+    family: str = next(iter(FAMILIES)),
 ) -> "HeldOut":
     """A tiny vision-language model that has learned from labeled videos.
 
@@ -147,6 +155,7 @@ def make_demo_vlm(
         seed: of the model and the simulated videos.
         steps: of training.
         workers: processes that render and decode.
+        family: its name in `families.catalogue`.
 
     Returns:
         What it says of the videos of split test that come from the data sets it learned from.
@@ -168,4 +177,4 @@ def make_demo_vlm(
         )
     videos = load_videos(manifest)
     train, test = in_role(videos, "source"), in_role(videos, "source test")
-    return make_tiny_vlm(out, train, test, TinyTraining(steps=steps, seed=seed), workers, show)
+    return make_tiny_vlm(out, train, test, TinyTraining(steps=steps, seed=seed), workers, show, family=family)
