@@ -45,10 +45,8 @@ def test_scores_alone_are_measured_with_the_manifest_beside_them(
         rows = list(csv.DictReader(file))
     scores, videos = tmp_path / "scores.csv", tmp_path / "videos.csv"
     scores.write_text("id,score\n" + "".join(f"{row['id']},{row['f']}\n" for row in rows[::-1]))
-    videos.write_text(
-        "name,quality,split\n"
-        + "".join(f"{r['id']},{r['mos']},{('train', 'test')[n % 2]}\n" for n, r in enumerate(rows))
-    )
+    lines = [f"{row['id']},{row['mos']},{('train', 'test')[n % 2]}\n" for n, row in enumerate(rows)]
+    videos.write_text("name,MOS,split\n" + "".join(lines))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path)
         options = ("evaluate", "scores.csv", "--draws", 20, "--json")
@@ -62,7 +60,7 @@ def test_scores_alone_are_measured_with_the_manifest_beside_them(
         assert (tmp_path / "fit.png").stat().st_size > 1000
     for command in (
         ("compare", table, "--scores", "f", "g", "--draws", 20),
-        ("study-size", table, "--score", "f", "--studies", 10, "--videos", 20, "--raters", 5),
+        ("study-size", table, "--score", "f", "--mos", "mos", "--studies", 10, "--videos", 20, "--raters", 5),
     ):
         printed(capsys, *command, "--plot", tmp_path / "chart.svg", "--csv", tmp_path / "numbers.csv")
         assert (tmp_path / "chart.svg").read_text().rstrip().endswith("</svg>")
