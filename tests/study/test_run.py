@@ -140,7 +140,7 @@ def test_what_was_quick_is_made_anew_by_other_settings_and_told(write_study: Wri
     run_study(read_study(write_study()), Silent())
     other, show = read_study(write_study(selection={"budget": 4, "lambda": 0.5})), Notes()
     chosen = run_study(other, show).selected
-    (said,) = [note for note in show.notes if "made anew" in note and "selection" in note]
+    (said,) = [note for note in show.notes if "round-1/selection: made anew" in note]
     assert "lambda: " in said
     assert chosen == run_study(other, Silent()).selected
 

@@ -20,7 +20,9 @@ def findings(config: StudyConfig, result: StudyResult, figures: Figures) -> list
     sentences += [f"Caution: {sentence}" for sentence in warnings(result)]
     if figures.audit:
         sentences.append(_audit(result, list(figures.audit.values())))
-    return [*sentences, *rule_sentences(figures.on_target)]
+    rules = rule_sentences(figures.on_target)
+    # Of its own rule the first sentences spoke already.
+    return [*sentences, *(rules[:1] if config.selection.rule == "mds" else rules)]
 
 
 def rule_sentences(rules: Mapping[str, RuleSummary]) -> list[str]:

@@ -37,6 +37,17 @@ from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.rehearsal.run import load_rehearsal
 from mdsvqa.study.result import StudyResult
 
+# For those that are compared most; docs/rules.md has all.
+WHAT_RULES_DO = {
+    "random": "videos of the pool by chance",
+    "mds": "the most difficult videos for f that also differ from each other",
+    "difficulty": "the most difficult videos for f, whatever they show",
+    "facility-location": "videos to one of which every video of the pool is similar",
+    "difficulty-facility-location": "the same, where difficult videos count more",
+    "k-means": "one video of each group of similar ones",
+    "core-set": "videos that leave none of the pool far from all of them",
+    "v-optimal": "videos whose labels tell a model most about the rest of the pool",
+}
 TABLES = ("rules", "datasets", "rounds", "failure", "audit", "reliability", "rehearsal")
 
 
@@ -94,6 +105,7 @@ def report_data(config: StudyConfig, result: StudyResult, figures: Figures, comm
         matters=_matters(config),
         facts=_facts(config, result),
         rules=rules,
+        rules_said=_rules_said(figures),
         pool=pool_points(config, result, mos),
         scatter=points,
         scatter_before=panels[0].metrics if points else {},
@@ -145,14 +157,20 @@ def _facts(config: StudyConfig, result: StudyResult) -> dict[str, str]:
     facts = {
         "Source videos with labels": f"{len(data.source)}",
         "Pool": f"{len(data.pool)} videos",
-        "Budget": f"{config.selection.budget}",
+        "Budget, in videos to label": f"{config.selection.budget}",
         "Quality model": result.model,
         "Target test videos": f"{len(data.target_test)}",
         "Source test videos": f"{len(data.source_test)}",
     }
     if config.comparison.rules:
-        facts["Seeds of the comparison"] = f"{config.comparison.seeds}"
+        facts["Runs of each rule"] = f"{config.comparison.seeds}"
     return facts
+
+
+def _rules_said(figures: Figures) -> str:
+    """What the compared rules do, for a reader who never heard of them."""
+    known = [(label_of(rule), WHAT_RULES_DO[rule]) for rule in figures.rules if rule in WHAT_RULES_DO]
+    return " ".join(f"{label[:1].upper() + label[1:]}: {what}." for label, what in known)
 
 
 def _matters(config: StudyConfig) -> dict[str, str]:

@@ -174,6 +174,7 @@ class ReportData:
         matters: the settings that matter most, by name.
         facts: counts, budget, models, in reading order.
         rules: the rules compared, "base" first, "all" last when it was run.
+        rules_said: what each of them does, in a sentence.
         pool: every pool video that has a difficulty.
         scatter: the test videos.
         scatter_before, scatter_after: keys srcc, plcc, of the two panels of the scatter.
@@ -205,6 +206,7 @@ class ReportData:
     matters: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
     rules: Sequence[RuleResult] = ()
+    rules_said: str = ""
     pool: Sequence[PoolPoint] = ()
     scatter: Sequence[ScatterPoint] = ()
     scatter_before: Mapping[str, Interval] = field(default_factory=dict)

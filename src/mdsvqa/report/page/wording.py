@@ -101,7 +101,8 @@ def comparison_sentences(rules: Sequence[RuleResult]) -> list[str]:
     for text, ending in endings:
         labels = [result.label for result in rules if verdict(result).text == text]
         if labels:
-            sentences.append(f"{listed(labels)} {'is' if len(labels) == 1 else 'are'} {ending}.")
+            names = listed(labels)
+            sentences.append(f"{names[:1].upper()}{names[1:]} {'is' if len(labels) == 1 else 'are'} {ending}.")
     return sentences
 
 
