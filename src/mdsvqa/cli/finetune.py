@@ -70,7 +70,8 @@ def finetune(
     """Fine-tune f on source labels and new ones, compared within a data set only.
 
     A vision-language model gets an adapter: OUT is in PEFT's form, with a model card that says whether it is better
-    than the base model. A rerun goes on where a killed one stopped.
+    than the base model. A rerun goes on where a killed one stopped. It needs a data set with at least 30 labels, part
+    of which are held out to stop by.
     """
     everyone = mdsvqa.read_videos(videos, mos_scale, manifest)
     listed = everyone[:limit]

@@ -110,6 +110,8 @@ def finetune_vlm(
         if (run.out / CARD).is_file():
             run.show.note(f"Fine-tuning: reused from {run.out}")
             return read_course(run.out), read_comparison(run.out)
+        # Too few labels are said before minutes of loading.
+        merge(source, new, training.held_out, training.seed)
         trainer = AdapterTrainer.load(model, settings, training, run.out, run.show, processes)
         if start is not None:
             read_adapter(trainer.model, Path(start))
