@@ -14,8 +14,9 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
+# With options: make demo OPTIONS=--label
 demo: setup
-	$(BIN)/mdsvqa demo
+	$(BIN)/mdsvqa demo $(OPTIONS)
 
 # Files side by side; each process uses one thread.
 test: setup

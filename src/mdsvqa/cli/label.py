@@ -11,9 +11,8 @@ from rich.table import Table as RichTable
 
 from mdsvqa.cli.plain import AsJson, choice, print_json
 from mdsvqa.labeling.estimate import Estimate
-from mdsvqa.labeling.figures import screening_figures
 from mdsvqa.labeling.models import MODELS, PAIRS, estimate_scores
-from mdsvqa.labeling.screening import ScreeningSettings, flags, side_by_side
+from mdsvqa.labeling.screening import ScreeningSettings, flags, screening_figures, side_by_side
 from mdsvqa.labeling.vote_export import long_csv, pairs_csv, pseudonyms, videos_csv, wide_csv
 from mdsvqa.labeling.vote_tables import AUTO, FORMATS, LONG, WIDE, read_votes
 from mdsvqa.labeling.votes import REPEAT, PairVotes, Votes

@@ -8,7 +8,6 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mdsvqa.cli.label import app
-from mdsvqa.cli.options import Workers, checked
+from mdsvqa.cli.options import Workers, checked, need_label_packages
 from mdsvqa.cli.plain import AsJson, print_json
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.runtime.errors import InputError
@@ -103,7 +102,7 @@ def serve(
     as_json: AsJson = False,
 ) -> None:
     """Run the rating study until it is interrupted: raters open their links, the organiser looks on."""
-    _need_packages()
+    need_label_packages()
     from mdsvqa.labeling.web.process import Serving
 
     material = _material(study, out, _said(set_, method=method, contact=contact, session_minutes=session_minutes))
@@ -248,12 +247,6 @@ def forget(
         return
     said = ", ".join(f"{count} {table}" for table, count in gone.items() if count)
     Console().print(f"{rater}: deleted {said}. Files that were exported before are as they were.", soft_wrap=True)
-
-
-def _need_packages() -> None:
-    missing = [name for name in ("fastapi", "uvicorn", "argon2") if find_spec(name) is None]
-    if missing:
-        raise InputError(f"a rating study needs {', '.join(missing)}. Install them: pip install 'mdsvqa[label]'")
 
 
 def _said(pairs: list[str] | None, **options: Any) -> dict[str, Any]:

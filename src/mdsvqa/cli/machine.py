@@ -13,6 +13,7 @@ from mdsvqa.cli.printing import study as terminal
 from mdsvqa.evaluation.correlation import srcc
 from mdsvqa.models.doctor import examine
 from mdsvqa.models.settings import VlmSettings
+from mdsvqa.models.vlm.families.catalogue import FAMILIES
 from mdsvqa.models.vlm.load import need_vlm_packages
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.run import Run
@@ -26,6 +27,7 @@ def tiny_vlm(
         Path | None, typer.Option(help="Labeled videos to learn from (split train); by default simulated ones.")
     ] = None,
     steps_: Annotated[int, typer.Option("--steps", min=1, help="Of training.")] = TINY_STEPS,
+    family: Annotated[str, typer.Option(help=f"Of its classes: {', '.join(FAMILIES)}.")] = next(iter(FAMILIES)),
     seed: Seed = 0,
     workers: Workers = 0,
     as_json: AsJson = False,
@@ -34,8 +36,10 @@ def tiny_vlm(
 
     For tests, demonstrations and experiments where no real checkpoint is at hand. Whatever takes a checkpoint takes it.
     """
+    if family not in FAMILIES:
+        raise InputError(f"--family {family}: expected one of {', '.join(FAMILIES)}.")
     with terminal.progress() as show:
-        held_out = make_demo_vlm(out, corpus, show, seed=seed, steps=steps_, workers=cores(workers))
+        held_out = make_demo_vlm(out, corpus, show, seed=seed, steps=steps_, workers=cores(workers), family=family)
     value = srcc(held_out.expected, held_out.mos) if len(held_out.mos) > 1 else float("nan")
     if as_json:
         print_json({"out": str(out), "held_out": len(held_out.mos), "srcc": value})

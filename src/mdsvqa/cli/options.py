@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
+from importlib.util import find_spec
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin
@@ -215,3 +216,10 @@ def print_course(course: Sequence[Mapping[str, float]], out: Path, as_json: bool
         f"{out}: SRCC on held-out videos {after:.3f} after {best['step']:.0f} steps ({before:.3f} before training)",
         soft_wrap=True,
     )
+
+
+def need_label_packages() -> None:
+    """Raises `InputError` where what a rating study needs is not installed."""
+    missing = [name for name in ("fastapi", "uvicorn", "argon2") if find_spec(name) is None]
+    if missing:
+        raise InputError(f"a rating study needs {', '.join(missing)}. Install them: pip install 'mdsvqa[label]'")

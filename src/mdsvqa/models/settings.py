@@ -36,6 +36,11 @@ class VlmSettings(Settings):
         description="generate: the model thinks and answers. expected: the mean of all answers by their "
         "probabilities, in one pass, without ties.",
     )
+    answers: Added[Literal["scores", "levels"]] = Field(
+        "scores",
+        description="What the model answers by: scores, or levels from excellent to bad as Q-Align and its successors, "
+        "whose mean by their probabilities is the score (goes with `reading: expected`).",
+    )
     prompt: str | None = Field(None, min_length=1, description="Asked in place of the one that it was trained on.")
     samples: int = Field(1, ge=1, description="Replies a video, drawn when above 1: their mean and spread.")
     retries: int = Field(0, ge=0, description="Drawn replies in place of an unparsable one.")
@@ -109,6 +114,8 @@ class VlmSettings(Settings):
             raise ValueError(f"`frames` goes with `sampling: count`, and `sampling: {self.sampling}` with `fps`.")
         if self.fps is not None and self.sampling == "count":
             raise ValueError("`fps` goes with `sampling: reference` or `rate`, and `sampling: count` with `frames`.")
+        if self.answers == "levels" and self.reading != "expected":
+            raise ValueError("`answers: levels` are read by their probabilities. Use `reading: expected`.")
         if self.samples > 1 and self.reading == "expected":
             raise ValueError("`samples` draws replies; the expected score has none. Use `reading: generate`.")
         return self
