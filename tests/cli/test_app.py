@@ -208,83 +208,12 @@ def every_command() -> dict[str, tuple[Any, Any]]:
 
 COMMANDS = every_command()
 # What an option does, as its help begins.
-VERBS = set(
-    [
-        "Add",
-        "Apply",
-        "Ask",
-        "Assume",
-        "Begin",
-        "Choose",
-        "Clip",
-        "Compare",
-        "Compute",
-        "Cut",
-        "Decode",
-        "Divide",
-        "Draw",
-        "Encode",
-        "End",
-        "Enlarge",
-        "Evaluate",
-        "Exit",
-        "Fill",
-        "Find",
-        "Fine-tune",
-        "Forget",
-        "Give",
-        "Group",
-        "Have",
-        "Hold",
-        "Install",
-        "Invite",
-        "Keep",
-        "Learn",
-        "Let",
-        "Listen",
-        "Load",
-        "Look",
-        "Make",
-        "Measure",
-        "Merge",
-        "Name",
-        "Never",
-        "Pass",
-        "Penalise",
-        "Predict",
-        "Print",
-        "Put",
-        "Raise",
-        "Rank",
-        "Rate",
-        "Read",
-        "Reduce",
-        "Repeat",
-        "Replace",
-        "Route",
-        "Run",
-        "Say",
-        "Scale",
-        "Score",
-        "Send",
-        "Set",
-        "Show",
-        "Simulate",
-        "Spend",
-        "Start",
-        "Stop",
-        "Tabulate",
-        "Take",
-        "Train",
-        "Turn",
-        "Upload",
-        "Use",
-        "Wait",
-        "Weigh",
-        "Work",
-        "Write",
-    ]
-)
+VERBS = """
+Add Apply Ask Assume Begin Choose Clip Compare Compute Cut Decode Divide Draw Encode End Enlarge Evaluate Exit
+Fill Find Fine-tune Forget Give Group Have Hold Install Invite Keep Learn Let Listen Load Look Make Measure
+Merge Name Never Pass Penalise Predict Print Put Raise Rank Rate Read Reduce Repeat Replace Route Run Say Scale
+Score Send Set Show Simulate Spend Start Stop Tabulate Take Train Turn Upload Use Wait Weigh Work Write
+"""
 
 
 def test_there_are_all_commands() -> None:
@@ -298,7 +227,7 @@ def test_every_command_explains_itself(words: str) -> None:
     assert len(command.help) > 20
     for each in command.get_params(context):
         if not each.hidden:
-            assert each.help.split()[0] in VERBS, (each.name, each.help)
+            assert each.help.split()[0] in VERBS.split(), (each.name, each.help)
             assert each.help.endswith("."), (each.name, each.help)
 
 
