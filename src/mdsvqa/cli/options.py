@@ -73,7 +73,8 @@ def finish_table(done: str, rows: Sequence[Mapping[str, Any]], out: Path, strict
     failures = {row["id"]: _reason(row) for row in rows if row["status"] != "ok"}
     if as_json:
         listed = [{"id": video, "reason": reason} for video, reason in failures.items()]
-        print_json({"videos": len(rows), "ok": len(rows) - len(failures), "failures": listed, "out": str(out)})
+        counts = {"videos": len(rows), "ok": len(rows) - len(failures), "left_out": len(failures)}
+        print_json({**counts, "failures": listed, "out": str(out)})
     else:
         Console().print(f"{out}: {len(rows) - len(failures)} of {counted(len(rows), 'video')} {done}", soft_wrap=True)
     terminal.print_failures(failures)
