@@ -106,17 +106,21 @@ def score_videos(
     with ResultTable(run.out, SCORES, maker, overwrite=run.overwrite) as table:
         again = [video for video in videos if video.id in unscored(table)]
         watch = _Watch(model, scored=bool(table.ids_with("ok")))
-        mended, most_bytes = 0, batch_gb * 1e9
+        mended, tried, most_bytes = 0, 0, batch_gb * 1e9
         for batch in _batches(decode_all(again, sampling, run.workers), most_bytes):
             scores = _score_batch(model, batch, watch, again=True)
             table.replace([asdict(score) for score in scores])
             mended += sum(score.status == "ok" for score in scores)
+            tried += len(batch)
+            show.progress("Scores, tried again", tried, len(again))
         if mended:
             show.note(f"Scores: {mended} of {len(again)} that had no score before")
         missing = [video for video in videos if video.id not in table.ids]
         if len(missing) < len(videos):
             show.note(f"Scores: {len(videos) - len(missing)} of {len(videos)} reused from {run.out}")
         done = 0
+        if missing:
+            show.progress("Scores", 0, len(missing))
         for batch in _batches(decode_all(missing, sampling, run.workers), most_bytes):
             table.append([asdict(score) for score in _score_batch(model, batch, watch)])
             done += len(batch)

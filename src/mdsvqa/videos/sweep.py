@@ -49,6 +49,7 @@ def sweep(
     if len(missing) < len(videos):
         show.note(f"{label}: {len(videos) - len(missing)} of {len(videos)} reused from {table.folder}")
     rows: list[Row] = []
+    show.progress(label, 0, len(missing))
     for done, row in enumerate(map_in_workers(row_of, missing, workers, crashed=_crashed, ahead=ahead), 1):
         rows.append(row)
         if len(rows) == shard or done == len(missing):
@@ -70,12 +71,18 @@ def _retry(
     # A path may have been corrected since, a file mended. Rows keep their places: a rerun ends in the same tables.
     without = table.ids_with("undecodable") | table.ids_with("failed")
     again = [video for video in videos if video.id in without]
+    if not again:
+        return
+    trying = f"{label}, tried again"
+    show.progress(trying, 0, len(again))
     made = map_in_workers(row_of, again, workers, crashed=_crashed)
-    mended = 0
+    mended = seen = 0
     while window := list(islice(made, shard)):
+        seen += len(window)
         rows = [row for row in finish(window) if row["status"] == "ok"]
         table.replace(rows)
         mended += len(rows)
+        show.progress(trying, seen, len(again))
     if mended:
         show.note(f"{label}: {mended} of {len(again)} that could not be decoded before")
 
