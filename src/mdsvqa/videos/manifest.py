@@ -180,8 +180,8 @@ class _Row:
     dataset: str
     split: str
     mos: float | None
+    mos_std: float | None
     ratings: float | None
-    raw: tuple[str, ...]
     raw: tuple[str, ...]
 
 
