@@ -202,11 +202,11 @@ def _rows(table: Columns) -> list[_Row]:
     columns = [numbers(mos), *(numbers(name if name in table else None) for name in ("mos_std", "ratings"))]
     where = [table.where(row) for row in range(1, count + 1)]
     paths = texts("path")
-    said = zip(where, ids, paths, texts("dataset"), texts("split"), *columns, strict=True)
     # What other tables have under these names is theirs.
     any_raw = any((path or id).lower().endswith(_RAW) for path, id in zip(paths, ids, strict=True))
     raw = zip(*map(texts, RAW_COLUMNS), strict=True) if any_raw else [("",) * len(RAW_COLUMNS)] * count
-    return [_Row(*row, formats) for row, formats in zip(said, raw, strict=True)]
+    said = zip(where, ids, paths, texts("dataset"), texts("split"), *columns, raw, strict=True)
+    return [_Row(*row) for row in said]
 
 
 @dataclass(frozen=True)
