@@ -32,6 +32,7 @@ from mdsvqa.videos.labels import FIVE_LEVELS, ROUND_LABELS, Labels, known_labels
 from mdsvqa.videos.manifest import parse_scale, read_videos
 from mdsvqa.videos.roles import Role, roles_of, with_split
 from mdsvqa.videos.video import Video
+from mdsvqa.videos.view import ViewSettings
 
 NOTHING = np.empty(0)
 
@@ -277,9 +278,7 @@ def gather(config: StudyConfig, run: Run) -> StudyData:
     elif sets != ("content",):
         view = config.quality.view()
         table = extract_features(videos, config.quality.frames, run.within("features"), view)
-        about = _about(table, videos)
-        for sentence in sentences(unusual(about.values()), view.hdr, view.deinterlace):
-            run.show.note(sentence)
+        about = _about(table, videos, view, run)
         rows = _rows(table, videos, failures)
         made_features = fingerprint(read_meta(config.out / "features"))
     content_is_features = isinstance(given, Path) and not any(video.path for video in videos)
@@ -290,6 +289,7 @@ def gather(config: StudyConfig, run: Run) -> StudyData:
         made_content = made_features
     else:
         table = encode_content(videos, config.content, run.within("content"))
+        about = about or _about(table, videos, config.content.view(), run)
         frames = _frames(table, videos, failures)
         made_content = fingerprint(read_meta(config.out / "content"))
     if "content" in sets:
@@ -347,11 +347,14 @@ def _without_excluded(videos: Sequence[Video], config: StudyConfig, run: Run) ->
     return [video for video in videos if video.split != "pool" or video.id not in excluded]
 
 
-def _about(table: pa.Table, videos: Sequence[Video]) -> dict[str, dict[str, Any]]:
-    """What the features table says of the files of some videos."""
+def _about(table: pa.Table, videos: Sequence[Video], view: ViewSettings, run: Run) -> dict[str, dict[str, Any]]:
+    """What a table says of the files of some videos; said aloud where it changes what a model sees."""
     wanted = {video.id for video in videos}
     known = table.select(["id", *(name for name in NAMES if name in table.column_names)]).to_pylist()
-    return {row.pop("id"): row for row in known if row["id"] in wanted}
+    found = {row.pop("id"): row for row in known if row["id"] in wanted}
+    for sentence in sentences(unusual(found.values()), view.hdr, view.deinterlace):
+        run.show.note(sentence)
+    return found
 
 
 def _rows(table: pa.Table, videos: Sequence[Video], failures: dict[str, str]) -> dict[str, Floats]:
