@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mdsvqa.models.encoders.encoding import encode_content
+from mdsvqa.models.open import load_model
 from mdsvqa.models.settings import ContentSettings
 from mdsvqa.models.statistical.extraction import extract_features
 from mdsvqa.runtime.progress import Silent
@@ -167,20 +168,20 @@ def test_scores_of_a_changed_file_by_a_class_and_by_a_saved_model(
     for n in range(20):
         path = film(tmp_path / f"t{n}.mkv", [np.roll(noise[0] // (1 + n % 7), n, axis=1)] * 3)
         extra.append(Video(f"t{n}", path, split="train", mos=1.0 + (n % 9) / 2))
-    steps.score([*labeled, *extra], "statistical", 2, Run(tmp_path / "first"), seed=0)
+    steps.score([*labeled, *extra], load_model("statistical"), 2, Run(tmp_path / "first"), seed=0)
     saved = str(tmp_path / "first" / "model.safetensors")
-    monkeypatch.setattr("mdsvqa.study.steps.load_class", lambda name: Bright())
+    monkeypatch.setattr("mdsvqa.models.open.load_class", lambda name: Bright())
     for model in (saved, "module:Bright"):
         out = tmp_path / Path(model).stem.replace(":", "-")
         film(pool / "v1.mkv", [flat(30)] * 3)
-        before = steps.score(load_videos(pool), model, 2, Run(out), seed=0)
+        before = steps.score(load_videos(pool), load_model(model), 2, Run(out), seed=0)
         film(pool / "v1.mkv", noise)
-        after = steps.score(load_videos(pool), model, 2, Run(out), seed=0)
+        after = steps.score(load_videos(pool), load_model(model), 2, Run(out), seed=0)
         changed = [old != new for old, new in zip(before["score"].to_pylist(), after["score"].to_pylist(), strict=True)]
         assert changed == [False, True, False, False, False]
         assert after["mtime"].to_pylist()[1] == (pool / "v1.mkv").stat().st_mtime_ns
         assert made_by(out)["anew"] == 1
         assert isinstance(after, pa.Table)
-        again = steps.score(load_videos(pool), model, 2, Run(out), seed=0)
+        again = steps.score(load_videos(pool), load_model(model), 2, Run(out), seed=0)
         assert again.equals(after)
         assert made_by(out)["anew"] == 1

@@ -114,7 +114,7 @@ def test_an_escaped_name_finds_its_file(tmp_path_factory: pytest.TempPathFactory
 
 def test_half_a_pair_in_an_id_is_said(tmp_path: Path) -> None:
     (tmp_path / "m.jsonl").write_text('{"id": "a\\ud800", "path": "a.mp4"}\n')
-    with pytest.raises(ManifestError, match=r"m\.jsonl, line 1: found the id 'a\\ud800'"):
+    with pytest.raises(ManifestError, match=r"m\.jsonl, line 1, row 1: found the id 'a\\ud800'"):
         read_manifest(tmp_path / "m.jsonl")
 
 
@@ -177,7 +177,9 @@ def test_more_endings_are_read(tmp_path: Path, name: str, codec: str, pix_fmt: s
 def test_a_path_with_a_scheme_is_an_error_that_names_row_and_scheme(tmp_path: Path, written: str, scheme: str) -> None:
     path = tmp_path / "m.csv"
     path.write_text(f"id,path\nfirst,first.mp4\nsecond,{written}\n")
-    with pytest.raises(ManifestError, match=rf"m\.csv, line 3, id 'second': found a path with the scheme '{scheme}'"):
+    with pytest.raises(
+        ManifestError, match=rf"m\.csv, line 3, row 2, id 'second': found a path with the scheme '{scheme}'"
+    ):
         read_manifest(path)
     path.write_text(f"id,mos\n{written},3\n")
     with pytest.raises(ManifestError, match=f"scheme '{scheme}'"):

@@ -86,7 +86,9 @@ def test_rates_as_people_write_them(tmp_path: Path) -> None:
 def test_a_format_that_is_none_is_said(tmp_path: Path, cells: str) -> None:
     raw_file(tmp_path / "a.yuv", "yuv420p", 3)
     (tmp_path / "m.csv").write_text(f"{HEADER}a,a.yuv,{cells}\n")
-    with pytest.raises(ManifestError, match=r"m\.csv, line 2, id 'a': found a raw video of .* expected width and"):
+    with pytest.raises(
+        ManifestError, match=r"m\.csv, line 2, row 1, id 'a': found a raw video of .* expected width and"
+    ):
         read_manifest(tmp_path / "m.csv")
 
 

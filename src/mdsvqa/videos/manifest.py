@@ -12,7 +12,7 @@ from typing import cast, get_args
 from mdsvqa.runtime.results import write_atomically
 from mdsvqa.runtime.settings import ConfigError
 from mdsvqa.runtime.user_tables import ColumnError, Columns, Names, place_of_table, read_columns
-from mdsvqa.videos.folder import RAW_ENDINGS, VIDEO_EXTENSIONS, list_folder, plain_name, said_of_passed_over
+from mdsvqa.videos.folder import RAW_ENDINGS, VIDEO_EXTENSIONS, list_folder, named_file, plain_name, said_of_passed_over
 from mdsvqa.videos.manifest_cells import RAW_COLUMNS, ManifestError, path_of, raw_cells, raw_format, refuse_scheme
 from mdsvqa.videos.mos_scale import MosScale
 from mdsvqa.videos.settings import ManifestSettings
@@ -233,9 +233,10 @@ class _Files:
 
     def named(self, id: str, where: str) -> Path | None:
         """The file that is called like an id."""
-        exact = self.at(id, where)
         if not self.searched:
+            exact = named_file(self.base / id)
             return exact if exact.suffix.lower() in _ENDINGS and exact.is_file() else None
+        exact = self.at(id, where)
         if exact.is_file():
             return exact
         beside = [self.base / f"{id}{extension}" for extension in _ENDINGS]
@@ -258,6 +259,8 @@ class _Files:
 
 def _video(row: _Row, files: _Files, scale: MosScale | Mapping[str, MosScale] | None, dataset: str | None) -> Video:
     where = f"{row.where}, id {row.id!r}"
+    if any(0xD800 <= ord(character) <= 0xDFFF for character in row.id):
+        raise ManifestError(f"{row.where}: found the id {row.id!r}; expected characters, and half of a pair is none.")
     if row.split not in _SPLITS:
         raise ManifestError(f"{where}: found split {row.split!r}; expected train, test, pool or nothing.")
     if row.mos_std is not None and row.mos_std < 0:
