@@ -60,7 +60,9 @@ class WebpFilm:
             with Image.open(self.path, formats=["WEBP"]) as animation:
                 for pick in picks:
                     animation.seek(pick)
-                    yield VideoFrame.from_ndarray(np.asarray(animation.convert("RGBA")), "rgba")
+                    clear = animation.has_transparency_data
+                    shown = animation.convert("RGBA" if clear else "RGB")
+                    yield VideoFrame.from_ndarray(np.asarray(shown), "rgba" if clear else "rgb24")
         except _DAMAGED as error:
             raise Undecodable(self.path, f"damaged: {error}") from error
 
