@@ -19,12 +19,12 @@ from mdsvqa.videos.decoding import Sampling, decode_video, probe, sample_clip
 from mdsvqa.videos.deinterlacing import deinterlaced
 from mdsvqa.videos.tone_mapping import hlg_to_light, light_to_pq, pq_to_light, roll_off, tone_mapped
 from mdsvqa.videos.video import Video
-from mdsvqa.videos.view import ViewSettings
+from mdsvqa.videos.view import View
 from videos.films import deep_frame, film, flat, hdr_film
 
 PQ, HLG = 16, 18
-TONEMAP = ViewSettings(hdr="tonemap")
-BWDIF = ViewSettings(deinterlace="bwdif")
+TONEMAP = View(hdr="tonemap")
+BWDIF = View(deinterlace="bwdif")
 
 
 def see_through(path: Path, codec: str, pix_fmt: str, **options: str) -> Path:
@@ -192,7 +192,7 @@ def test_tone_mapping_of_a_saturated_colour_keeps_its_hue() -> None:
 
 def test_hdr_is_kept_unless_it_is_asked_for(tmp_path: Path) -> None:
     path = hdr_film(tmp_path / "a.mkv", np.full((48, 64), 573, np.uint16), PQ)
-    kept, mapped = (sample_clip(path, "a", Sampling(frames=1, view=view)) for view in (ViewSettings(), TONEMAP))
+    kept, mapped = (sample_clip(path, "a", Sampling(frames=1, view=view)) for view in (View(), TONEMAP))
     # (573 - 64) / 876 = 0.581: 203 cd/m2, code value 148 of 255.
     assert kept.frames.mean() == pytest.approx(0.581 * 255, abs=1.5)
     assert mapped.frames.mean() == pytest.approx(230, abs=3)
@@ -200,7 +200,7 @@ def test_hdr_is_kept_unless_it_is_asked_for(tmp_path: Path) -> None:
     assert (kept.about.transfer, kept.about.primaries, kept.about.range) == ("smpte2084", "bt2020", "tv")
     assert kept.about.hdr == "PQ"
     sdr = film(tmp_path / "b.mkv", [flat(100)] * 2)
-    plain, asked = (sample_clip(sdr, "b", Sampling(frames=1, view=view)).frames for view in (ViewSettings(), TONEMAP))
+    plain, asked = (sample_clip(sdr, "b", Sampling(frames=1, view=view)).frames for view in (View(), TONEMAP))
     np.testing.assert_array_equal(plain, asked)
 
 
@@ -295,7 +295,7 @@ def test_frames_before_the_first_interlaced_one_are_what_it_is_guessed_from(tmp_
 
 def test_progressive_frames_pass_the_filter_as_they_are(tmp_path: Path) -> None:
     path = film(tmp_path / "a.mkv", [flat(20 * n) for n in range(8)])
-    plain, filtered = (sample_clip(path, "a", Sampling(rate=10, view=view)) for view in (ViewSettings(), BWDIF))
+    plain, filtered = (sample_clip(path, "a", Sampling(rate=10, view=view)) for view in (View(), BWDIF))
     np.testing.assert_array_equal(plain.frames, filtered.frames)
     np.testing.assert_array_equal(plain.timestamps, filtered.timestamps)
     assert not filtered.about.interlaced

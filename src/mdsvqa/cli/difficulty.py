@@ -44,9 +44,8 @@ from mdsvqa.runtime.workers import cores
 from mdsvqa.videos.files import check_files
 from mdsvqa.videos.manifest import read_videos
 from mdsvqa.videos.roles import in_role
-from mdsvqa.videos.settings import ManifestSettings
+from mdsvqa.videos.settings import ManifestSettings, ViewSettings
 from mdsvqa.videos.video import Video
-from mdsvqa.videos.view import ViewSettings
 
 # Of a vision-language model's score; the second one has a form for features too.
 VLM_RULES = ("mc-dropout", "noise-stability")

@@ -19,8 +19,7 @@ from mdsvqa.videos.files import check_files
 from mdsvqa.videos.labels import Labels, read_labels
 from mdsvqa.videos.manifest import parse_scale
 from mdsvqa.videos.roles import in_role
-from mdsvqa.videos.settings import ManifestSettings
-from mdsvqa.videos.view import ViewSettings
+from mdsvqa.videos.settings import ManifestSettings, ViewSettings
 
 SIGHT = ("sampling", "fps", "frames", *ViewSettings.model_fields)
 

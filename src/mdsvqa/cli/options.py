@@ -22,7 +22,7 @@ from mdsvqa.runtime.settings import MOST_SEED, Settings
 from mdsvqa.videos.about import NAMES, sentences, unusual
 from mdsvqa.videos.folder import plain_name
 from mdsvqa.videos.video import Video
-from mdsvqa.videos.view import PLAIN, ViewSettings
+from mdsvqa.videos.view import PLAIN, View
 
 UNDECODABLE = 4
 
@@ -66,7 +66,7 @@ def finish_table(
     out: Path,
     strict: bool,
     as_json: bool,
-    view: ViewSettings = PLAIN,
+    view: View = PLAIN,
 ) -> None:
     """Says what became of the videos of a result table.
 

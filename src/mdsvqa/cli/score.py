@@ -33,8 +33,7 @@ from mdsvqa.models.statistical.features import SAMPLED_FRAMES
 from mdsvqa.models.statistical.route import Route
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.videos.files import check_files
-from mdsvqa.videos.settings import ManifestSettings
-from mdsvqa.videos.view import ViewSettings
+from mdsvqa.videos.settings import ManifestSettings, ViewSettings
 
 SERVER = "Vision-language models behind a server"
 

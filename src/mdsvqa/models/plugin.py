@@ -16,11 +16,11 @@ from mdsvqa.models.settings import BATCH_GB
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import SCORES, Maker, ResultTable, read_table
 from mdsvqa.runtime.run import Run
-from mdsvqa.videos.about import changed_files, said_of_changed
+from mdsvqa.videos.changes import changed_files, said_of_changed
 from mdsvqa.videos.clip import Clip
 from mdsvqa.videos.decoding import Sampling, Undecodable, decode_all
 from mdsvqa.videos.manifest import Video
-from mdsvqa.videos.view import PLAIN, ViewSettings
+from mdsvqa.videos.view import PLAIN, View
 
 # Clips handed to the model at once, and rows a shard; fewer where their frames take more memory.
 BATCH = 16
@@ -89,7 +89,7 @@ def score_videos(
     maker: Maker,
     frames: int,
     run: Run,
-    view: ViewSettings = PLAIN,
+    view: View = PLAIN,
     batch_gb: float = BATCH_GB,
 ) -> pa.Table:
     """Scores each video that has no score yet, and those anew whose files have changed; the model runs in this process,

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from mdsvqa.runtime.settings import MOST_SEED, Added, Checkpoint, Settings, StudyPath, Unrecorded, beside_study
-from mdsvqa.videos.view import ViewSettings
+from mdsvqa.videos.settings import ViewSettings
 
 HANDCRAFTED = "handcrafted"
 BATCH_GB = 1.0

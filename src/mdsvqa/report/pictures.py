@@ -13,7 +13,7 @@ from mdsvqa.study.result import StudyResult
 from mdsvqa.videos.clip import Clip
 from mdsvqa.videos.decoding import Sampling, decode_video
 from mdsvqa.videos.video import Video
-from mdsvqa.videos.view import PLAIN, ViewSettings
+from mdsvqa.videos.view import PLAIN, View
 
 THUMBNAILS = 60
 # Pairs of test videos, each way.
@@ -55,7 +55,7 @@ def pool_points(config: StudyConfig, result: StudyResult, mos: Floats) -> list[P
     return points
 
 
-def picture_of(video: Video, view: ViewSettings = PLAIN) -> str | None:
+def picture_of(video: Video, view: View = PLAIN) -> str | None:
     """A thumbnail of a video's middle frame, None where there is no file."""
     clip = decode_video(video, Sampling(frames=1, longest_side=320, view=view))
     return thumbnail(clip.frames) if isinstance(clip, Clip) else None

@@ -12,8 +12,7 @@ from mdsvqa.runtime.settings import MOST_SEED, Added, ConfigError, Settings, Stu
 from mdsvqa.selection.catalogue import rule_named
 from mdsvqa.selection.settings import AUTO, SelectionSettings, budget_count
 from mdsvqa.study.labeling import LabelingSettings, said_without_a_value
-from mdsvqa.videos.settings import ManifestSettings
-from mdsvqa.videos.view import ViewSettings
+from mdsvqa.videos.settings import ManifestSettings, ViewSettings
 
 
 def _rule(name: str) -> str:

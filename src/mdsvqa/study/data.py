@@ -32,7 +32,7 @@ from mdsvqa.videos.labels import FIVE_LEVELS, ROUND_LABELS, Labels, known_labels
 from mdsvqa.videos.manifest import parse_scale, read_videos
 from mdsvqa.videos.roles import Role, roles_of, with_split
 from mdsvqa.videos.video import Video
-from mdsvqa.videos.view import ViewSettings
+from mdsvqa.videos.view import View
 
 NOTHING = np.empty(0)
 
@@ -347,7 +347,7 @@ def _without_excluded(videos: Sequence[Video], config: StudyConfig, run: Run) ->
     return [video for video in videos if video.split != "pool" or video.id not in excluded]
 
 
-def _about(table: pa.Table, videos: Sequence[Video], view: ViewSettings, run: Run) -> dict[str, dict[str, Any]]:
+def _about(table: pa.Table, videos: Sequence[Video], view: View, run: Run) -> dict[str, dict[str, Any]]:
     """What a table says of the files of some videos; said aloud where it changes what a model sees."""
     wanted = {video.id for video in videos}
     known = table.select(["id", *(name for name in NAMES if name in table.column_names)]).to_pylist()

@@ -1,17 +1,14 @@
 """What a file is and how its pictures are to be shown: the columns that tell it, and what is unusual of many."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
-
-from mdsvqa.runtime.results import ABOUT, ResultTable
-from mdsvqa.videos.video import Video
 
 # Names by ITU-T H.273, tables 3 and 2, spelled as FFmpeg spells them.
 TRANSFERS = {
@@ -27,8 +24,6 @@ RANGES = {1: "tv", 2: "pc"}
 HDR = {"smpte2084": "PQ", "arib-std-b67": "HLG"}
 # No display ever had pixels that are more than this many times as long as they are wide: a damaged header says so.
 _MOST_SAR = 4
-# A copy keeps the time of change in whole seconds where a file system or a tool knows no finer ones.
-_SECOND = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -128,36 +123,6 @@ def squared_size(width: int, height: int, sar: Fraction | None) -> tuple[int, in
     return max(1, round(width * sar)), height
 
 
-def changed_files(table: ResultTable, videos: Iterable[Video]) -> set[str]:
-    """Ids of videos whose file is another one than that which their row was made of.
-
-    A file that is not there, or a row that does not know its file, is taken for unchanged.
-    """
-    stamps = table.stamps()
-    return {video.id for video in videos if video.id in stamps and _differs(stamps[video.id], about_file(video.path))}
-
-
-def _differs(then: tuple[int, int], now: About) -> bool:
-    """
-    >>> _differs((10, 5_000_000_007), About(10, 5_000_000_007)), _differs((10, 5_000_000_007), About(10, 5_000_000_000))
-    (False, False)
-    >>> _differs((10, 5_000_000_007), About(11, 5_000_000_007)), _differs((10, 5_000_000_007), About(10, 5_000_000_009))
-    (True, True)
-    """
-    if now.mtime is None:
-        return False
-    size, mtime = then
-    whole = mtime % _SECOND == 0 or now.mtime % _SECOND == 0
-    same = mtime // _SECOND == now.mtime // _SECOND if whole else mtime == now.mtime
-    return size != now.size or not same
-
-
-def said_of_changed(label: str, changed: Collection[str], videos: int) -> str:
-    """One line about rows that are done anew."""
-    few = ", ".join(sorted(changed)[:3]) + (", ..." if len(changed) > 3 else "")
-    return f"{label}: {len(changed)} of {videos} done anew, because their files changed since: {few}"
-
-
 def unusual(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     """How many of some videos are HDR, and so on; only what there is.
 
@@ -202,4 +167,4 @@ def sentences(found: Mapping[str, int], hdr: str, deinterlace: str) -> list[str]
     return said
 
 
-NAMES = tuple(name for name, _ in ABOUT)
+NAMES = tuple(field.name for field in fields(About))

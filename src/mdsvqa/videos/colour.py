@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mdsvqa.videos.about import HDR, PRIMARIES, TRANSFERS
 from mdsvqa.videos.tone_mapping import tone_mapped
-from mdsvqa.videos.view import PLAIN, ViewSettings
+from mdsvqa.videos.view import PLAIN, View
 
 Channel = NDArray[np.uint8]
 
@@ -25,7 +25,7 @@ def picture_channels(
     frame: VideoFrame,
     width: int,
     height: int,
-    view: ViewSettings = PLAIN,
+    view: View = PLAIN,
     *,
     opaque: bool = False,
 ) -> Sequence[Channel]:

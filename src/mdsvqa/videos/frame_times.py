@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdsvqa.runtime.arrays import Flags, Floats, Ints
-from mdsvqa.videos.view import PLAIN, ViewSettings
+from mdsvqa.videos.view import PLAIN, View
 
 # Containers such as WebM and FLV round timestamps to 1 ms: the frame of 66.67 ms says 67.
 _TIMESTAMP_ROUNDING = 1e-3
@@ -49,7 +49,7 @@ class Sampling:
     most_pixels: int | None = None
     window: int | None = None
     sar: Literal["square", "stored"] = "square"
-    view: ViewSettings = PLAIN
+    view: View = PLAIN
 
     def __post_init__(self) -> None:
         if (self.frames is None) == (self.rate is None):

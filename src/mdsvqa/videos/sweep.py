@@ -7,7 +7,8 @@ from typing import Any
 
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import ResultTable
-from mdsvqa.videos.about import NAMES, changed_files, said_of_changed
+from mdsvqa.videos.about import NAMES
+from mdsvqa.videos.changes import changed_files, said_of_changed
 from mdsvqa.videos.decoding import map_in_workers
 from mdsvqa.videos.manifest import Video
 

@@ -1,28 +1,31 @@
-"""How the pictures of a video are shown: settings that whoever decodes has in common."""
+"""How the pictures of a video are shown."""
 
+from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import Field
-
-from mdsvqa.runtime.settings import Added, Settings
-
-
-class ViewSettings(Settings):
-    """What is done with pictures that are not made for a plain display."""
-
-    # Models have learned from what such files look like without it; a curve changes scores, so it is asked for.
-    hdr: Added[Literal["keep", "tonemap"]] = Field(
-        "keep",
-        description="Of HDR (PQ, HLG). keep: its code values, as if they were SDR. tonemap: as SDR by ITU-R BT.2408 "
-        "and BT.2390, reference white 203 cd/m2.",
-    )
-    deinterlace: Added[Literal["none", "bwdif"]] = Field(
-        "none", description="Of interlaced frames. none: both fields in one picture. bwdif: FFmpeg's filter."
-    )
-
-    def view(self) -> "ViewSettings":
-        """These alone, where they are part of other settings."""
-        return ViewSettings(hdr=self.hdr, deinterlace=self.deinterlace)
+Hdr = Literal["keep", "tonemap"]
+Deinterlace = Literal["none", "bwdif"]
 
 
-PLAIN = ViewSettings()
+@dataclass(frozen=True)
+class View:
+    """What is done with pictures that are not made for a plain display; see `ViewSettings`.
+
+    Attributes:
+        hdr: keep the code values of PQ and HLG, or tone-map them to SDR.
+        deinterlace: none, or FFmpeg's filter.
+    """
+
+    hdr: Hdr = "keep"
+    deinterlace: Deinterlace = "none"
+
+    def record(self) -> dict[str, str]:
+        """As it stands in the record of what made a result: what is not at its default.
+
+        >>> View().record(), View(hdr="tonemap").record()
+        ({}, {'hdr': 'tonemap'})
+        """
+        return {name: value for name, value in vars(self).items() if value != getattr(PLAIN, name)}
+
+
+PLAIN = View()

@@ -13,13 +13,13 @@ from mdsvqa.runtime.run import Run
 from mdsvqa.videos.decoding import Sampling, Undecodable, decode_video
 from mdsvqa.videos.manifest import Video
 from mdsvqa.videos.sweep import sweep
-from mdsvqa.videos.view import PLAIN, ViewSettings
+from mdsvqa.videos.view import PLAIN, View
 
 # Raise it when the same clip would give other features.
 VERSION = 1
 
 
-def extract_features(videos: Sequence[Video], frames: int, run: Run, view: ViewSettings = PLAIN) -> pa.Table:
+def extract_features(videos: Sequence[Video], frames: int, run: Run, view: View = PLAIN) -> pa.Table:
     """Computes the features of each video that has none yet.
 
     Args:

@@ -19,7 +19,7 @@ from mdsvqa.videos.about import NOTHING, About
 from mdsvqa.videos.clip import Clip
 from mdsvqa.videos.decoding import Sampling, Undecodable, decode_video
 from mdsvqa.videos.video import Video
-from mdsvqa.videos.view import PLAIN, ViewSettings
+from mdsvqa.videos.view import PLAIN, View
 
 # A frame that is hundreds of times as wide as it is high has no size in whole patches.
 MOST_ASPECT = 200
@@ -54,7 +54,7 @@ class VisualLimits:
     total_pixels: int = int(128_000 * 28 * 28 * 0.9)
     patch: int = 28
     span: int = 2
-    view: ViewSettings = PLAIN
+    view: View = PLAIN
 
     def record(self) -> dict[str, object]:
         """JSON-able; what is younger than records on disk only where it is not as it was then."""

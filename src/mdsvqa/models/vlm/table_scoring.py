@@ -15,7 +15,8 @@ from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import SCORES, Maker, ResultTable, read_table
 from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.workers import map_in_workers
-from mdsvqa.videos.about import NOTHING, changed_files, said_of_changed
+from mdsvqa.videos.about import NOTHING
+from mdsvqa.videos.changes import changed_files, said_of_changed
 from mdsvqa.videos.decoding import Undecodable
 from mdsvqa.videos.video import Video
 

@@ -14,7 +14,7 @@ from mdsvqa.study.contracts import NewLabels, StudyModel, Waiting
 from mdsvqa.study.data import StudyData
 from mdsvqa.study.participants.predictions import handed_back
 from mdsvqa.study.participants.unrefitted import Unrefitted
-from mdsvqa.videos.about import changed_files
+from mdsvqa.videos.changes import changed_files
 from mdsvqa.videos.labels import newly_labeled
 from mdsvqa.videos.video import Video
 
