@@ -105,7 +105,7 @@ def test_without_labels_the_loop_asks_for_them_and_goes_on_when_they_are_there(
     mos = {row["id"]: row["mos"] for row in manifest_rows(small_corpus)}
     answers = [f"{row['id']},{mos[row['id']]}" for row in wanted]
     (tmp_path / "labels.csv").write_text("\n".join(["id,mos", *answers[:-1]]) + "\n")
-    assert "1 videos need labels" in run_study(read_study(study), Silent()).waiting_for
+    assert "1 video needs labels" in run_study(read_study(study), Silent()).waiting_for
     last = wanted[-1]["id"]
     (tmp_path / "labels.csv").write_text("\n".join(["id,mos", *answers[:-1], f"{last},"]) + "\n")
     done = run_study(read_study(study), Silent())

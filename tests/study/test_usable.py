@@ -82,7 +82,7 @@ def test_a_class_that_raises_on_every_third_clip_and_is_mended_goes_on_with_the_
     with terminal() as show:
         first = run_study(study, show)
     said = capsys.readouterr().err
-    assert f"{len(bad)} of 76 videos have no score, such as {bad[0]} (RuntimeError: no such operator (" in said
+    assert f"{len(bad)} of 76 videos without a score, such as {bad[0]} (RuntimeError: no such operator (" in said
     assert set(first.data.failures) == set(bad)
     assert first.data.failures[bad[0]].startswith("the quality model gave no score: RuntimeError: no such operator")
     assert not set(chosen(first)) & set(bad)

@@ -40,6 +40,7 @@ from mdsvqa.runtime.matching import match_ids
 from mdsvqa.runtime.results import read_table
 from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.user_tables import read_columns
+from mdsvqa.runtime.words import counted
 from mdsvqa.runtime.workers import cores
 from mdsvqa.videos.files import check_files
 from mdsvqa.videos.manifest import read_videos
@@ -260,7 +261,7 @@ def evaluate(
     kept = np.isfinite(x) & np.isfinite(y) & np.isfinite(d)
     sets = None if dataset is None else [str(columns.column(dataset)[int(place)]) for place in np.flatnonzero(kept)]
     x, y, d = x[kept], y[kept], d[kept]
-    with terminal.progress() as show, show.working(f"Bootstrapping {len(x)} videos"):
+    with terminal.progress() as show, show.working(f"Bootstrapping {counted(len(x), 'video')}"):
         result = mdsvqa.evaluate_difficulty(d, x, y, k, error=kind, dataset=sets, draws=draws, seed=seed)
     if as_json:
         figures = {name: asdict(interval) for name, interval in result.figures.items()}

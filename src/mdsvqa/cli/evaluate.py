@@ -28,6 +28,7 @@ from mdsvqa.evaluation.study_size import study_size as simulate_studies
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.results import write_atomically
 from mdsvqa.runtime.user_tables import Names, read_columns
+from mdsvqa.runtime.words import counted
 
 MOS = "mos"
 Mos = Annotated[str, typer.Option(help="Column of the MOS.")]
@@ -60,7 +61,7 @@ def evaluate(
 ) -> None:
     """SRCC, PLCC (after the four-parameter logistic fit, and without), KRCC and RMSE, each with a 95% interval."""
     given = read_scored(table, [score], mos, dataset=dataset, only=only, names=_names(id, mos))
-    with terminal.progress() as show, show.working(f"Bootstrapping intervals of {len(given.mos)} videos"):
+    with terminal.progress() as show, show.working(f"Bootstrapping intervals of {counted(len(given.mos), 'video')}"):
         found = mdsvqa.evaluate(given.scores[score], given.mos, given.dataset, draws=draws, seed=seed)
     cautions = dataset_cautions(given.scores[score], given.mos, given.dataset)
     _write(csv, lambda: csv_text(evaluation_rows({score: found})))
@@ -124,7 +125,10 @@ def compare(
         only=only,
         names=_names(id, mos),
     )
-    with terminal.progress() as show, show.working(f"Comparing {len(given.scores)} models on {len(given.mos)} videos"):
+    with (
+        terminal.progress() as show,
+        show.working(f"Comparing {len(given.scores)} models on {counted(len(given.mos), 'video')}"),
+    ):
         found = compare_models(given.scores, given.mos, given.dataset, given.rated, draws=draws, seed=seed)
     _write(csv, lambda: csv_text(found.rows()))
     _write(latex, lambda: comparison_latex(found))

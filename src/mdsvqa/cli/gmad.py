@@ -26,6 +26,7 @@ from mdsvqa.evaluation.gmad.ranking import Competition, Standing, rank_models
 from mdsvqa.evaluation.paper_tables import csv_text
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.results import write_atomically
+from mdsvqa.runtime.words import counted
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -80,9 +81,12 @@ def pairs(
 
 
 def _print_found(found: Found, wanted: int, out: Path) -> None:
-    lines = [f"{out / TO_RATE}: {len(found.to_rate)} pairs to rate, found by {len(found.attacks)} attacks."]
+    lines = [
+        f"{out / TO_RATE}: {counted(len(found.to_rate), 'pair')} to rate, found by "
+        f"{counted(len(found.attacks), 'attack')}."
+    ]
     if found.left_out:
-        lines.append(f"{found.left_out} videos lack a score or a MOS and were left out.")
+        lines.append(f"{counted(found.left_out, 'video')} left out: without a score or a MOS.")
     if len(found.attacks) < wanted:
         lines.append(
             f"{wanted - len(found.attacks)} of {wanted} attacks found nothing: the models agree there, or the defender "
@@ -158,7 +162,11 @@ def _print_result(result: Competition, judge: str) -> None:
     console.print(ranking)
     console.print(_matrix("Aggressiveness of the row against the column, -1 to 1", result.aggressiveness))
     console.print(_matrix("Resistance of the row to the column, 0 to 1", result.resistance))
-    judged = f"{result.pairs} pairs rated by {judge}" if judge != "raters" else f"{result.pairs} rated pairs"
+    judged = (
+        f"{counted(result.pairs, 'pair')} rated by {judge}"
+        if judge != "raters"
+        else counted(result.pairs, "rated pair")
+    )
     console.print(judged, soft_wrap=True, highlight=False, markup=False)
 
 

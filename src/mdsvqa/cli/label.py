@@ -19,6 +19,7 @@ from mdsvqa.labeling.vote_tables import AUTO, FORMATS, LONG, WIDE, read_votes
 from mdsvqa.labeling.votes import REPEAT, PairVotes, Votes
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.results import write_atomically
+from mdsvqa.runtime.words import counted
 from mdsvqa.videos.mos_scale import MosScale
 
 app = typer.Typer(no_args_is_help=True, help="Have videos rated by people, and turn their votes into MOS.")
@@ -70,7 +71,9 @@ def mos(
         return
     _print(found, votes)
     if out is not None:
-        Console().print(f"{out}: MOS of {len(votes.videos)} videos", soft_wrap=True, highlight=False, markup=False)
+        Console().print(
+            f"{out}: MOS of {counted(len(votes.videos), 'video')}", soft_wrap=True, highlight=False, markup=False
+        )
 
 
 @app.command("import")
@@ -105,7 +108,8 @@ def import_votes(
         print_json(counts)
         return
     Console().print(
-        f"{out}: {len(votes)} votes of {len(votes.raters)} raters on {len(votes.videos)} videos, of which "
+        f"{out}: {counted(len(votes), 'vote')} of {counted(len(votes.raters), 'rater')} on "
+        f"{counted(len(votes.videos), 'video')}, of which "
         f"{counts['counted']} count",
         soft_wrap=True,
         highlight=False,

@@ -24,6 +24,7 @@ from mdsvqa.cli.plain import AsJson, print_json
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.results import json_text, write_atomically
+from mdsvqa.runtime.words import counted
 from mdsvqa.runtime.workers import cores
 from mdsvqa.study.labeling import LabelingSettings
 
@@ -207,7 +208,10 @@ def export(
         print_json(found)
         return
     console = Console()
-    lines = [f"{found['out']}: {found['counted']} of {found['votes']} votes count, of {found['raters']} raters"]
+    lines = [
+        f"{found['out']}: {found['counted']} of {counted(found['votes'], 'vote')} counted, of "
+        f"{counted(found['raters'], 'rater')}"
+    ]
     if found["labels"]:
         lines.append(f"{found['labels']}: labels for the loop; go on with: mdsvqa run {study}")
     elif material.labels is not None and not found["ended"]:
@@ -372,11 +376,11 @@ def _print_status(found: dict[str, Any]) -> None:
     console.print(f"{found['title']} ({found['method']}): {state}", markup=False, soft_wrap=True)
     left = "" if found["hours_left"] is None else f", about {found['hours_left']:.1f} h of voting left"
     console.print(
-        f"{found['votes']} votes count of {found['votes_given']} given; {found['share_reached']:.0%} of the videos are "
-        f"narrow enough ({found['wanted_share']:.0%} wanted){left}.",
+        f"{found['votes']} of {counted(found['votes_given'], 'vote')} counted; {found['share_reached']:.0%} of the "
+        f"videos are narrow enough ({found['wanted_share']:.0%} wanted){left}.",
         soft_wrap=True,
     )
-    console.print(f"{found['invited']} raters invited, {found['opened']} opened their link.")
+    console.print(f"{counted(found['invited'], 'rater')} invited, {found['opened']} opened their link.")
     table = Table(box=box.SIMPLE_HEAD)
     for heading in ("rater", "done", "votes", "correlation", "traps wrong", "disturbed", "flags"):
         table.add_column(heading, overflow="fold")

@@ -19,6 +19,7 @@ from mdsvqa.models.vlm.families.catalogue import FAMILIES
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import first_process
 from mdsvqa.runtime.settings import MOST_SEED, Settings
+from mdsvqa.runtime.words import counted
 from mdsvqa.videos.about import NAMES, sentences, unusual
 from mdsvqa.videos.folder import plain_name
 from mdsvqa.videos.video import Video
@@ -86,8 +87,8 @@ def finish_table(
         counts = {"videos": len(rows), "ok": len(rows) - len(failures), "unusual": unusual(rows)}
         print_json({**counts, "failures": listed, "out": str(out)})
     else:
-        place = plain_name(str(out))
-        Console().print(f"{place}: {len(rows) - len(failures)} of {len(rows)} videos {done}", soft_wrap=True)
+        place, ok = plain_name(str(out)), len(rows) - len(failures)
+        Console().print(f"{place}: {ok} of {counted(len(rows), 'video')} {done}", soft_wrap=True)
     for sentence in sentences(unusual(rows), view.hdr, view.deinterlace):
         terminal.say(sentence)
     terminal.print_failures(failures)

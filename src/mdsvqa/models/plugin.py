@@ -16,6 +16,7 @@ from mdsvqa.models.settings import BATCH_GB
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import SCORES, Maker, ResultTable, read_table
 from mdsvqa.runtime.run import Run
+from mdsvqa.runtime.words import counted
 from mdsvqa.videos.changes import changed_files, said_of_changed
 from mdsvqa.videos.clip import Clip
 from mdsvqa.videos.decoding import Sampling, Undecodable, decode_all
@@ -74,7 +75,7 @@ def finetuned_by_class(model: FineTunable, videos: Sequence[Video], folder: Path
     name = type(model).__name__
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with show.working(f"{name}.finetune on {len(videos)} videos"):
+        with show.working(f"{name}.finetune on {counted(len(videos), 'video')}"):
             found: object = model.finetune(videos, folder)
     except Exception as error:  # someone else's code
         raise ModelError(f"{name}.finetune failed with {type(error).__name__}: {error}.") from error

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 SECONDS = (2.0, 2.4)
 # After these the tiny model hardly gets better; a minute or two.
 TINY_STEPS = 110
-WRITING = "Writing simulated videos"
+WRITING, LESSONS = "Writing simulated videos", "Writing simulated videos for the tiny model to learn from"
+# Added to a seed, for videos that no demonstration's study has.
+OTHER_VIDEOS = 1_000_003
 STUDY = """\
 # The demonstration's study. Change it and run it again: mdsvqa run {path}
 title: Demonstration on simulated videos
@@ -45,6 +47,8 @@ seed: {seed}
 quality:
   # Made on the spot, of the real classes. The real one: hollow404/VQR1-7B-YouTubeUGC
   model: tiny-vlm
+# Half of the budget is spent first; the model and what it is expected to fail on learn from it before the rest is.
+rounds: 2
 selection:
   rule: mds
   budget: 5%
@@ -90,7 +94,7 @@ def prepare_demo(
     if vlm and (folder / "tiny-vlm").is_dir():
         show.note(f"Tiny vision-language model: reused from {folder / 'tiny-vlm'}")
     elif vlm:
-        make_demo_vlm(folder / "tiny-vlm", corpus / "manifest.csv", show, seed=seed, workers=cores(0))
+        make_demo_vlm(folder / "tiny-vlm", None, show, seed=seed, workers=cores(0))
     return read_study(study)
 
 
@@ -101,7 +105,8 @@ def make_demo_vlm(
 
     Args:
         out: folder of the checkpoint.
-        manifest: of the videos, split train to learn from and test to look at; None makes simulated ones beside `out`.
+        manifest: of the videos, split train to learn from and test to look at; None makes simulated ones beside `out`,
+            other ones than those of the demonstration with this seed: what it is later measured on it never saw.
         seed: of the model and the simulated videos.
         steps: of training.
         workers: processes that render and decode.
@@ -117,7 +122,12 @@ def make_demo_vlm(
         corpus = out.with_name(out.name + "-corpus")
         sizes = {"source": 300, "pool": 0, "test": 0}
         manifest = make_corpus(
-            corpus, seed=seed, **sizes, seconds=SECONDS, workers=workers, progress=partial(show.progress, WRITING)
+            corpus,
+            seed=seed + OTHER_VIDEOS,
+            **sizes,
+            seconds=SECONDS,
+            workers=workers,
+            progress=partial(show.progress, LESSONS),
         )
     videos = load_videos(manifest)
     train, test = in_role(videos, "source"), in_role(videos, "source test")

@@ -8,6 +8,7 @@ import numpy as np
 from mdsvqa.runtime.results import is_table, json_text, read_table, write_atomically
 from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.settings import ConfigError
+from mdsvqa.runtime.words import counted
 from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.contracts import Refittable, StudyModel
 from mdsvqa.study.data import StudyData
@@ -51,7 +52,7 @@ def scored(config: StudyConfig, data: StudyData, f: StudyModel, run: Run) -> Stu
     if not known.all():
         why = f" ({reasons[without[0]]})" if without else ""
         example = without[0] if without else ids[~known][0]
-        run.show.note(f"{(~known).sum()} of {len(ids)} videos have no score, such as {example}{why}")
+        run.show.note(f"{(~known).sum()} of {counted(len(ids), 'video')} without a score, such as {example}{why}")
     _say_late(run, ids[late].tolist(), SCORED_LATER)
     _check_roles(config, data, found, f, why=reasons[without[0]] if without else "")
     if not _is_chosen(run):
@@ -75,9 +76,9 @@ def _recorded(run: Run, name: str) -> set[str]:
 
 def _say_late(run: Run, ids: Sequence[str], why: str) -> None:
     if ids:
-        verb = "video" if len(ids) == 1 else "videos"
         run.show.note(
-            f"{len(ids)} {verb} {why}, such as {ids[0]}; that choice stays. To choose anew with all: --overwrite"
+            f"{counted(len(ids), 'video')} {why}, such as {ids[0]}; that choice stays. To choose anew with all: "
+            "--overwrite"
         )
 
 

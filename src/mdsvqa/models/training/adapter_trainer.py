@@ -23,6 +23,7 @@ from mdsvqa.models.vlm.reader import VlmReader
 from mdsvqa.runtime.arrays import Floats, Ints
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import SCORES, ResultTable, read_table
+from mdsvqa.runtime.words import counted
 from mdsvqa.videos.video import Video
 
 # Replies that are written, and rows that are kept, at a time.
@@ -76,7 +77,7 @@ class AdapterTrainer:
         failed = self.cache.fill(wanted, workers, self.show) if self.processes.rank == 0 else {}
         self.processes.barrier()
         if failed:
-            self.show.note(f"{len(failed)} videos cannot be decoded and are left out")
+            self.show.note(f"{counted(len(failed), 'video')} left out: cannot be decoded")
         return {video.id for video in wanted if self.cache.has(video)}
 
     def train(self, known: TrainingSet) -> TrainingHistory:

@@ -14,6 +14,7 @@ from mdsvqa.models.vlm.clips import ModelClip, VisualLimits, crashed, read_clip
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import SCORES, Maker, ResultTable, read_table
 from mdsvqa.runtime.run import Run
+from mdsvqa.runtime.words import counted
 from mdsvqa.runtime.workers import map_in_workers
 from mdsvqa.videos.about import NOTHING
 from mdsvqa.videos.changes import changed_files, said_of_changed
@@ -61,7 +62,7 @@ class Clock:
         share = self.waiting / max(self.model + self.waiting, 1e-9)
         limit = "decoding" if share > 0.5 else "the model"
         return (
-            f"{self.videos} videos read: the model worked {1 - share:.0%} of the time and waited for frames "
+            f"{counted(self.videos, 'video')} read: the model worked {1 - share:.0%} of the time and waited for frames "
             f"{share:.0%}; {limit} was the limit"
         )
 

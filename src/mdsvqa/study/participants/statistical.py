@@ -23,6 +23,7 @@ from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Silent
 from mdsvqa.runtime.results import SCORES, Maker, column, fingerprint
 from mdsvqa.runtime.run import Run
+from mdsvqa.runtime.words import counted
 from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.contracts import NewLabels, Scores
 from mdsvqa.study.data import StudyData
@@ -159,7 +160,7 @@ class StatisticalModel:
         said = list(zip(data.ids(labels.index), labels.mos.tolist(), strict=True))
         maker: dict[str, Any] = {"step": "finetune", "selection": fingerprint(labels.maker)}
         maker |= {"settings": self.settings.record(whole=True), "labels": fingerprint(said)}
-        with show.working(f"Fine-tuning on {len(self.labeled)} labels and {len(new)} new ones"):
+        with show.working(f"Fine-tuning on {counted(len(self.labeled), 'label')} and {len(new)} new"):
             model = finetune(self.base, learned, self.settings, seed)
         return replace(self, model=model, labeled=learned, maker=maker, turn=turn)
 
