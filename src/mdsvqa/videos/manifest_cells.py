@@ -41,9 +41,14 @@ def refuse_scheme(written: Path | str, where: str) -> None:
     scheme = scheme_of(written)
     if scheme is not None:
         raise ManifestError(
-            f"{where}: found a path with the scheme {scheme!r} ({written}); expected a file on this machine. Copy the "
+            f"{where}: found a path with the scheme {scheme!r} ({_whole(written)}); expected a file on this machine. Copy the "
             "videos to a disk, or mount their store as a folder, and write the paths there."
         )
+
+
+def _whole(written: Path | str) -> str:
+    """A place as it was written: a path has lost one of its slashes."""
+    return str(written).replace(":/", "://", 1) if isinstance(written, Path) else written
 
 
 def raw_format(cells: Sequence[str], where: str) -> RawFormat | None:
