@@ -77,6 +77,8 @@ def score(
         maker = {"step": "scores", "model": model.name, "frames": frames, **view.record()}
         return score_videos(videos, model.plugin, maker, frames, run, view)
     saved = model.saved
+    if saved is None and not in_role(videos, "source"):
+        raise InputError(_needs_labeled("0"))
     features = extract_features(videos, frames, run.within("features"), view)
     kernel_model = saved or _trained(videos, features, run.show, seed)
     maker = {
@@ -101,18 +103,26 @@ def score(
 
 def _trained(videos: Sequence[Video], features: pa.Table, show: Show, seed: int) -> KernelModel:
     rows = _by_id(features, "features")
-    data = _arrays([video for video in in_role(videos, "source") if video.id in rows], rows).labeled_source()
-    if len(data) == 0:
-        raise InputError(
-            "the statistical model learns from labeled videos (split train, with MOS), and there are none. Add some, "
-            "or name a saved model by --model FILE."
-        )
+    source = in_role(videos, "source")
+    usable = [video for video in source if video.id in rows]
+    if not usable:
+        said = {row["id"]: row["text"] for row in features.to_pylist()}
+        first = source[0].id
+        raise InputError(_needs_labeled(f"{len(source)}, of which not one can be used ({first}: {said[first]})"))
+    data = _arrays(usable, rows).labeled_source()
     with show.working(f"Training the statistical model on {len(data)} labeled videos"):
         return fit_statistical(data, seed=seed)
 
 
 def _stamp(row: Mapping[str, Any]) -> tuple[Any, Any]:
     return row.get("size"), row.get("mtime")
+
+
+def _needs_labeled(found: str) -> str:
+    return (
+        f"the statistical model learns from labeled videos (split train, with MOS); found {found}. Add some, or name a "
+        "saved model by --model FILE."
+    )
 
 
 def _score_row(model: KernelModel, row: dict[str, Any], route: Route) -> dict[str, Any]:
