@@ -41,8 +41,8 @@ def refuse_scheme(written: Path | str, where: str) -> None:
     scheme = scheme_of(written)
     if scheme is not None:
         raise ManifestError(
-            f"{where}: found a path with the scheme {scheme!r} ({_whole(written)}); expected a file on this machine. Copy the "
-            "videos to a disk, or mount their store as a folder, and write the paths there."
+            f"{where}: found a path with the scheme {scheme!r} ({_whole(written)}); expected a file on this machine. "
+            "Copy the videos to a disk, or mount their store as a folder, and write the paths there."
         )
 
 
