@@ -34,27 +34,34 @@ def finetune(
         typer.Option(
             "--model",
             "-m",
-            help="f: a saved statistical model, or a vision-language checkpoint (a folder or a Hub name).",
+            help="Fine-tune f: a saved statistical model, or a vision-language checkpoint (a folder or a Hub name).",
         ),
     ],
-    labels: Annotated[Path, typer.Option(help="New labels: a table with id and mos.")],
+    labels: Annotated[Path, typer.Option(help="Read the new labels: a table with id and mos.")],
     out: Annotated[
         Path,
-        typer.Option("--out", "-o", help="File for the statistical model (.safetensors); folder for an adapter."),
+        typer.Option(
+            "--out",
+            "-o",
+            help="Write the statistical model to this file (.safetensors), or an adapter into this folder.",
+        ),
     ],
     training: VlmFinetuning,
     vlm: VlmSettings,
     manifest: ManifestSettings,
     features: Annotated[
         Path | None,
-        typer.Option(help="Features table of these videos, as `mdsvqa score` wrote it; for a statistical model."),
+        typer.Option(
+            help="Read the features table of these videos, as `mdsvqa score` wrote it; for a statistical model."
+        ),
     ] = None,
     mos_scale: Scale = "1-5",
-    labels_scale: Annotated[str, typer.Option(help="Scale of the new labels.")] = "1-5",
+    labels_scale: Annotated[str, typer.Option(help="Say on which scale the new labels are.")] = "1-5",
     audit: Annotated[
         Path | None,
         typer.Option(
-            help="Labels (id and mos) of a uniform sample of the pool: never learned from, f' is compared on them.",
+            help="Compare f' on these labels (id and mos) of a uniform sample of the pool, which are never learned "
+            "from.",
             rich_help_panel=VLM,
         ),
     ] = None,

@@ -52,22 +52,27 @@ def score(
         typer.Option(
             "--model",
             "-m",
-            help="statistical, a saved .safetensors file, package.module:Class, or a vision-language checkpoint "
+            help="Score by this model: statistical, a saved .safetensors file, package.module:Class, or a "
+            "vision-language checkpoint "
             f"({VLM_FAMILIES}): a folder or a Hub name such as hollow404/VQR1-7B-YouTubeUGC.",
         ),
     ] = "statistical",
     mos_scale: Scale = "1-5",
     frames: Annotated[
         int | None,
-        typer.Option(min=1, help=f"Sampled from each video; {SAMPLED_FRAMES} for all but vision-language models."),
+        typer.Option(
+            min=1, help=f"Take so many frames of each video; {SAMPLED_FRAMES} for all but vision-language models."
+        ),
     ] = None,
     adapter: Annotated[
-        str | None, typer.Option("--adapter", "-a", help="PEFT adapter: folder or Hub name.", rich_help_panel=VLM)
+        str | None,
+        typer.Option("--adapter", "-a", help="Apply this PEFT adapter: a folder or a Hub name.", rich_help_panel=VLM),
     ] = None,
     route: Annotated[
         str,
         typer.Option(
-            help="Of a fine-tuned statistical model: target reads all videos by it, base by the one before, nearest "
+            help="Route videos, for a fine-tuned statistical model: target reads all videos by it, base by the one "
+            "before, nearest "
             "each by the one whose labels are nearer; the column text says which."
         ),
     ] = "target",

@@ -62,7 +62,7 @@ class RehearsalSettings(Settings):
     repeats: int = Field(
         16, ge=2, description="On each pseudo-target, every rule in each; half of the source is drawn anew."
     )
-    minutes: float | None = Field(None, gt=0, description="After which no further repeat is begun.")
+    minutes: float | None = Field(None, gt=0, description="Begin no further repeat after so many minutes.")
 
     @field_validator("targets")
     @classmethod

@@ -92,9 +92,14 @@ def read_labels(path: Path, scale: MosScale, names: Names | None = None) -> Labe
         names: of the manifest's columns of ids and MOS; where the table lacks them, it has the usual ones.
 
     Raises:
-        ColumnError: the table cannot be used, or a MOS is not on the scale.
+        ColumnError: the table cannot be used, has scores of pairs in place of MOS, or a MOS is not on the scale.
     """
     table = read_columns(path, names).or_usual()
+    if "pairs" in table.cells.get("scale", ()):
+        raise ColumnError(
+            f"{path}: its scores come from pairs, whose scale has a unit but no levels, and MOS on the 1-5 scale are "
+            "expected. Rate the videos by ACR, or train by ranking outside of the loop, which needs the order only."
+        )
     mos: dict[str, float] = {}
     unratable = set()
     for row, (video, value) in enumerate(zip(table.ids(), table.mos(), strict=True), 1):

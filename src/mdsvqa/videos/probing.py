@@ -19,9 +19,11 @@ from mdsvqa.videos.about import NOTHING, About, about_file, about_frame, pixel_s
 from mdsvqa.videos.folder import plain_name
 from mdsvqa.videos.orientation import orientation_of
 from mdsvqa.videos.streams import count_packets, find_film
+from mdsvqa.videos.wholeness import is_cut_off
 
 # What the first four bytes of an MP4 or MOV file may be preceded by a length and be.
 _MP4_ATOMS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
+_INDEX_CUT = "truncated: the MP4 index (moov) is missing or cut"
 # What a damaged file can raise. PyAV raises some errors of its own as ValueError or OSError, an IndexError at the end
 # of a file in which streams appear on the way; a damaged size asks for more memory than there is.
 DECODING_ERRORS = (FFmpegError, OSError, ValueError, IndexError, MemoryError)
@@ -193,6 +195,9 @@ def _video_stream(path: Path, container: InputContainer, index: int | None) -> V
     if not kinds:
         raise Undecodable(path, "truncated: the header names no stream")
     stream = find_film(container, lambda: _count(path)) if index is None else container.streams[index]
+    usable = isinstance(stream, VideoStream) and stream.codec_context is not None
+    if not usable and container.format.name.startswith("mov") and is_cut_off(path, container.format.name):
+        raise Undecodable(path, _INDEX_CUT)
     if not isinstance(stream, VideoStream):
         pictures = " and a cover picture" if "video" in kinds else ""
         found = " and ".join(kind for kind in kinds if kind != "video")
@@ -216,7 +221,7 @@ def _why_not_opened(path: Path, error: Exception) -> str:
     with path.open("rb") as file:
         head = file.read(12)
     if head[4:8] in _MP4_ATOMS:
-        return "truncated: the MP4 index (moov) is missing or cut"
+        return _INDEX_CUT
     if head.startswith((b"\x1aE\xdf\xa3", b"RIFF", b"FLV")):
         return "damaged: the header cannot be read"
     return f"not a video: no known container format ({_words(error)})"

@@ -10,10 +10,10 @@ from mdsvqa.videos.view import Deinterlace, Hdr, View
 class ManifestSettings(Settings):
     """What a manifest's columns are called, and where its videos are."""
 
-    id: str | None = Field(None, description="Column of the ids, where it has none of the usual names.")
-    mos: str | None = Field(None, description="Column of the MOS, where it has none of the usual names.")
+    id: str | None = Field(None, description="Name the column of the ids, where it has none of the usual names.")
+    mos: str | None = Field(None, description="Name the column of the MOS, where it has none of the usual names.")
     videos_folder: StudyPath | None = Field(
-        None, description="Where the videos are, if not beside the manifest; folders below it are searched too."
+        None, description="Look for the videos here, if not beside the manifest; folders below it are searched too."
     )
 
     @property

@@ -8,6 +8,7 @@ import cv2
 import pyarrow as pa
 
 from mdsvqa.models.statistical.features import FEATURE_NAMES, WINDOW, clip_features
+from mdsvqa.models.statistical.opencv import need_contrib
 from mdsvqa.runtime.results import FEATURES, ResultTable, fingerprint, read_table
 from mdsvqa.runtime.run import Run
 from mdsvqa.videos.decoding import Sampling, Undecodable, decode_video
@@ -29,7 +30,11 @@ def extract_features(videos: Sequence[Video], frames: int, run: Run, view: View 
 
     Returns:
         The features table; a video that cannot be decoded has status "undecodable", and the reason as its text.
+
+    Raises:
+        InputError: another OpenCV took the place of the contrib build.
     """
+    need_contrib()
     maker = {
         "step": "features",
         "version": VERSION,

@@ -41,6 +41,8 @@ class VisualLimits:
         total_pixels: of all frames of a video; longer videos get smaller frames.
         patch: side of what the model turns into one token, in pixels.
         span: frames that share a token.
+        side: of the squares that all frames are made, whatever their proportion; None where they keep it.
+        beside: tokens that stand beside those of the frames, for each step of the temporal grid.
         view: what is done with HDR and interlaced pictures.
     """
 
@@ -54,6 +56,8 @@ class VisualLimits:
     total_pixels: int = int(128_000 * 28 * 28 * 0.9)
     patch: int = 28
     span: int = 2
+    side: int | None = None
+    beside: int = 0
     view: View = PLAIN
 
     def record(self) -> dict[str, object]:
@@ -73,6 +77,7 @@ class ModelClip:
         tokens: that the video takes in the model's context.
         about: its file, and what its pictures are.
         note: see `Clip`.
+        times: of each step of the temporal grid, in seconds: the mean of its first and its last frame's.
     """
 
     id: str
@@ -81,6 +86,7 @@ class ModelClip:
     tokens: int
     about: About = NOTHING
     note: str | None = None
+    times: tuple[float, ...] = ()
 
 
 def resized_size(height: int, width: int, frames: int, sight: VisualLimits) -> tuple[int, int]:
@@ -101,6 +107,8 @@ def resized_size(height: int, width: int, frames: int, sight: VisualLimits) -> t
     """
     if max(height, width) > MOST_ASPECT * min(height, width):
         raise ValueError(f"a frame of {width}x{height} pixels is more than {MOST_ASPECT} times as long as it is wide")
+    if sight.side is not None:
+        return sight.side, sight.side
     patch = sight.patch
     share = sight.total_pixels * sight.span // frames
     most = max(min(sight.most_pixels, share), int(sight.fewest_pixels * 1.05))
@@ -160,8 +168,11 @@ def resize_clip(clip: Clip, sight: VisualLimits, rate: float | None = None) -> M
     resized = [interpolate(frame, size, mode="bicubic", antialias=True)[0] for frame in frames]
     resized += [resized[-1]] * (-count % sight.span)
     seconds = sight.span / rate if rate else measured_seconds(clip, sight.span)
-    tokens = len(resized) // sight.span * size[0] * size[1] // sight.patch**2
-    return ModelClip(clip.id, torch.stack(resized).numpy(), seconds, tokens, clip.about, clip.note)
+    steps = len(resized) // sight.span
+    tokens = steps * (size[0] * size[1] // sight.patch**2 + sight.beside)
+    shown = [*clip.timestamps.tolist(), *[float(clip.timestamps[-1])] * (-count % sight.span)]
+    times = tuple((shown[i] + shown[i + sight.span - 1]) / 2 for i in range(0, len(shown), sight.span))
+    return ModelClip(clip.id, torch.stack(resized).numpy(), seconds, tokens, clip.about, clip.note, times)
 
 
 def measured_seconds(clip: Clip, span: int) -> float:
