@@ -1,5 +1,7 @@
 """The demonstration: made-up videos of two domains, simulated raters, every step real."""
 
+import csv
+import io
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,6 +62,23 @@ finetuning:
     steps: 60
     evaluations: 6
 """
+# The MOS of the pool come from raters: the manifest that the study reads has none of them.
+UNLABELED = "unlabeled.csv"
+LABEL_STUDY = """\
+# The demonstration's study with a rating study in its loop. Run it again: mdsvqa run {path}
+title: Demonstration with raters
+videos: corpus/unlabeled.csv
+out: results-label
+simulated: true
+seed: {seed}
+selection:
+  rule: facility-location
+  budget: 5%
+labeling:
+  title: Demonstration
+  sessions: 1
+  content: content
+"""
 
 
 def prepare_demo(
@@ -67,6 +86,7 @@ def prepare_demo(
     show: Show,
     *,
     vlm: bool = False,
+    label: bool = False,
     seed: int = 0,
     seeds: int = 10,
     source: int = 300,
@@ -78,6 +98,7 @@ def prepare_demo(
     Args:
         folder: of the demonstration.
         vlm: score by a tiny vision-language model, which is trained here first, instead of the statistical one.
+        label: the pool has no MOS; a rating study is to find them.
         seed: of the corpus and the study.
         seeds: of the comparison.
         source, pool, test: videos of the source, of the target's pool, and of its test set.
@@ -90,13 +111,29 @@ def prepare_demo(
         show.note(f"Simulated videos: reused from {corpus}")
     sizes = {"source": source, "pool": pool, "test": test}
     make_corpus(corpus, seed=seed, **sizes, seconds=SECONDS, workers=cores(0), progress=partial(show.progress, WRITING))
-    study = folder / ("study-vlm.yaml" if vlm else "study.yaml")
-    write_atomically(study, (VLM_STUDY if vlm else STUDY).format(path=study, seed=seed, seeds=seeds).encode())
+    name, text = ("study-vlm.yaml", VLM_STUDY) if vlm else ("study.yaml", STUDY)
+    if label:
+        name, text = "study-label.yaml", LABEL_STUDY
+        write_atomically(corpus / UNLABELED, without_mos(corpus / "manifest.csv"))
+    study = folder / name
+    write_atomically(study, text.format(path=study, seed=seed, seeds=seeds).encode())
     if vlm and (folder / "tiny-vlm").is_dir():
         show.note(f"Tiny vision-language model: reused from {folder / 'tiny-vlm'}")
     elif vlm:
         make_demo_vlm(folder / "tiny-vlm", None, show, seed=seed, workers=cores(0))
     return read_study(study)
+
+
+def without_mos(manifest: Path) -> bytes:
+    """A manifest of which nobody has rated the pool."""
+    with manifest.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    hidden = {"mos": "", "mos_std": "", "ratings": "", "true_quality": ""}
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(row | hidden if row["split"] == "pool" else row for row in rows)
+    return text.getvalue().encode()
 
 
 def make_demo_vlm(

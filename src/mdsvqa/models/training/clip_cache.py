@@ -72,5 +72,5 @@ class ClipCache:
             version = [state.st_size, state.st_mtime_ns]
         except OSError:
             version = []
-        key = fingerprint([video.id, str(video.path), version, vars(self.sight)])
+        key = fingerprint([video.id, str(video.path), version, self.sight.record()])
         return self._folder / f"{hashlib.sha256(video.id.encode()).hexdigest()[:16]}-{key}.safetensors"
