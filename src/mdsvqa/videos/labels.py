@@ -11,7 +11,8 @@ import numpy as np
 
 from mdsvqa.runtime.results import write_atomically
 from mdsvqa.runtime.user_tables import ColumnError, Columns, Names, read_columns
-from mdsvqa.videos.manifest import Video
+from mdsvqa.videos.manifest import Video, cell
+from mdsvqa.videos.manifest_cells import RAW_COLUMNS, raw_cells
 from mdsvqa.videos.mos_scale import MosScale
 
 # In the folder of a round: the list that goes out to raters.
@@ -48,8 +49,9 @@ def write_label_request(path: Path, videos: Sequence[Video]) -> None:
     """Writes the videos to be rated, best first, as a CSV to fill in: id, path, mos, mos_std."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["id", "path", "mos", "mos_std"])
-    writer.writerows([video.id, video.path or "", "", ""] for video in videos)
+    raw = any(video.raw is not None for video in videos)
+    writer.writerow(["id", "path", "mos", "mos_std", *(RAW_COLUMNS if raw else ())])
+    writer.writerows([video.id, cell(video.path), "", "", *(raw_cells(video) if raw else ())] for video in videos)
     write_atomically(path, text.getvalue().encode())
 
 
@@ -71,10 +73,12 @@ def write_training_set(
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["id", "path", "dataset", "mos", "new", "held_out"])
+    raw = any(video.raw is not None for video in videos)
+    writer.writerow(["id", "path", "dataset", "mos", "new", "held_out", *(RAW_COLUMNS if raw else ())])
     for video in videos:
         flags = [int(video.id in new), int(video.id in held_out)]
-        writer.writerow([video.id, video.path or "", video.dataset, video.mos, *flags])
+        cells = [video.id, cell(video.path), video.dataset, video.mos, *flags]
+        writer.writerow([*cells, *(raw_cells(video) if raw else ())])
     write_atomically(path, text.getvalue().encode())
 
 
