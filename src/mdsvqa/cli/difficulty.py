@@ -45,13 +45,13 @@ from mdsvqa.runtime.workers import cores
 from mdsvqa.videos.files import check_files
 from mdsvqa.videos.manifest import read_videos
 from mdsvqa.videos.roles import in_role
-from mdsvqa.videos.settings import ManifestSettings
+from mdsvqa.videos.settings import ManifestSettings, ViewSettings
 from mdsvqa.videos.video import Video
 
 # Of a vision-language model's score; the second one has a form for features too.
 VLM_RULES = ("mc-dropout", "noise-stability")
 EVERY_RULE = ("mc-dropout", *BASELINES)
-SIGHT = ("base_adapter", "sampling", "fps", "frames")
+SIGHT = ("base_adapter", "sampling", "fps", "frames", *ViewSettings.model_fields)
 MACHINE = ("device", "dtype", "attention")
 
 
@@ -126,7 +126,7 @@ def predict(
     if rule is not None and rule not in EVERY_RULE:
         raise InputError(f"--rule: there is no rule {rule!r}; expected one of {', '.join(EVERY_RULE)}.")
     choice("--predictor", predictor, (AUTO, *PREDICTORS))
-    listed = read_videos(videos, mos_scale, manifest)[:limit]
+    listed = read_videos(videos, mos_scale, manifest, terminal.say)[:limit]
     if model is not None and kind_of(model) == "checkpoint" and (adapter is not None or rule in VLM_RULES):
         seen = vlm.model_copy(update={"seed": seed})
         table = _by_vlm(videos, listed, out, model, adapter, rule, seen, settings, cores(workers), overwrite=overwrite)
@@ -210,7 +210,7 @@ def train(
     It learns on labeled videos to rank f's errors; a fifth of them says when to stop. A rerun goes on where a killed
     one stopped. OUT is a PEFT adapter with a model card; OUT/log.csv says how training went.
     """
-    listed = read_videos(videos, mos_scale, manifest)[:limit]
+    listed = read_videos(videos, mos_scale, manifest, terminal.say)[:limit]
     split: LearnFrom = choice("--learn-from", learn_from, get_args(LearnFrom))
     need_vlm_packages(f"model {model!r}")
     from mdsvqa.difficulty.vlm.train import train_failure_predictor

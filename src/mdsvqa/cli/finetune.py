@@ -19,9 +19,9 @@ from mdsvqa.videos.files import check_files
 from mdsvqa.videos.labels import Labels, read_labels
 from mdsvqa.videos.manifest import parse_scale
 from mdsvqa.videos.roles import in_role
-from mdsvqa.videos.settings import ManifestSettings
+from mdsvqa.videos.settings import ManifestSettings, ViewSettings
 
-SIGHT = ("sampling", "fps", "frames")
+SIGHT = ("sampling", "fps", "frames", *ViewSettings.model_fields)
 
 
 @with_settings("manifest", ManifestSettings, panel=MANIFEST)
@@ -79,14 +79,17 @@ def finetune(
     A vision-language model gets an adapter: OUT is in PEFT's form, with a model card that says whether it is better
     than the base model. A rerun goes on where a killed one stopped.
     """
-    everyone = mdsvqa.read_videos(videos, mos_scale, manifest)
+    everyone = mdsvqa.read_videos(videos, mos_scale, manifest, terminal.say)
     listed = everyone[:limit]
     left_out = {video.id for video in everyone} - {video.id for video in listed}
     scale = parse_scale(labels_scale)
-    new = read_labels(labels, scale, manifest.names).without(left_out)
+    new = read_labels(labels, scale, manifest.names, ranked=True).without(left_out)
     f = mdsvqa.load_model(model, vlm=vlm)
     if f.kind == "statistical" and features is None:
         raise InputError("--features: a statistical model needs the features table, by default SCORES/features.")
+    if f.kind == "statistical":
+        # It learns levels.
+        read_labels(labels, scale, manifest.names)
     apart = read_labels(audit, scale, manifest.names).without(left_out) if audit else Labels({})
     options: dict[str, Any] = {
         "features": features,

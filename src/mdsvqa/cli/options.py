@@ -21,7 +21,10 @@ from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import first_process
 from mdsvqa.runtime.settings import MOST_SEED, Settings
 from mdsvqa.runtime.words import counted
+from mdsvqa.videos.about import NAMES, sentences, unusual
+from mdsvqa.videos.folder import plain_name
 from mdsvqa.videos.video import Video
+from mdsvqa.videos.view import PLAIN, View
 
 UNDECODABLE = 4
 
@@ -43,7 +46,7 @@ Videos = Annotated[
 IdColumn = Annotated[
     str | None, typer.Option("--id", help="Name the column of the ids, where it has none of the usual names.")
 ]
-VLM, TRAINING = "Vision-language models", "Training"
+VLM, TRAINING, PICTURES = "Vision-language models", "Training", "HDR and interlaced videos"
 MANIFEST = "Manifest: docs/datasets.md has those of the field"
 VLM_FAMILIES = ", ".join(FAMILIES.values())
 BaseAdapter = Annotated[
@@ -61,11 +64,26 @@ Table = Annotated[
 def rows_of(videos: Sequence[Video], table: pa.Table) -> list[dict[str, Any]]:
     """The rows of these videos: the folder may hold those of an earlier, longer manifest."""
     wanted = {video.id for video in videos}
-    return [row for row in table.select(["id", "status", "text"]).to_pylist() if row["id"] in wanted]
+    columns = [name for name in ("id", "status", "text", *NAMES) if name in table.column_names]
+    return [row for row in table.select(columns).to_pylist() if row["id"] in wanted]
 
 
-def finish_table(done: str, rows: Sequence[Mapping[str, Any]], out: Path, strict: bool, as_json: bool) -> None:
+def finish_table(
+    done: str,
+    rows: Sequence[Mapping[str, Any]],
+    out: Path,
+    strict: bool,
+    as_json: bool,
+    view: View = PLAIN,
+) -> None:
     """Says what became of the videos of a result table.
+
+    Args:
+        done: to them.
+        rows: of the table, see `rows_of`.
+        out: its folder.
+        strict, as_json: options of the command.
+        view: what was done with HDR and interlaced pictures.
 
     Raises:
         typer.Exit: with 1 where none has a result; with `UNDECODABLE` where some have none and `strict` is set.
@@ -74,9 +92,12 @@ def finish_table(done: str, rows: Sequence[Mapping[str, Any]], out: Path, strict
     if as_json:
         listed = [{"id": video, "reason": reason} for video, reason in failures.items()]
         counts = {"videos": len(rows), "ok": len(rows) - len(failures), "left_out": len(failures)}
-        print_json({**counts, "failures": listed, "out": str(out)})
+        print_json({**counts, "unusual": unusual(rows), "failures": listed, "out": str(out)})
     else:
-        Console().print(f"{out}: {len(rows) - len(failures)} of {counted(len(rows), 'video')} {done}", soft_wrap=True)
+        place, ok = plain_name(str(out)), len(rows) - len(failures)
+        Console().print(f"{place}: {ok} of {counted(len(rows), 'video')} {done}", soft_wrap=True)
+    for sentence in sentences(unusual(rows), view.hdr, view.deinterlace):
+        terminal.say(sentence)
     terminal.print_failures(failures)
     if rows and len(failures) == len(rows):
         raise typer.Exit(1)

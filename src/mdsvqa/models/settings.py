@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from mdsvqa.runtime.settings import MOST_SEED, Added, Checkpoint, Settings, StudyPath, Unrecorded, beside_study
+from mdsvqa.videos.settings import ViewSettings
 
 HANDCRAFTED = "handcrafted"
 BATCH_GB = 1.0
@@ -13,7 +14,7 @@ STATISTICAL, PRECOMPUTED = "statistical", "precomputed"
 Dtype = Literal["auto", "bfloat16", "float16", "float32"]
 
 
-class VlmSettings(Settings):
+class VlmSettings(ViewSettings):
     """f as a vision-language model: what it sees, how its score is read, how it is run."""
 
     recorded_as: ClassVar[dict[str, str]] = {
@@ -100,7 +101,7 @@ class VlmSettings(Settings):
 
     def seen(self) -> dict[str, Any]:
         """What of the settings says which frames a model sees, and how large, for records of results."""
-        names = ("sampling", "rate", "frames", "most_pixels", "fewest_pixels")
+        names = ("sampling", "rate", "frames", "most_pixels", "fewest_pixels", *ViewSettings.model_fields)
         return {name: value for name, value in self.record().items() if name in names}
 
     def below(self) -> "VlmSettings":
@@ -162,7 +163,7 @@ def _named_or_beside(model: str, info: ValidationInfo) -> str:
     return model if model in (STATISTICAL, PRECOMPUTED) else beside_study(model, info)
 
 
-class QualitySettings(Settings):
+class QualitySettings(ViewSettings):
     """f, the model that is to become better."""
 
     model: Annotated[str, AfterValidator(_named_or_beside)] = Field(
@@ -383,7 +384,7 @@ def _is_encoder(encoder: str, info: ValidationInfo) -> str:
     )
 
 
-class ContentSettings(Settings):
+class ContentSettings(ViewSettings):
     """F, the content features."""
 
     encoder: Annotated[Checkpoint, AfterValidator(_is_encoder)] = Field(
