@@ -83,10 +83,13 @@ def finetune(
     listed = everyone[:limit]
     left_out = {video.id for video in everyone} - {video.id for video in listed}
     scale = parse_scale(labels_scale)
-    new = read_labels(labels, scale, manifest.names).without(left_out)
+    new = read_labels(labels, scale, manifest.names, ranked=True).without(left_out)
     f = mdsvqa.load_model(model, vlm=vlm)
     if f.kind == "statistical" and features is None:
         raise InputError("--features: a statistical model needs the features table, by default SCORES/features.")
+    if f.kind == "statistical":
+        # It learns levels.
+        read_labels(labels, scale, manifest.names)
     apart = read_labels(audit, scale, manifest.names).without(left_out) if audit else Labels({})
     options: dict[str, Any] = {
         "features": features,

@@ -55,6 +55,7 @@ def sweep(
     if not missing:
         return
     rows: list[Row] = []
+    show.progress(label, 0, len(missing))
     for done, row in enumerate(map_in_workers(row_of, missing, workers, crashed=_crashed, ahead=ahead), 1):
         rows.append(row)
         if len(rows) == shard or done == len(missing):
@@ -73,23 +74,29 @@ def _again(
     label: str,
     show: Show,
 ) -> int:
-    """How many rows were made of other files."""
+    """How many rows are new."""
     # A path may have been corrected since, a file mended. Rows keep their places: a rerun ends in the same tables.
     without = table.ids_with("undecodable") | table.ids_with("failed")
     changed = changed_files(table, videos) - without
     if changed:
         show.note(said_of_changed(label, changed, len(videos)))
     again = [video for video in videos if video.id in without or video.id in changed]
+    if not again:
+        return 0
+    trying = f"{label}, made again"
+    show.progress(trying, 0, len(again))
     made = map_in_workers(row_of, again, workers, crashed=_crashed)
-    mended = 0
+    mended = seen = 0
     while window := list(islice(made, shard)):
         rows = finish(window)
+        seen += len(window)
         table.redo([row for row in rows if row["id"] in changed])
         table.replace(back := [row for row in rows if row["id"] in without and row["status"] == "ok"])
         mended += len(back)
+        show.progress(trying, seen, len(again))
     if mended:
         show.note(f"{label}: {mended} of {len(without)} that could not be decoded before")
-    return len(changed)
+    return len(changed) + mended
 
 
 def _finished(prepared: Sequence[Row], finish: Finish) -> Sequence[Row]:
