@@ -43,6 +43,11 @@ PANELS = {
         "rehearse": Entry("rehearse:rehearse", "Find out which rules do harm, before labels are paid for."),
     },
     STEPS: {
+        "probe": Entry(
+            "probe:probe",
+            "Show what the files of videos are, and count what is unusual: HDR, interlaced, pixels that are not "
+            "square.",
+        ),
         "score": Entry("score:score", "Score videos with a quality model f."),
         "content": Entry("content:content", "Encode what videos show, for diversity."),
         "difficulty": Entry(

@@ -38,19 +38,25 @@ MEASURES = ("aggressiveness", "resistance")
 @app.command()
 def pairs(
     table: Table,
-    scores: Annotated[list[str], typer.Option("--scores", help="Columns of the models' scores: --scores A B C.")],
+    scores: Annotated[
+        list[str], typer.Option("--scores", help="Name the columns of the models' scores: --scores A B C.")
+    ],
     out: Out,
     more: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
     mos: Annotated[
-        str | None, typer.Option(help="Column of MOS, to put scores on one scale by the logistic; by rank without.")
+        str | None,
+        typer.Option(help="Name the column of MOS, to put scores on one scale by the logistic; by rank without."),
     ] = None,
     falling: Annotated[
-        list[str] | None, typer.Option(help="A column of --scores whose high values mean low quality; repeatable.")
+        list[str] | None,
+        typer.Option(help="Turn this column of --scores, whose high values mean low quality; repeatable."),
     ] = None,
-    levels: Annotated[int, typer.Option(min=1, help="Of the defender's quality.")] = 5,
-    per_level: Annotated[int, typer.Option(min=1, help="Pairs on each level of each attacker and defender.")] = 2,
+    levels: Annotated[int, typer.Option(min=1, help="Divide the defender's quality into so many levels.")] = 5,
+    per_level: Annotated[
+        int, typer.Option(min=1, help="Find so many pairs on each level of each attacker and defender.")
+    ] = 2,
     tolerance: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of the scale up to which a defender's scores are equal.")
+        float, typer.Option(min=0, max=1, help="Take a defender's scores for equal up to this share of the scale.")
     ] = 0.02,
     seed: Seed = 0,
     overwrite: Overwrite = False,
@@ -110,20 +116,21 @@ def _print_found(found: Found, wanted: int, out: Path) -> None:
 
 @app.command()
 def rank(
-    folder: Annotated[Path, typer.Argument(help="Folder that `mdsvqa gmad pairs` wrote.")],
+    folder: Annotated[Path, typer.Argument(help="Read this folder, which `mdsvqa gmad pairs` wrote.")],
     preferences: Annotated[
-        Path | None, typer.Option(help=f"What raters said: {TO_RATE}, filled in (default: that of the folder).")
+        Path | None, typer.Option(help=f"Read what raters said: {TO_RATE}, filled in (default: that of the folder).")
     ] = None,
-    mos: Annotated[str | None, typer.Option(help="Column of MOS, in place of people.")] = None,
+    mos: Annotated[str | None, typer.Option(help="Name the column of MOS, which stands in for people.")] = None,
     mos_std: Annotated[
         str | None,
         typer.Option(
-            help="With --mos: column of the standard deviations of single ratings, or one for all in MOS points "
+            help="Name the column, with --mos, of the standard deviations of single ratings, or one for all in MOS "
+            "points "
             "(default: mos_std where the table has it, else a fifth of the range of the MOS)."
         ),
     ] = None,
-    table: Annotated[Path | None, typer.Option(help="With --mos: where it is (default: the pairs' table).")] = None,
-    draws: Annotated[int, typer.Option(min=1, help="Bootstrap draws of the intervals.")] = 1000,
+    table: Annotated[Path | None, typer.Option(help="Read --mos from this table (default: the pairs' table).")] = None,
+    draws: Annotated[int, typer.Option(min=1, help="Draw the bootstrap of the intervals so often.")] = 1000,
     seed: Seed = 0,
     as_json: AsJson = False,
     csv: Annotated[Path | None, typer.Option(help="Write every figure to this file.")] = None,

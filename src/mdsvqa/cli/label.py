@@ -26,16 +26,22 @@ app = typer.Typer(no_args_is_help=True, help="Have videos rated by people, and t
 Ratings = Annotated[
     Path,
     typer.Argument(
-        help="Votes: a long table (video, rater, vote), a wide one (a row a video, a column a rater), pairs (better, "
+        help="Read these votes: a long table (video, rater, vote), a wide one (a row a video, a column a rater), "
+        "pairs (better, "
         "worse, rater), Label Studio's JSON, or votes_per_worker of microsoft/P.910."
     ),
 ]
-Form = Annotated[str, typer.Option("--format", help=f"Of the votes: {', '.join(FORMATS)}; auto looks at the columns.")]
+Form = Annotated[
+    str, typer.Option("--format", help=f"Read the votes in this form: {', '.join(FORMATS)}; auto looks at the columns.")
+]
 ScaleOfVotes = Annotated[
-    str | None, typer.Option("--scale", help='Of the votes, such as "0-100" (default: the column scale, else 1-5).')
+    str | None,
+    typer.Option(
+        "--scale", help='Say on which scale the votes are, such as "0-100" (default: the column scale, else 1-5).'
+    ),
 ]
 Question = Annotated[
-    str | None, typer.Option(help="Of Label Studio: the Rating tag to take where annotations have several.")
+    str | None, typer.Option(help="Take this Rating tag of Label Studio, where annotations have several.")
 ]
 MODEL_HELP = "; ".join(f"{name}: {model.about.rstrip('.')}" for name, model in MODELS.items())
 # Rows of a table that a person reads before asking for a file.
@@ -46,11 +52,16 @@ SHOWN = 20
 def mos(
     ratings: Ratings,
     model: Annotated[
-        str | None, typer.Option(help=f"{MODEL_HELP}; {PAIRS}: Thurstone's, for pairs. Default: panel, or {PAIRS}.")
+        str | None,
+        typer.Option(
+            help=f"Make MOS by this model. {MODEL_HELP}; {PAIRS}: Thurstone's, for pairs. Default: panel, or {PAIRS}."
+        ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="CSV to write: id, mos, mos_low, mos_high, mos_std, votes; a study takes it as its labels."),
+        typer.Option(
+            help="Write this CSV: id, mos, mos_low, mos_high, mos_std, votes; a study takes it as its labels."
+        ),
     ] = None,
     form: Form = AUTO,
     scale: ScaleOfVotes = None,
@@ -78,7 +89,7 @@ def mos(
 @app.command("import")
 def import_votes(
     ratings: Ratings,
-    out: Annotated[Path, typer.Option("--out", "-o", help="CSV to write.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Write this CSV.")],
     form: Form = AUTO,
     scale: ScaleOfVotes = None,
     question: Question = None,
@@ -102,7 +113,7 @@ def import_votes(
         content = wide_csv(votes, raters) if wide else long_csv(votes, raters)
     write_atomically(out, content)
     said = {"votes": len(votes), "videos": len(votes.videos), "raters": len(votes.raters), "out": str(out)}
-    counts = {"counted": len(votes.counted()), **said}
+    counts = {"counted": len(votes.counted()), "left_out": len(votes) - len(votes.counted()), **said}
     if as_json:
         print_json(counts)
         return
@@ -142,7 +153,8 @@ def as_object(found: Estimate, votes: Votes | PairVotes) -> dict[str, Any]:
             strict=True,
         )
     ]
-    return {"model": found.model, "videos": videos, "raters": raters}
+    left_out = len(votes) - len(votes.counted())
+    return {"model": found.model, "videos": videos, "raters": raters, "left_out": left_out}
 
 
 def _read(path: Path, form: str, scale: str | None, question: str | None) -> Votes | PairVotes:
@@ -179,7 +191,7 @@ def _print(found: Estimate, votes: Votes | PairVotes) -> None:
     for heading in ("video", "MOS" if found.scale != PAIRS else "score", "95% interval", "votes"):
         table.add_column(heading)
     for j in range(min(len(votes.videos), SHOWN)):
-        interval = f"{_number(found.low[j])} to {_number(found.high[j])}"
+        interval = f"[{_number(found.low[j])}, {_number(found.high[j])}]"
         table.add_row(escape(votes.videos[j]), _number(found.mos[j]), interval, str(found.votes[j]))
     console.print(table)
     if len(votes.videos) > SHOWN:

@@ -38,20 +38,25 @@ __all__ = ["app"]
 Study = Annotated[
     Path,
     typer.Argument(
-        help="A study.yaml, whose chosen videos are rated, or a folder or table of videos, or a folder of gMAD pairs."
+        help="Have these rated: the chosen videos of a study.yaml, a folder or table of videos, or a folder of gMAD "
+        "pairs."
     ),
 ]
-Place = Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the rating study; by default beside STUDY.")]
-Method = Annotated[
-    str | None, typer.Option(help="acr, acr-hr, dcr or pairs; in a study.yaml it stands under `labeling:`.")
+Place = Annotated[
+    Path | None, typer.Option("--out", "-o", help="Keep the rating study in this folder; by default beside STUDY.")
 ]
-Contact = Annotated[str | None, typer.Option(help="Whom raters can ask.")]
-Minutes = Annotated[float | None, typer.Option(help="Of watching in a session, at most (default: 20).")]
+Method = Annotated[
+    str | None, typer.Option(help="Rate by acr, acr-hr, dcr or pairs; in a study.yaml it stands under `labeling:`.")
+]
+Contact = Annotated[str | None, typer.Option(help="Say whom raters can ask.")]
+Minutes = Annotated[
+    float | None, typer.Option(help="Have raters watch so many minutes in a session, at most (default: 20).")
+]
 Setting = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
-        help="Any other setting of `labeling:` as name=value, such as --set sessions=1; repeatable. Kept in the folder "
+        help="Set anything else of `labeling:` as name=value, such as --set sessions=1; repeatable. Kept in the folder "
         "of the rating study.",
     ),
 ]
@@ -83,18 +88,26 @@ def prepare(
 def serve(
     study: Study,
     out: Place = None,
-    host: Annotated[str, typer.Option(help="Address of this machine; others reach it only if it is not 127.0.0.1.")] = (
+    host: Annotated[str, typer.Option(help="Listen on this address; others reach it only if it is not 127.0.0.1.")] = (
         "127.0.0.1"
     ),
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = DEFAULT_PORT,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Listen on this port; 0 takes any that is free.")
+    ] = DEFAULT_PORT,
     address: Annotated[
-        str | None, typer.Option(help="That raters open, such as https://rate.example.org behind a proxy.")
+        str | None,
+        typer.Option(help="Name the address that raters open, such as https://rate.example.org behind a proxy."),
     ] = None,
     proxy: Annotated[
-        str, typer.Option(help="Address of a proxy in front, whose word on https and on raters' addresses is taken.")
+        str,
+        typer.Option(
+            help="Name the address of a proxy in front, whose word on https and on raters' addresses is taken."
+        ),
     ] = "",
     raters: Annotated[int, typer.Option(min=0, help="Print so many new personal links at the start.")] = 0,
-    new_password: Annotated[bool, typer.Option("--new-password", help="Make another one for the organiser.")] = False,
+    new_password: Annotated[
+        bool, typer.Option("--new-password", help="Make another password for the organiser.")
+    ] = False,
     method: Method = None,
     contact: Contact = None,
     session_minutes: Minutes = None,
@@ -128,10 +141,12 @@ def serve(
 @app.command()
 def invite(
     study: Study,
-    raters: Annotated[int, typer.Option(min=1, max=1000, help="How many more.")],
-    csv_: Annotated[Path | None, typer.Option("--csv", help="File for the links; printed without.")] = None,
+    raters: Annotated[int, typer.Option(min=1, max=1000, help="Invite so many more.")],
+    csv_: Annotated[
+        Path | None, typer.Option("--csv", help="Write the links to this file; they are printed without.")
+    ] = None,
     address: Annotated[
-        str | None, typer.Option(help="That raters open; by default that of the running server.")
+        str | None, typer.Option(help="Begin the links with this address; by default that of the running server.")
     ] = None,
     out: Place = None,
     as_json: AsJson = False,
@@ -184,7 +199,7 @@ def status(study: Study, out: Place = None, as_json: AsJson = False) -> None:
 def export(
     study: Study,
     to: Annotated[
-        Path | None, typer.Option(help="Folder for the files; by default `export` in that of the study.")
+        Path | None, typer.Option(help="Write the files into this folder; by default `export` in that of the study.")
     ] = None,
     end: Annotated[bool, typer.Option("--end", help="End the study first: no new session begins.")] = False,
     out: Place = None,
@@ -225,7 +240,7 @@ def export(
 @app.command()
 def forget(
     study: Study,
-    rater: Annotated[str, typer.Argument(help="Such as r007.")],
+    rater: Annotated[str, typer.Argument(help="Forget this rater, such as r007.")],
     out: Place = None,
     as_json: AsJson = False,
 ) -> None:

@@ -37,15 +37,15 @@ VLM_QUALITY = """\
 
 HANDCRAFTED_LINE, VLM_ENCODER = "  encoder: handcrafted\n", "  encoder: google/siglip2-base-patch16-224\n"
 
-StudyFile = Annotated[Path, typer.Argument(help="The study, as `mdsvqa init` writes it.")]
+StudyFile = Annotated[Path, typer.Argument(help="Read this study, as `mdsvqa init` writes it.")]
 
 
 def demo(
     out: Out = Path("mdsvqa-demo"),
-    seeds: Annotated[int, typer.Option(min=2, help="Repeats of selection and fine-tuning for each rule.")] = 10,
-    source: Annotated[int, typer.Option(min=40, help="Simulated source videos.")] = 300,
-    pool: Annotated[int, typer.Option(min=20, help="Simulated pool videos.")] = 400,
-    test: Annotated[int, typer.Option(min=10, help="Simulated target test videos.")] = 150,
+    seeds: Annotated[int, typer.Option(min=2, help="Repeat selection and fine-tuning so often for each rule.")] = 10,
+    source: Annotated[int, typer.Option(min=40, help="Simulate so many source videos.")] = 300,
+    pool: Annotated[int, typer.Option(min=20, help="Simulate so many pool videos.")] = 400,
+    test: Annotated[int, typer.Option(min=10, help="Simulate so many target test videos.")] = 150,
     vlm: Annotated[
         bool, typer.Option("--vlm", help="Score with a tiny vision-language model, trained on the spot.")
     ] = False,
@@ -101,10 +101,10 @@ def _label_demo(result: StudyResult, out: Path, show: Show, seed: int) -> "tuple
 
 
 def init(
-    path: Annotated[Path, typer.Argument(help="Where to write the study file.")] = Path("study.yaml"),
+    path: Annotated[Path, typer.Argument(help="Write the study to this file.")] = Path("study.yaml"),
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
     vlm: Annotated[
-        bool, typer.Option("--vlm", help="For a vision-language model: the paper's, to begin with.")
+        bool, typer.Option("--vlm", help="Write a study of a vision-language model: the paper's, to begin with.")
     ] = False,
 ) -> None:
     """Write a commented study file to fill in."""

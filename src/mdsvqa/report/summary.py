@@ -27,6 +27,7 @@ def summarise(config: StudyConfig, result: StudyResult, figures: Figures) -> dic
         "simulated": config.simulated,
         "videos": len(data.videos) + len(data.failures),
         "undecodable": len(data.failures),
+        "left_out": len(data.failures),
         "pool": len(data.pool),
         "selected": [row["id"] for row in result.selected],
         "waiting_for": None if result.waiting is None else result.waiting.as_object(),

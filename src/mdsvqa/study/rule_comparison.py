@@ -105,6 +105,8 @@ def _fill(table: ResultTable, plan: ComparisonPlan, rules: Sequence[str], run: R
     if plan.difficulty is None:
         # Short of a kill, all rules of a seed are done or none.
         found = map_in_workers(partial(runs_of_seed, plan, rules), list(missing), run.workers, crashed=_crashed)
+        if missing:
+            show.progress("Comparing rules over seeds", 0, len(missing))
         for done, of_seed in enumerate(found, 1):
             _append(table, [each for each in of_seed if each.rule in missing[each.seed]])
             show.progress("Comparing rules over seeds", done, len(missing))

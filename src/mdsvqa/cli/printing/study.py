@@ -15,6 +15,7 @@ from mdsvqa.runtime.progress import terminal as progress
 from mdsvqa.runtime.words import counted
 from mdsvqa.selection.audit import AUDIT
 from mdsvqa.selection.settings import RULE_MATTERS
+from mdsvqa.videos.folder import plain_name
 
 # Nobody waits for PyTorch who only asks for help.
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ __all__ = [
     "print_selection",
     "print_study",
     "progress",
+    "say",
 ]
 
 MOST_LISTED = 20
@@ -184,12 +186,17 @@ def print_failure(difficulty: str, error: str, result: "FailureEvaluation", left
         table.add_column(heading, no_wrap=True)
     for name, words in FIGURES.items():
         interval = result.figures[name]
-        table.add_row(words, f"{interval.value:.3f}", f"{interval.low:.3f} to {interval.high:.3f}")
+        table.add_row(words, f"{interval.value:.3f}", f"[{interval.low:.3f}, {interval.high:.3f}]")
     Console().print(table)
     if left_out:
         Console().print(f"{counted(left_out, 'row')} left out: no score, no MOS, or no difficulty.")
     for warning in result.warnings:
         Console().print(f"Warning: {warning}", highlight=False, markup=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    """One line on stderr."""
+    Console(stderr=True).print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def print_failures(failures: Mapping[str, str]) -> None:
@@ -199,7 +206,7 @@ def print_failures(failures: Mapping[str, str]) -> None:
     console = Console(stderr=True)
     console.print(f"{counted(len(failures), 'video')} could not be used:", highlight=False)
     for video, reason in list(failures.items())[:MOST_LISTED]:
-        console.print(f"  {video}: {reason}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"  {plain_name(video)}: {plain_name(reason)}", highlight=False, markup=False, soft_wrap=True)
     if len(failures) > MOST_LISTED:
         console.print(f"  ... and {len(failures) - MOST_LISTED} more, in the table", highlight=False)
 

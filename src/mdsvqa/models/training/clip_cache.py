@@ -40,6 +40,8 @@ class ClipCache:
         missing = [video for video in videos if not self._path(video).is_file()]
         failed: dict[str, str] = {}
         found = map_in_workers(partial(read_clip, sight=self.sight), missing, workers, crashed=crashed)
+        if missing:
+            show.progress("Decoding at training size", 0, len(missing))
         for done, (video, clip) in enumerate(zip(missing, found, strict=True), 1):
             if isinstance(clip, Undecodable):
                 failed[video.id] = clip.reason
@@ -73,5 +75,5 @@ class ClipCache:
             version = [state.st_size, state.st_mtime_ns]
         except OSError:
             version = []
-        key = fingerprint([video.id, str(video.path), version, vars(self.sight)])
+        key = fingerprint([video.id, str(video.path), version, self.sight.record()])
         return self._folder / f"{hashlib.sha256(video.id.encode()).hexdigest()[:16]}-{key}.safetensors"

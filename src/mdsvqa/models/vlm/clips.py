@@ -15,9 +15,11 @@ from torch.nn.functional import interpolate
 
 from mdsvqa.models.base import ModelError
 from mdsvqa.models.settings import VlmSettings
+from mdsvqa.videos.about import NOTHING, About
 from mdsvqa.videos.clip import Clip
 from mdsvqa.videos.decoding import Sampling, Undecodable, decode_video
 from mdsvqa.videos.video import Video
+from mdsvqa.videos.view import PLAIN, View
 
 # A frame that is hundreds of times as wide as it is high has no size in whole patches.
 MOST_ASPECT = 200
@@ -41,6 +43,7 @@ class VisualLimits:
         span: frames that share a token.
         side: of the squares that all frames are made, whatever their proportion; None where they keep it.
         beside: tokens that stand beside those of the frames, for each step of the temporal grid.
+        view: what is done with HDR and interlaced pictures.
     """
 
     rate: float | None = 2.0
@@ -55,6 +58,12 @@ class VisualLimits:
     span: int = 2
     side: int | None = None
     beside: int = 0
+    view: View = PLAIN
+
+    def record(self) -> dict[str, object]:
+        """JSON-able; what is younger than records on disk only where it is not as it was then."""
+        known: dict[str, object] = {name: value for name, value in vars(self).items() if name != "view"}
+        return known | self.view.record()
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,7 @@ class ModelClip:
         frames: uint8 RGB, shape (T, 3, H, W); T is a multiple of `VisualLimits.span`, H and W of `VisualLimits.patch`.
         seconds_per_grid: that one step of the temporal grid spans.
         tokens: that the video takes in the model's context.
+        about: its file, and what its pictures are.
         note: see `Clip`.
         times: of each step of the temporal grid, in seconds: the mean of its first and its last frame's.
     """
@@ -74,6 +84,7 @@ class ModelClip:
     frames: NDArray[np.uint8]
     seconds_per_grid: float
     tokens: int
+    about: About = NOTHING
     note: str | None = None
     times: tuple[float, ...] = ()
 
@@ -114,8 +125,14 @@ def resized_size(height: int, width: int, frames: int, sight: VisualLimits) -> t
 def sampling_of(sight: VisualLimits) -> Sampling:
     """How the frames of a video are sampled."""
     if sight.frames is not None:
-        return Sampling(frames=sight.frames)
-    return Sampling(rate=sight.rate, spread=sight.spread, at_least=sight.fewest_frames, at_most=sight.most_frames)
+        return Sampling(frames=sight.frames, view=sight.view)
+    return Sampling(
+        rate=sight.rate,
+        spread=sight.spread,
+        at_least=sight.fewest_frames,
+        at_most=sight.most_frames,
+        view=sight.view,
+    )
 
 
 def read_clip(video: Video, sight: VisualLimits) -> ModelClip | Undecodable:
@@ -155,7 +172,7 @@ def resize_clip(clip: Clip, sight: VisualLimits, rate: float | None = None) -> M
     tokens = steps * (size[0] * size[1] // sight.patch**2 + sight.beside)
     shown = [*clip.timestamps.tolist(), *[float(clip.timestamps[-1])] * (-count % sight.span)]
     times = tuple((shown[i] + shown[i + sight.span - 1]) / 2 for i in range(0, len(shown), sight.span))
-    return ModelClip(clip.id, torch.stack(resized).numpy(), seconds, tokens, clip.note, times)
+    return ModelClip(clip.id, torch.stack(resized).numpy(), seconds, tokens, clip.about, clip.note, times)
 
 
 def measured_seconds(clip: Clip, span: int) -> float:
@@ -185,7 +202,7 @@ def wanted_limits(settings: VlmSettings, frames: int | None = None, rate: float 
         ModelError: frames are to be counted, and nothing says how many.
     """
     fewest = min(settings.min_pixels, settings.max_pixels)
-    limits = VisualLimits(most_pixels=settings.max_pixels, fewest_pixels=fewest)
+    limits = VisualLimits(most_pixels=settings.max_pixels, fewest_pixels=fewest, view=settings.view())
     counted = settings.frames or frames
     if settings.sampling == "count" and counted is None:
         raise ModelError("sampling count: say how many by `frames`; this checkpoint does not.")

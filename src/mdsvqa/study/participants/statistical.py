@@ -126,7 +126,10 @@ class StatisticalModel:
 
         def rows() -> list[dict[str, Any]]:
             return [
-                *score_rows(self.model, [video.id for video in data.videos], data.features),
+                *(
+                    {**row, **data.about.get(row["id"], {})}
+                    for row in score_rows(self.model, [video.id for video in data.videos], data.features)
+                ),
                 *({"id": i, "status": "undecodable", "text": why} for i, why in data.failures.items()),
             ]
 
