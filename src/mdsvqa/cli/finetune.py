@@ -108,7 +108,9 @@ def finetune(
                 push_adapter(out, push_to_hub)
     if f.kind == "statistical":
         if as_json:
-            print_json({"source": better.source, "new": better.new, "out": str(out)})
+            source = sum(video.id not in new.mos for video in in_role(listed, "source"))
+            counts = {"source": better.source, "new": better.new, "left_out": source - better.source}
+            print_json({**counts, "out": str(out)})
         else:
             Console().print(f"{out}: learned from {better.source} source and {better.new} new labels", soft_wrap=True)
         return
