@@ -45,7 +45,7 @@ def test_predict_is_the_default_learns_from_held_out_errors_and_reports_its_choi
     assert json.loads(out)["ok"] == 15
     assert "30 source videos of split test" in err
     assert "failure predictor: " in err
-    choice = json.loads((tmp_path / "out" / "predictor.json").read_text())
+    choice = json.loads((tmp_path / "out" / "_predictor.json").read_text())
     assert choice["predictor"] in PREDICTORS
     assert [each["name"] for each in choice["validated"]] == list(PREDICTORS)
     # Spelled out it is the same command, and finds its result.
@@ -65,7 +65,7 @@ def test_few_held_out_videos_are_warned_of(
 
 def test_rules(external: tuple[object, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(capsys, *external, "--rule", "lowest-score")
-    assert json.loads((tmp_path / "out" / "predictor.json").read_text())["predictor"] == "lowest-score"
+    assert json.loads((tmp_path / "out" / "_predictor.json").read_text())["predictor"] == "lowest-score"
     _, err = run(capsys, *external, "--rule", "committee", "--overwrite", code=1)
     assert "needs an f that can be refitted" in err
     _, err = run(capsys, *external, "--rule", "none", code=1)
@@ -92,7 +92,7 @@ def test_evaluate_prints_every_figure(tmp_path: Path, capsys: pytest.CaptureFixt
         assert json.loads(run(capsys, "evaluate", table, *columns, "--error", error, "--json")[0])["error"] == error
     out, _ = run(capsys, "evaluate", table, *columns)
     assert "mean error: chosen / matched control" in out
-    assert "1 rows were left out" in out
+    assert "1 row left out" in out
     _, err = run(capsys, "evaluate", table, *columns, "-k", "90%", code=1)
     assert "expected 2 to 40" in err
     _, err = run(capsys, "evaluate", table, *columns, "--error", "squared", code=1)

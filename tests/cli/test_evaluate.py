@@ -35,7 +35,37 @@ def test_evaluate_by_data_set(table: Path, capsys: pytest.CaptureFixture[str]) -
     out, _ = printed(capsys, "evaluate", table, "--score", "f", "--dataset", "set", "--draws", 50)
     assert "f, left, 40 videos" in out
     assert "mean of data sets" in out
-    assert "1 rows were left out" in out
+    assert "1 row left out" in out
+
+
+def test_scores_alone_are_measured_with_the_manifest_beside_them(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with table.open() as file:
+        rows = list(csv.DictReader(file))
+    scores, videos = tmp_path / "scores.csv", tmp_path / "videos.csv"
+    scores.write_text("id,score\n" + "".join(f"{row['id']},{row['f']}\n" for row in rows[::-1]))
+    lines = [f"{row['id']},{row['mos']},{('train', 'test')[n % 2]}\n" for n, row in enumerate(rows)]
+    videos.write_text("name,MOS,split\n" + "".join(lines))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        options = ("evaluate", "scores.csv", "--draws", 20, "--json")
+        alone = json.loads(printed(capsys, "evaluate", table, "--score", "f", "--draws", 20, "--json")[0])
+        assert "--with videos.csv" in printed(capsys, *options, code=1)[1]
+        out, said = printed(capsys, *options, "--with", videos)
+        assert json.loads(out)["srcc"]["value"] == pytest.approx(alone["srcc"]["value"])
+        assert "40 of these videos are of split train" in " ".join(said.split())
+        out, said = printed(capsys, *options, "--with", videos, "--split", "test", "--plot", "fit.png")
+        assert json.loads(out)["n"] == 40
+        assert (tmp_path / "fit.png").stat().st_size > 1000
+    for command in (
+        ("compare", table, "--scores", "f", "g", "--draws", 20),
+        ("study-size", table, "--score", "f", "--mos", "mos", "--studies", 10, "--videos", 20, "--raters", 5),
+    ):
+        printed(capsys, *command, "--plot", tmp_path / "chart.svg", "--csv", tmp_path / "numbers.csv")
+        assert (tmp_path / "chart.svg").read_text().rstrip().endswith("</svg>")
+        assert len((tmp_path / "numbers.csv").read_text().splitlines()) >= 2
+        (tmp_path / "chart.svg").unlink()
 
 
 def test_evaluate_writes_tables(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,7 +99,7 @@ def test_compare(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     out, _ = printed(capsys, "compare", table, "f", "g", *rated, "--csv", files[0], "--latex", files[1])
     assert "f - g" in out
     assert "Krasula" in out
-    assert "1 rows were left out" in out
+    assert "1 row left out" in out
     assert len(files[0].read_text().splitlines()) == 2
     assert r"\bottomrule" in files[1].read_text()
 
@@ -84,7 +114,7 @@ def test_compare_joins_other_tables(table: Path, tmp_path: Path, capsys: pytest.
     found = json.loads(printed(capsys, *options, "--json")[0])
     assert found["models"]["tuned"]["n"] == 77
     assert [pair["dataset"] for pair in found["pairs"]] == ["left", "right", "overall"]
-    assert "4 rows were left out" in printed(capsys, *options)[0]
+    assert "4 rows left out" in printed(capsys, *options)[0]
 
 
 def test_compare_warns_of_scores_that_fall(table: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,10 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from mdsvqa.models.settings import AdapterTraining
-from mdsvqa.runtime.settings import Settings, beside_study
+from mdsvqa.runtime.settings import Settings, beside_study, in_lower_case
 
 ErrorName = Literal["raw", "calibrated", "rank"]
 TRAIN, AUTO = "train", "auto"
@@ -20,13 +20,15 @@ class FailureTraining(AdapterTraining):
 
     # On the tiny model it learns where the published one does not (benchmarks/vlm_failure.py).
     objective: Literal["fidelity", "reinforce"] = Field(
-        "fidelity", description="fidelity trains the expected answer; reinforce rewards a drawn one, as published."
+        "fidelity",
+        description="Train by fidelity (the expected answer) or by reinforce (rewards a drawn one, as published).",
     )
-    error: ErrorName = Field("rank", description="That g learns to rank: raw, calibrated, rank.")
+    error: ErrorName = Field("rank", description="Let g learn to rank this error: raw, calibrated, rank.")
     format_weight: float = Field(
         1.0,
         ge=0,
-        description="Of what keeps answers in their form: of reinforce a reward beside one in [0, 1], of fidelity the "
+        description="Weigh what keeps answers in their form so much: of reinforce a reward beside one in [0, 1], of "
+        "fidelity the "
         "negative log-probability of a digit from 1 to 5 beside a loss in [0, 1].",
     )
 
@@ -37,7 +39,7 @@ class DifficultySettings(Settings):
     # Where f is refitted "auto" means "linear": of the predictors it ranks the errors on another data set best, and the
     # cross-validation on clusters of the source says so too (benchmarks/failure_transfer.py). For a VLM whose errors
     # the predictors with many inputs rank far better, cross-validation finds that (benchmarks/failure_prediction.py).
-    predictor: str = Field(
+    predictor: Annotated[str, BeforeValidator(in_lower_case)] = Field(
         AUTO,
         description="By name; auto chooses one by cross-validation on the source where f cannot be refitted.",
     )
@@ -45,7 +47,8 @@ class DifficultySettings(Settings):
     # to +0.023 and from -0.070 to -0.047 SRCC, YouTube-UGC to KoNViD-1k and back (benchmarks/real_domains.py).
     error: ErrorName = Field(
         "rank",
-        description="That g learns to rank: raw (|f - MOS|), calibrated (after the monotone fit of f to MOS), or rank "
+        description="Let g learn to rank this error: raw (|f - MOS|), calibrated (after the monotone fit of f to "
+        "MOS), or rank "
         "(the difference of ranks).",
     )
     # Errors are measured on f refitted without the video's fold. In-sample errors predict nothing.
@@ -67,7 +70,7 @@ class DifficultySettings(Settings):
         "learned from.",
     )
     noise: float = Field(0.1, gt=0, description="Of noise-stability, in standard deviations of each feature.")
-    passes: int = Field(20, ge=2, description="Of noise-stability and mc-dropout.")
+    passes: int = Field(20, ge=2, description="Pass each video so often, for noise-stability and mc-dropout.")
     adapter: Annotated[str, AfterValidator(_train_or_beside)] | None = Field(
         None,
         description="g as a PEFT adapter on f, where f is a vision-language model: a folder, a Hub name, or train to "

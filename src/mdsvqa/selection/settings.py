@@ -1,11 +1,11 @@
 """Settings of the choice, each default with its source; and what a budget means."""
 
 import re
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from mdsvqa.runtime.settings import Settings, StudyPath, Unrecorded
+from mdsvqa.runtime.settings import Settings, StudyPath, Unrecorded, in_lower_case
 
 Space = Literal["content", "quality"]
 Scale = Literal["standard", "raw", "rank"]
@@ -21,7 +21,7 @@ class SelectionSettings(Settings):
 
     # Over six directions between YouTube-UGC, KoNViD-1k and LIVE-VQC no rule is ahead of it, and it is never behind
     # random selection by more than chance; mds is, by .02 in the mean (benchmarks/real_domains.py).
-    rule: str = Field(
+    rule: Annotated[str, BeforeValidator(in_lower_case)] = Field(
         "facility-location", description="By which videos are chosen; auto takes the one that a rehearsal recommends."
     )
     features: Space = Field(
@@ -36,37 +36,45 @@ class SelectionSettings(Settings):
         0.0,
         ge=0,
         lt=1,
-        description="Share of the budget for videos drawn at random from the whole pool, which nothing learns from: "
+        description="Spend this share of the budget on videos drawn at random from the whole pool, which nothing "
+        "learns from: "
         "they show how good the model is on the target.",
     )
     # Raw lambdas do not transfer between feature spaces. On z-scores and mean distance 1, about 3 did best for the
     # paper's rule on YouTube-UGC and KoNViD-1k.
-    lambda_: float = Field(3.0, ge=0, alias="lambda", description="Weight of diversity against difficulty.")
+    lambda_: float = Field(3.0, ge=0, alias="lambda", description="Weigh diversity so much against difficulty.")
     # Raw and standard are level on these two, ranks no better (benchmarks/real_domains.py); raw needs a lambda for each
     # encoder.
     scale: Scale = Field(
         "standard",
-        description="standard: z-scores of difficulty, distances over the pool's mean distance. raw: both as they are, "
+        description="Scale difficulty and distances so. standard: z-scores of difficulty, distances over the pool's "
+        "mean distance. raw: both as they are, "
         "as in the paper (lambda 0.25 with CLIP, 0.075 with SigLIP 2 features). rank: standard, for ranks of "
         "difficulty.",
     )
-    ties: Literal["id", "random"] = Field("id", description="Who wins among equals: the smallest id, or chance.")
+    ties: Literal["id", "random"] = Field("id", description="Let the smallest id win among equals, or chance.")
     about: Unrecorded[StudyPath | None] = Field(
         None,
-        description="Table with ids and what a choice goes by: the column of `group`, and seconds of each video; by "
+        description="Read a table with ids and what a choice goes by: the column of `group`, and seconds of each "
+        "video; by "
         "default the manifest.",
     )
-    group: str | None = Field(None, description="Column of it, such as uploader.")
-    most_per_group: int | None = Field(None, ge=1, description="Videos of each group; those of none are not bound.")
-    least_per_group: int = Field(0, ge=0, description="Videos of each group, as far as it has them.")
+    group: str | None = Field(None, description="Group by this column of it, such as uploader.")
+    most_per_group: int | None = Field(
+        None, ge=1, description="Choose at most so many of each group; videos of none are not bound."
+    )
+    least_per_group: int = Field(0, ge=0, description="Choose at least so many of each group, as far as it has them.")
     apart: float = Field(
         0.0,
         ge=0,
-        description="No two videos nearer than this Chamfer distance: 0.1 removes near-duplicates where features are "
+        description="Choose no two videos nearer than this Chamfer distance: 0.1 removes near-duplicates where "
+        "features are "
         "of unit norm, as those of all encoders here.",
     )
-    exclude: Unrecorded[StudyPath | None] = Field(None, description="Table whose ids are never chosen.")
-    device: str = Field("auto", exclude=True, description="That mds computes distances with: auto, cpu, cuda.")
+    exclude: Unrecorded[StudyPath | None] = Field(None, description="Never choose the ids of this table.")
+    device: str = Field(
+        "auto", exclude=True, description="Compute the distances of mds on this device: auto, cpu, cuda."
+    )
     threads: int | None = Field(None, ge=1, exclude=True, description="For distances.")
     # The centers of half a million videos of 512 numbers fit in half of it in single precision.
     memory: int = Field(2 << 30, ge=1 << 20, exclude=True, description="For distances, in bytes.")

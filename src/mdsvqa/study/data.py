@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,11 +26,21 @@ from mdsvqa.selection.distances.chamfer import Content
 from mdsvqa.selection.limits import read_limits
 from mdsvqa.selection.settings import Space
 from mdsvqa.study.config import StudyConfig
+from mdsvqa.videos.about import NAMES, sentences, unusual
 from mdsvqa.videos.files import check_files
-from mdsvqa.videos.labels import FIVE_LEVELS, ROUND_LABELS, Labels, known_labels, read_labels
+from mdsvqa.videos.labels import (
+    FIVE_LEVELS,
+    REQUEST,
+    ROUND_LABELS,
+    Labels,
+    known_labels,
+    read_label_request,
+    read_labels,
+)
 from mdsvqa.videos.manifest import parse_scale, read_videos
 from mdsvqa.videos.roles import Role, roles_of, with_split
 from mdsvqa.videos.video import Video
+from mdsvqa.videos.view import View
 
 NOTHING = np.empty(0)
 
@@ -78,6 +89,7 @@ class StudyData:
         maker: what made the features and the content, for the results that depend on them.
         content_is_features: there are no files, and the standardised features stand in for content.
         feature_sets: features of each set, side by side, where each has a kernel of its own; else none.
+        about: the file of each video and what its pictures are, as columns of `videos.about.About`, by id.
     """
 
     videos: Sequence[Video]
@@ -92,6 +104,7 @@ class StudyData:
     maker: Mapping[str, str]
     content_is_features: bool = False
     feature_sets: tuple[int, ...] = ()
+    about: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def of_videos(
@@ -217,9 +230,10 @@ class StudyData:
 
 
 def given_labels(config: StudyConfig) -> Labels | None:
-    """What the raters said, in the file of labels or in rating studies; None where they have not said anything yet.
+    """What the raters said, in the file of labels, in the lists that went out, or in rating studies; None where they
+    have not said anything yet.
 
-    Where both know a video, the file is right.
+    Where several know a video, the file of labels is right, then the lists.
 
     Raises:
         ColumnError: a file cannot be used.
@@ -229,10 +243,23 @@ def given_labels(config: StudyConfig) -> Labels | None:
         # What a rating study of a round ended with lies in the folder of the round.
         for path in sorted(config.out.glob(f"round-*/{ROUND_LABELS}")):
             found = read_labels(path, FIVE_LEVELS).over(found or Labels({}))
+    for said in filled_requests(config).values():
+        found = said.over(found or Labels({}))
     if config.labels is None or not place_of_table(config.labels)[0].exists():
         return found
     said = read_labels(config.labels, parse_scale(config.labels_scale), config.manifest.names)
     return said if found is None else said.over(found)
+
+
+def filled_requests(config: StudyConfig) -> dict[Path, Labels]:
+    """The lists of videos to be rated that people filled in where they lie, those with an answer.
+
+    Raises:
+        ColumnError: one cannot be used.
+    """
+    scale = parse_scale(config.labels_scale)
+    lists = {path: read_label_request(path, scale) for path in sorted(config.out.glob(f"round-*/{REQUEST}"))}
+    return {path: said for path, said in lists.items() if said.mos or said.unratable}
 
 
 def pool_labels(config: StudyConfig, material: StudyData) -> Labels:
@@ -254,10 +281,13 @@ def gather(config: StudyConfig, run: Run) -> StudyData:
     Raises:
         ConfigError, ManifestError, ColumnError, TableError: something handed in cannot be used.
     """
-    videos = [with_split(video) for video in read_videos(config.videos, config.mos_scale, config.manifest)]
+    videos = [
+        with_split(video) for video in read_videos(config.videos, config.mos_scale, config.manifest, run.show.note)
+    ]
     videos = _without_excluded(videos, config, run)
     check_files(config.videos, videos, run.show)
     failures: dict[str, str] = {}
+    about: dict[str, dict[str, Any]] = {}
     given, sets = config.quality.features, feature_sets(config)
     rows: dict[str, Floats] = {}
     if isinstance(given, Path):
@@ -268,7 +298,9 @@ def gather(config: StudyConfig, run: Run) -> StudyData:
                 failures[video] = f"not in {given.name}"
         made_features = fingerprint([given.name, values.tobytes().hex()])
     elif sets != ("content",):
-        table = extract_features(videos, config.quality.frames, run.within("features"))
+        view = config.quality.view()
+        table = extract_features(videos, config.quality.frames, run.within("features"), view)
+        about = _about(table, videos, view, run)
         rows = _rows(table, videos, failures)
         made_features = fingerprint(read_meta(config.out / "features"))
     content_is_features = isinstance(given, Path) and not any(video.path for video in videos)
@@ -279,6 +311,7 @@ def gather(config: StudyConfig, run: Run) -> StudyData:
         made_content = made_features
     else:
         table = encode_content(videos, config.content, run.within("content"))
+        about = about or _about(table, videos, config.content.view(), run)
         frames = _frames(table, videos, failures)
         made_content = fingerprint(read_meta(config.out / "content"))
     if "content" in sets:
@@ -301,7 +334,7 @@ def gather(config: StudyConfig, run: Run) -> StudyData:
             raise ConfigError(f"{config.videos}: has no usable video of split {name!r} ({meaning}).")
     both = data.features.shape[1], 2 * data.content.dims
     sizes = tuple({"statistical": both[0] - both[1] * ("content" in sets), "content": both[1]}[name] for name in sets)
-    return replace(data, content_is_features=content_is_features, feature_sets=sizes)
+    return replace(data, content_is_features=content_is_features, feature_sets=sizes, about=about)
 
 
 def feature_sets(config: StudyConfig) -> tuple[FeatureSet, ...]:
@@ -334,6 +367,16 @@ def _without_excluded(videos: Sequence[Video], config: StudyConfig, run: Run) ->
         run.show.note(said)
     excluded = set(listed)
     return [video for video in videos if video.split != "pool" or video.id not in excluded]
+
+
+def _about(table: pa.Table, videos: Sequence[Video], view: View, run: Run) -> dict[str, dict[str, Any]]:
+    """What a table says of the files of some videos; said aloud where it changes what a model sees."""
+    wanted = {video.id for video in videos}
+    known = table.select(["id", *(name for name in NAMES if name in table.column_names)]).to_pylist()
+    found = {row.pop("id"): row for row in known if row["id"] in wanted}
+    for sentence in sentences(unusual(found.values()), view.hdr, view.deinterlace):
+        run.show.note(sentence)
+    return found
 
 
 def _rows(table: pa.Table, videos: Sequence[Video], failures: dict[str, str]) -> dict[str, Floats]:

@@ -89,7 +89,7 @@ def compare_rules(
     maker |= {"labels": fingerprint([data.labels_fingerprint(), known, pool.ids]), "rules": rules}
     maker |= {"tests": fingerprint([data.ids(data.target_test), data.ids(data.source_test)])}
     maker |= {} if quick else {"model": fingerprint(f.made_by(data))}
-    with ResultTable(run.out / "comparison", TRIALS, maker, overwrite=run.overwrite) as table:
+    with run.within("comparison").open(TRIALS, maker) as table:
         _fill(table, plan, rules, run)
     rows = sorted(read_table(run.out / "comparison").to_pylist(), key=lambda r: (rules.index(r["rule"]), r["seed"]))
     scores = ("target_scores", "source_scores")
@@ -105,6 +105,8 @@ def _fill(table: ResultTable, plan: ComparisonPlan, rules: Sequence[str], run: R
     if plan.difficulty is None:
         # Short of a kill, all rules of a seed are done or none.
         found = map_in_workers(partial(runs_of_seed, plan, rules), list(missing), run.workers, crashed=_crashed)
+        if missing:
+            show.progress("Comparing rules over seeds", 0, len(missing))
         for done, of_seed in enumerate(found, 1):
             _append(table, [each for each in of_seed if each.rule in missing[each.seed]])
             show.progress("Comparing rules over seeds", done, len(missing))

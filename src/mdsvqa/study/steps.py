@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from mdsvqa.difficulty.held_out import where_from
-from mdsvqa.difficulty.prediction import difficulty_rows, predict_difficulty, usual_predictor, write_choice
+from mdsvqa.difficulty.prediction import PREDICTOR, difficulty_rows, predict_difficulty, usual_predictor, write_choice
 from mdsvqa.difficulty.settings import DifficultySettings
 from mdsvqa.models.open import Model
 from mdsvqa.models.plugin import score_videos
@@ -22,7 +22,17 @@ from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.matching import match_ids
 from mdsvqa.runtime.progress import Show
-from mdsvqa.runtime.results import DIFFICULTY, SCORES, SELECTION, Maker, ResultTable, fingerprint, read_meta, read_table
+from mdsvqa.runtime.results import (
+    DIFFICULTY,
+    SCORES,
+    SELECTION,
+    Maker,
+    companion,
+    fingerprint,
+    made_by,
+    read_meta,
+    read_table,
+)
 from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.user_tables import Columns, Names, read_columns
 from mdsvqa.selection.audit import budget_of
@@ -39,10 +49,15 @@ from mdsvqa.study.data import StudyData
 from mdsvqa.study.participants.statistical import StatisticalModel, score_rows
 from mdsvqa.study.participants.unrefitted import errors_of
 from mdsvqa.study.rule_comparison import all_known
+from mdsvqa.videos.about import NAMES
 from mdsvqa.videos.labels import Labels
 from mdsvqa.videos.manifest import load_videos
+from mdsvqa.videos.manifest_cells import path_of
 from mdsvqa.videos.roles import in_role, with_split
 from mdsvqa.videos.video import Video
+
+# Within a folder of scores by the statistical model: what it read, and itself.
+FEATURES_FOLDER, SAVED_MODEL = "features", "model.safetensors"
 
 
 def score(
@@ -57,49 +72,68 @@ def score(
         route: of a saved model that was fine-tuned; see `read_by`.
 
     Returns:
-        The scores table; the statistical model's features go to `features` in its folder, the model that was trained
-        to `model.safetensors` there.
+        The scores table; the statistical model's features go to `_features` in its folder, the model that was trained
+        to `_model.safetensors` there.
     """
+    view = model.vlm.view()
     if model.kind == "plugin":
-        maker = {"step": "scores", "model": model.name, "frames": frames}
-        return score_videos(videos, model.plugin, maker, frames, run)
+        maker = {"step": "scores", "model": model.name, "frames": frames, **view.record()}
+        return score_videos(videos, model.plugin, maker, frames, run, view)
     saved = model.saved
-    features = extract_features(videos, frames, run.within("features"))
+    if saved is None and not in_role(videos, "source"):
+        raise InputError(_needs_labeled("0"))
+    place = companion(run.out, FEATURES_FOLDER)
+    features = extract_features(videos, frames, run.within(place.name), view)
     kernel_model = saved or _trained(videos, features, run.show, seed)
     maker = {
         "step": "scores",
         "model": fingerprint({name: value.tolist() for name, value in kernel_model.arrays().items()}),
-        "features": fingerprint(read_meta(run.out / "features")["maker"]),
+        "features": fingerprint(read_meta(place)["maker"]),
         **({} if route == "target" else {"route": route}),
     }
-    with ResultTable(run.out, SCORES, maker, overwrite=run.overwrite) as table:
+    with run.open(SCORES, maker) as table:
         if saved is None:
             # Not before the folder turned out to be this model's: scores of one model beside another would mislead.
-            kernel_model.save(run.out / "model.safetensors")
+            kernel_model.save(companion(run.out, SAVED_MODEL))
         wanted = {video.id for video in videos} - table.ids
-        failed = table.ids_with("undecodable")
-        table.append([_score_row(kernel_model, row, route) for row in features.to_pylist() if row["id"] in wanted])
-        mended = [row for row in features.to_pylist() if row["id"] in failed and row["status"] == "ok"]
+        failed, stamps, rows = table.ids_with("undecodable"), table.stamps(), features.to_pylist()
+        changed = [row for row in rows if row["id"] in stamps and stamps[row["id"]] != _stamp(row)]
+        table.redo([_score_row(kernel_model, row, route) for row in changed])
+        table.append([_score_row(kernel_model, row, route) for row in rows if row["id"] in wanted])
+        mended = [row for row in rows if row["id"] in failed and row["status"] == "ok"]
         table.replace([_score_row(kernel_model, row, route) for row in mended])
     return read_table(run.out)
 
 
 def _trained(videos: Sequence[Video], features: pa.Table, show: Show, seed: int) -> KernelModel:
     rows = _by_id(features, "features")
-    data = _arrays([video for video in in_role(videos, "source") if video.id in rows], rows).labeled_source()
-    if len(data) == 0:
-        raise InputError(
-            "the statistical model learns from labeled videos (split train, with MOS), and there are none. Add some, "
-            "or name a saved model by --model FILE."
-        )
+    source = in_role(videos, "source")
+    usable = [video for video in source if video.id in rows]
+    if not usable:
+        said = {row["id"]: row["text"] for row in features.to_pylist()}
+        first = source[0].id
+        raise InputError(_needs_labeled(f"{len(source)}, of which not one can be used ({first}: {said[first]})"))
+    data = _arrays(usable, rows).labeled_source()
     with show.working(f"Training the statistical model on {len(data)} labeled videos"):
         return fit_statistical(data, seed=seed)
 
 
+def _stamp(row: Mapping[str, Any]) -> tuple[Any, Any]:
+    return row.get("size"), row.get("mtime")
+
+
+def _needs_labeled(found: str) -> str:
+    return (
+        f"the statistical model learns from labeled videos (split train, with MOS); found {found}. Add some, or name a "
+        "saved model by --model FILE."
+    )
+
+
 def _score_row(model: KernelModel, row: dict[str, Any], route: Route) -> dict[str, Any]:
+    about = {name: row.get(name) for name in NAMES}
     if row["status"] != "ok":
-        return {"id": row["id"], "status": row["status"], "text": row["text"]}
-    return score_rows(model, [row["id"]], np.array([row["features"]], np.float64), route)[0]
+        return {"id": row["id"], "status": row["status"], "text": row["text"], **about}
+    return score_rows(model, [row["id"]], np.array([row["features"]], np.float64), route)[0] | about
 
 
 def _by_id(table: pa.Table, column: str) -> dict[str, Any]:
@@ -143,8 +177,8 @@ def difficulty(
             f"features, and a pool; found {len(data.source)} and {len(data.pool)}."
         )
     settings, show = usual_predictor(settings, refitted=model is not None), run.show
-    maker = {"step": "difficulty", "scores": fingerprint(read_meta(scores)["maker"]), "cross_fitted": model is not None}
-    maker |= {"features": fingerprint(read_meta(features)["maker"])}
+    maker = {"step": "difficulty", "scores": fingerprint(made_by(scores)), "cross_fitted": model is not None}
+    maker |= {"features": fingerprint(made_by(features))}
     maker |= {"settings": settings.record(whole=True), "seed": seed}
     labeled = [(data.videos[int(i)].id, data.videos[int(i)].mos) for i in [*data.source, *data.source_test]]
     maker |= {"videos": fingerprint([labeled, data.ids(data.pool)]), "rule": rule}
@@ -245,15 +279,15 @@ def candidates(
     paths = {} if budget_seconds(settings.budget) is None else _paths(settings, found)
     limits = read_limits(settings, ids, paths, None if table.is_dir() else table)
     here = set(ids)
-    made_by = None if content is None else fingerprint(read_meta(content)["maker"])
+    encoded = None if content is None else fingerprint(made_by(content))
     known = [video for video in labeled if video in here]
     difficulties = np.array([values[video] for video in ids])
     told = [note for note in notes if note]
-    return Candidates(ids, difficulties, features, limits, known, made_by, len(values) - len(ids), told)
+    return Candidates(ids, difficulties, features, limits, known, encoded, len(values) - len(ids), told)
 
 
 def _check_committee(table: Path, settings: SelectionSettings) -> None:
-    record = table / "predictor.json"
+    record = companion(table, PREDICTOR)
     if rule_named(settings.rule).difficulty == "committee" and record.is_file():
         predictor = json.loads(record.read_text())["predictor"]
         if predictor != settings.rule:
@@ -271,7 +305,7 @@ def _paths(settings: SelectionSettings, table: Columns) -> dict[str, Path | None
         return {}
     folder = table.path.parent
     paths = zip(table.ids(), table.column("path"), strict=True)
-    return {video: folder / path if path else None for video, path in paths}
+    return {video: path_of(path, folder, f"{table.path}, id {video!r}") if path else None for video, path in paths}
 
 
 def choose(given: Candidates, settings: SelectionSettings, run: Run | None, *, seed: int) -> list[dict[str, Any]]:

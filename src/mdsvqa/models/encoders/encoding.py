@@ -12,7 +12,7 @@ import pyarrow as pa
 from mdsvqa.models.encoders.handcrafted import DIMS, SIDE, encode_frames
 from mdsvqa.models.settings import HANDCRAFTED, ContentSettings
 from mdsvqa.runtime.errors import InputError
-from mdsvqa.runtime.results import ResultTable, content_schema, read_table
+from mdsvqa.runtime.results import content_schema, read_table
 from mdsvqa.runtime.run import Run
 from mdsvqa.videos.decoding import Sampling, Undecodable, decode_video
 from mdsvqa.videos.manifest import Video
@@ -42,8 +42,10 @@ def encode_content(videos: Sequence[Video], settings: ContentSettings, run: Run)
 
         return encode_with_checkpoint(videos, settings, run)
     maker = {"step": "content", "version": VERSION, "encoder": settings.encoder, "frames": settings.frames}
-    with ResultTable(run.out, content_schema(DIMS), maker, overwrite=run.overwrite) as table:
-        sweep(table, videos, partial(_row, frames=settings.frames), run.workers, "Content", run.show)
+    maker |= settings.view().record()
+    sampling = Sampling(frames=settings.frames, longest_side=4 * SIDE, view=settings.view())
+    with run.open(content_schema(DIMS), maker) as table:
+        sweep(table, videos, partial(_row, sampling=sampling), run.workers, "Content", run.show)
     return read_table(run.out)
 
 
@@ -53,10 +55,10 @@ def _need_packages(encoder: str) -> None:
         raise InputError(f"encoder {encoder!r}: needs {' and '.join(missing)}: pip install 'mdsvqa[vlm]'.")
 
 
-def _row(video: Video, frames: int) -> dict[str, Any]:
+def _row(video: Video, sampling: Sampling) -> dict[str, Any]:
     cv2.setNumThreads(1)
-    clip = decode_video(video, Sampling(frames=frames, longest_side=4 * SIDE))
+    clip = decode_video(video, sampling)
     if isinstance(clip, Undecodable):
         return {"id": video.id, "frames": [], "status": "undecodable", "text": clip.reason}
     encoded = encode_frames(clip.frames).astype(np.float16)
-    return {"id": video.id, "frames": list(encoded), "status": "ok", "note": clip.note}
+    return {"id": video.id, "frames": list(encoded), "status": "ok", **clip.columns}

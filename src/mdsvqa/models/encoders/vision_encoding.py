@@ -12,10 +12,11 @@ from mdsvqa.models.encoders.encoders import GPU_BATCH, EncoderFiles, VisionEncod
 from mdsvqa.models.encoders.pixels import Pixels, pixel_row
 from mdsvqa.models.settings import ContentSettings
 from mdsvqa.runtime.progress import Show
-from mdsvqa.runtime.results import ResultTable, content_schema, is_table, read_table
+from mdsvqa.runtime.results import content_schema, is_table, read_table
 from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.threads import torch_threads
 from mdsvqa.runtime.workers import warm_up
+from mdsvqa.videos.decoding import Sampling
 from mdsvqa.videos.sweep import SHARD, Row, sweep
 from mdsvqa.videos.video import Video
 
@@ -37,10 +38,12 @@ def encode_with_checkpoint(videos: Sequence[Video], settings: ContentSettings, r
         # Now, so that a checkpoint that cannot be loaded changes no run.out. Else there are rows that it made before.
         loaded()
     maker = {"step": "content", "version": VERSION, **files.maker, "dtype": settings.dtype, "frames": settings.frames}
-    prepare = partial(pixel_row, frames=settings.frames, preparation=files.preparation)
+    maker |= settings.view().record()
+    sampling = Sampling(frames=settings.frames, view=settings.view())
+    prepare = partial(pixel_row, sampling=sampling, preparation=files.preparation)
     # Enough to fill a batch, and cut at the same places on any device.
     shard = max(SHARD, -(-(settings.batch_size or GPU_BATCH) // settings.frames))
-    with ResultTable(run.out, content_schema(files.dims), maker, overwrite=run.overwrite) as table:
+    with run.open(content_schema(files.dims), maker) as table:
         finish = partial(_rows, loaded=loaded, workers=run.workers)
         sweep(table, videos, prepare, run.workers, "Content", run.show, finish=finish, shard=shard)
     return read_table(run.out)
@@ -65,7 +68,7 @@ def _rows(prepared: Sequence[Row], loaded: Callable[[], VisionEncoder], workers:
 
 
 def _row(prepared: Row, found: NDArray[np.float32] | str) -> Row:
-    about = {"id": prepared["id"], "note": prepared["note"]}
+    about = {name: value for name, value in prepared.items() if name != "pixels"}
     if isinstance(found, str):
         return {**about, "frames": [], "status": "failed", "text": found}
     return {**about, "frames": list(found.astype(np.float16)), "status": "ok"}

@@ -1,6 +1,7 @@
 """Clips at the size at which a model reads them, decoded once and kept on disk for all epochs of a training."""
 
 import hashlib
+import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -10,8 +11,9 @@ from safetensors import safe_open
 from safetensors.torch import save
 
 from mdsvqa.models.vlm.clips import ModelClip, VisualLimits, crashed, read_clip
+from mdsvqa.runtime.atomic import write_atomically
 from mdsvqa.runtime.progress import Show
-from mdsvqa.runtime.results import fingerprint, write_atomically
+from mdsvqa.runtime.results import fingerprint
 from mdsvqa.runtime.workers import map_in_workers
 from mdsvqa.videos.decoding import Undecodable
 from mdsvqa.videos.video import Video
@@ -38,11 +40,18 @@ class ClipCache:
         missing = [video for video in videos if not self._path(video).is_file()]
         failed: dict[str, str] = {}
         found = map_in_workers(partial(read_clip, sight=self.sight), missing, workers, crashed=crashed)
+        if missing:
+            show.progress("Decoding at training size", 0, len(missing))
         for done, (video, clip) in enumerate(zip(missing, found, strict=True), 1):
             if isinstance(clip, Undecodable):
                 failed[video.id] = clip.reason
             else:
-                metadata = {"id": clip.id, "seconds_per_grid": repr(clip.seconds_per_grid), "tokens": str(clip.tokens)}
+                metadata = {
+                    "id": clip.id,
+                    "seconds_per_grid": repr(clip.seconds_per_grid),
+                    "tokens": str(clip.tokens),
+                    "times": json.dumps(clip.times),
+                }
                 write_atomically(self._path(video), save({"frames": torch.from_numpy(clip.frames)}, metadata))
             show.progress("Decoding at training size", done, len(missing))
         return failed
@@ -56,7 +65,8 @@ class ClipCache:
         with safe_open(self._path(video), "numpy") as file:
             about = file.metadata()
             frames = file.get_tensor("frames")
-        return ModelClip(about["id"], frames, float(about["seconds_per_grid"]), int(about["tokens"]))
+        seconds, tokens, times = float(about["seconds_per_grid"]), int(about["tokens"]), json.loads(about["times"])
+        return ModelClip(about["id"], frames, seconds, tokens, times=tuple(times))
 
     def name(self, video: Video) -> str:
         """Of the file of a clip: another one for another sight, and for a changed video file."""
@@ -69,5 +79,5 @@ class ClipCache:
             version = [state.st_size, state.st_mtime_ns]
         except OSError:
             version = []
-        key = fingerprint([video.id, str(video.path), version, vars(self.sight)])
+        key = fingerprint([video.id, str(video.path), version, self.sight.record()])
         return self._folder / f"{hashlib.sha256(video.id.encode()).hexdigest()[:16]}-{key}.safetensors"

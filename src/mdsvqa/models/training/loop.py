@@ -33,9 +33,9 @@ from mdsvqa.models.training.lora import adapter_weights, set_adapter_weights
 from mdsvqa.models.training.processes import DoesNotFit, Processes
 from mdsvqa.models.vlm.clips import ModelClip
 from mdsvqa.runtime.arrays import Ints
+from mdsvqa.runtime.atomic import write_atomically
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Show
-from mdsvqa.runtime.results import write_atomically
 
 Figures = dict[str, float]
 CPU_TOKENS = 16_384
@@ -129,6 +129,8 @@ def train_adapter(
     course = run.resume()
     if run.step:
         show.note(f"Training: goes on at step {run.step} of {steps}")
+    if run.step < steps and not course.stopped:
+        show.progress("Training", run.step, steps)
     every = max(1, math.ceil(steps / training.evaluations))
     sums: list[Figures] = []
     try:

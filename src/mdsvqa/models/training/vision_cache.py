@@ -10,7 +10,7 @@ from safetensors.torch import save
 from mdsvqa.models.training.clip_cache import ClipCache
 from mdsvqa.models.vlm.clips import ModelClip
 from mdsvqa.models.vlm.reader import VlmReader
-from mdsvqa.runtime.results import write_atomically
+from mdsvqa.runtime.atomic import write_atomically
 from mdsvqa.videos.video import Video
 
 # Of the disk's free bytes, where nothing else is said.

@@ -155,7 +155,7 @@ def read_tree(family: Family, model: Any, batch: dict[str, Tensor], tree: Answer
     with _masked_attention(family.language_model(model).config):
         behind = model(
             input_ids=tree.tokens.to(device).expand(size, -1),
-            attention_mask={"full_attention": additive[:, None]},
+            attention_mask=additive[:, None],
             position_ids=positions,
             past_key_values=outputs.past_key_values,
             use_cache=True,
@@ -171,7 +171,7 @@ def read_tree_at_once(family: Family, model: Any, batch: dict[str, Tensor], tree
     """
     mask, ids, device = batch["attention_mask"], batch["input_ids"], batch["input_ids"].device
     (size, length), count = ids.shape, len(tree.tokens)
-    positions = torch.cat(family.tree_positions(model, batch, tree.depth), 2)
+    positions = torch.cat(family.tree_positions(model, batch, tree.depth), -1)
     behind = torch.cat([mask[:, None] > 0, torch.zeros(size, 1, count, dtype=torch.bool, device=device)], 2)
     behind = behind.repeat(1, count, 1)
     behind[:, :, length:] = tree.visible.to(device)
@@ -189,7 +189,7 @@ def read_tree_at_once(family: Family, model: Any, batch: dict[str, Tensor], tree
     with _masked_attention(family.language_model(model).config):
         outputs = model(
             input_ids=torch.cat([ids, tree.tokens.to(device).expand(size, -1)], 1),
-            attention_mask={"full_attention": sees[:, None]},
+            attention_mask=sees[:, None],
             position_ids=positions,
             use_cache=False,
             logits_to_keep=count + 1,

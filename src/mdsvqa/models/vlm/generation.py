@@ -201,6 +201,36 @@ def _written(
         ).logits[:, -1]
 
 
+def write_by_generate(
+    model: Any,
+    batch: dict[str, Tensor],
+    writing: Writing,
+    steps_of: Callable[[Tensor], Sequence[Step]],
+    ended: Callable[[Tensor, int], Tensor] | None,
+) -> Tensor:
+    """What `write` gives, by transformers' own loop: for a family whose positions are not known here.
+
+    Args:
+        model, writing, steps_of, ended: as there.
+        batch: of all questions.
+    """
+    length = batch["input_ids"].shape[1]
+    sampling: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+    if writing.temperature is not None:
+        sampling = {"do_sample": True, "temperature": writing.temperature, "top_p": 1.0, "top_k": 0}
+    written: Tensor = model.generate(
+        **batch,
+        **sampling,
+        num_return_sequences=writing.samples,
+        repetition_penalty=1.0,
+        max_new_tokens=writing.most,
+        suppress_tokens=list(writing.never) or None,
+        logits_processor=list(steps_of(batch["attention_mask"] > 0)),
+        stopping_criteria=[] if ended is None else [lambda ids, scores, **_: ended(ids, length)],
+    )
+    return written[:, length:]
+
+
 def end_tokens(model: Any) -> list[int]:
     """Those that end a reply of a model."""
     named = model.generation_config.eos_token_id

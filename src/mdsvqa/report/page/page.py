@@ -23,12 +23,15 @@ from mdsvqa.report.page.export import cell_text, csv_text, latex_text
 from mdsvqa.report.page.interval_bars import interval_bars
 from mdsvqa.report.page.tables import Table
 from mdsvqa.report.page.thumbnails import thumbnail_size
+from mdsvqa.runtime.words import counted
 
 HERE = Path(__file__).parent
 # More dots than this say nothing more and make the file heavy.
 DOTS = 3000
 # Gallery cards with a picture; the rest of a long selection is a table.
 CARDS = 60
+# Of these, cards that are not folded away: a phone shows them one below the other.
+FIRST_CARDS = 12
 
 Item = TypeVar("Item")
 
@@ -86,9 +89,7 @@ def render_page(data: ReportData) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
-        number=wording.number, bounds=wording.bounds, verdict=wording.verdict, counted=wording.counted
-    )
+    environment.filters.update(number=wording.number, bounds=wording.bounds, verdict=wording.verdict, counted=counted)
     environment.filters.update(
         cell_text=cell_text, files=_files, base64=_base64, picture=lambda uri: thumbnail_size(uri) is not None
     )
@@ -112,6 +113,7 @@ def render_page(data: ReportData) -> str:
         metric_names={name: metric.label for name, metric in METRICS.items()},
         panel=PANEL,
         curve_size=CURVE,
+        first_cards=FIRST_CARDS,
     )
     # A file name that is not UTF-8 reaches us with lone surrogates, which no file could hold.
     return page.encode("utf-8", "replace").decode("utf-8")
@@ -169,7 +171,7 @@ def pool_view(pool: Sequence[PoolPoint]) -> PoolView | None:
     if not drawable:
         return None
     difficulties = [point.difficulty for point in drawable]
-    scale = (min(difficulties), max(difficulties))
+    scale = (0.0, 100.0)
     selected = sorted((p for p in drawable if p.rank is not None), key=lambda p: (p.rank or 0, p.id))
     unselected, hidden = sample([p for p in drawable if p.rank is None], DOTS)
     cards = [

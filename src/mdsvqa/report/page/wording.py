@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from mdsvqa.evaluation.intervals import Interval
 from mdsvqa.evaluation.rule_summary import LEVEL
 from mdsvqa.report.page.data import RuleResult
+from mdsvqa.runtime.words import listed
 
 MISSING = "–"
 # Rules that are measured to frame the others; they are never the winner.
@@ -53,12 +54,12 @@ def bounds(interval: Interval | None, decimals: int = 3, *, signed: bool = False
     """The two ends of an interval, empty when they are not known.
 
     >>> bounds(Interval(0.5, 0.4, 0.6))
-    '0.400 to 0.600'
+    '[0.400, 0.600]'
     """
     if interval is None or not (math.isfinite(interval.low) and math.isfinite(interval.high)):
         return ""
     low, high = (number(end, decimals, signed=signed) for end in (interval.low, interval.high))
-    return f"{low} to {high}"
+    return f"[{low}, {high}]"
 
 
 def known(interval: Interval | None) -> bool:
@@ -100,26 +101,9 @@ def comparison_sentences(rules: Sequence[RuleResult]) -> list[str]:
     for text, ending in endings:
         labels = [result.label for result in rules if verdict(result).text == text]
         if labels:
-            sentences.append(f"{listed(labels)} {'is' if len(labels) == 1 else 'are'} {ending}.")
+            names = listed(labels)
+            sentences.append(f"{names[:1].upper()}{names[1:]} {'is' if len(labels) == 1 else 'are'} {ending}.")
     return sentences
-
-
-def listed(words: Sequence[str]) -> str:
-    """Words as a sentence lists them.
-
-    >>> listed(["a", "b", "c"])
-    'a, b and c'
-    """
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def counted(count: int, noun: str) -> str:
-    """A count with its noun.
-
-    >>> counted(1, "video"), counted(1200, "video")
-    ('1 video', '1,200 videos')
-    """
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def flat_settings(settings: Mapping[str, object], prefix: str = "") -> list[tuple[str, str]]:

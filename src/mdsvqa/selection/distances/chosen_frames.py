@@ -37,16 +37,19 @@ class ChosenFrames:
         largest: norm of the longest frame.
         device: that multiplies.
         memory: bytes that a product may take.
+        double: compare all videos in double precision.
     """
 
-    def __init__(self, content: Content, largest: float, device: torch.device, memory: int) -> None:
+    def __init__(
+        self, content: Content, largest: float, device: torch.device, memory: int, *, double: bool = False
+    ) -> None:
         self._content = content
         self._device = device
         self._largest = largest
         self._most = max(1, min(memory // 16, CACHED * (64 if device.type == "cuda" else 1)))
         # Multiplications of one distance.
         self.work = float(content.counts.mean()) ** 2 * content.dims
-        double = self.work <= FEW or content.frames.dtype == np.float64
+        double = double or self.work <= FEW or content.frames.dtype == np.float64
         self._kind = torch.float64 if double else torch.float32
         unit = DOUBLE_UNIT if double else SINGLE
         self._rows = torch.empty((0, content.dims + 2), dtype=self._kind, device=device)
@@ -63,7 +66,7 @@ class ChosenFrames:
 
     def add(self, video: int) -> None:
         """Appends a video to the list."""
-        left = self._left_of(np.array([video]))
+        left = self.left_of(np.array([video]))
         end = self._ends[-1] + len(left)
         if end > len(self._rows):
             more = self._rows.new_empty((max(end, 2 * len(self._rows)), self._rows.shape[1]))
@@ -77,7 +80,11 @@ class ChosenFrames:
         self._videos.append(video)
         self._counts.append(int(self._content.counts[video]))
 
-    def _left_of(self, videos: Ints) -> Tensor:
+    def last(self) -> Tensor:
+        """The frames of the last video of the list as they stand on the right side of a product."""
+        return self._rows[self._ends[-2] : self._ends[-1]]
+
+    def left_of(self, videos: Ints) -> Tensor:
         """The frames of some videos as they stand on the left side of a product."""
         frames = self._content.gathered(videos)
         # A memory map may be read-only, which torch warns of; nothing writes to it here.
@@ -98,7 +105,7 @@ class ChosenFrames:
             Sums, and the most by which each is off, both of shape (k,).
         """
         counts = self._content.counts[videos]
-        left = self._left_of(videos)
+        left = self.left_of(videos)
         known, last = int(begins.min()), len(self._videos)
         since = torch.from_numpy(begins).to(self._device)[:, None]
         found = torch.zeros((2, len(videos)), dtype=torch.float64, device=self._device)

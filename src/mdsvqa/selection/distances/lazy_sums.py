@@ -16,8 +16,6 @@ So the video that is returned has the largest utility of the plain rule in doubl
 it, it is the first. Each of the bounds is proved where it is computed.
 """
 
-import math
-
 import numpy as np
 import torch
 
@@ -45,11 +43,12 @@ class LazySums:
     Args:
         content: of n videos.
         difficulty: on the scale of the utility, shape (n,).
+        weight: of the mean distance, at least 0.
         device: that multiplies: "auto" takes a GPU if there is one.
         memory: bytes for blocks of distances and for the centers of the videos.
     """
 
-    def __init__(self, content: Content, difficulty: Floats, device: str, memory: int) -> None:
+    def __init__(self, content: Content, difficulty: Floats, weight: float, device: str, memory: int) -> None:
         name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         self._difficulty = np.asarray(difficulty, np.float64)
         self._summaries = summarise(content, torch.device(name), memory)
@@ -67,7 +66,8 @@ class LazySums:
         # Videos by the most that their utility can ever be under a weight, that with its sign turned, and how many of
         # them were looked at.
         self._order, self._floor = np.zeros(0, np.int64), np.zeros(0)
-        self._weight, self._reach = math.nan, min(TOP, n)
+        self._weight, self._reach = weight, min(TOP, n)
+        self._sort()
 
     @property
     def computed(self) -> int:
@@ -79,25 +79,22 @@ class LazySums:
         self._bounds.add(video)
         self._chosen.add(video)
 
-    def best(self, open_: Flags, weight: float) -> tuple[int, float, float]:
-        """The video of the largest utility: its difficulty plus weight times its mean distance to the list.
+    def best(self, open_: Flags) -> tuple[int, float, float]:
+        """The video of the largest utility: its difficulty plus the weight times its mean distance to the list.
 
         Args:
             open_: whether each video may be returned, shape (n,), at least one of them.
-            weight: at least 0.
 
         Returns:
             Its index, its mean distance to the list (0 where that is empty), its utility.
         """
-        length = len(self._chosen)
+        length, weight = len(self._chosen), self._weight
         if length == 0 or weight == 0:
             values = np.where(open_, self._difficulty, -np.inf)
             index = int(np.argmax(values >= values.max() - TIE))
             mean = self._exact(index) / length if length else 0.0
             return index, mean, float(self._difficulty[index]) + weight * mean
         share = weight / length
-        if weight != self._weight:
-            self._sort(weight)
         looked_at = self._order[: self._reach]
         bound = self._glanced(looked_at, open_, share)
         while bound.max() == -np.inf:
@@ -122,11 +119,11 @@ class LazySums:
         left = left[self._bounded(left, share) >= least]
         return self._decided(self._all_summed(left, share), share)
 
-    def _sort(self, weight: float) -> None:
+    def _sort(self) -> None:
         """Sorts the videos by what their utility can be at the most."""
-        turned = -(self._difficulty + weight * self._summaries.caps + TIE)
+        turned = -(self._difficulty + self._weight * self._summaries.caps + TIE)
         self._order = np.argsort(turned, kind="stable")
-        self._floor, self._weight, self._reach = turned[self._order], weight, min(TOP, len(turned))
+        self._floor = turned[self._order]
 
     def _glanced(self, videos: Ints, open_: Flags, share: float) -> Floats:
         """Bounds of their utilities, the quick ones; of those that are closed none is smaller."""

@@ -21,8 +21,9 @@ from mdsvqa.models.statistical.two_domain_gp import MOST_EXACT, fit_source_proce
 from mdsvqa.runtime.arrays import Floats, Ints
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Silent
-from mdsvqa.runtime.results import SCORES, Maker, column, fingerprint
+from mdsvqa.runtime.results import SCORES, Maker, column, companion, fingerprint
 from mdsvqa.runtime.run import Run
+from mdsvqa.runtime.words import counted
 from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.contracts import NewLabels, Scores
 from mdsvqa.study.data import StudyData
@@ -102,7 +103,7 @@ class StatisticalModel:
             return cls(base, base, labeled, config.finetuning, run, maker)
         maker |= {"model": STATISTICAL, "training": data.labels_fingerprint(), "seed": config.seed}
         maker |= {"features": data.maker["features"]}
-        saved = run.out / "scores" / f"base-{fingerprint(maker)}.safetensors"
+        saved = companion(run.out / "scores", f"base-{fingerprint(maker)}.safetensors")
         if not saved.exists():
             with run.show.working(f"Training the base model on {len(labeled)} source videos"):
                 fit_source(data, config.seed).save(saved)
@@ -125,7 +126,10 @@ class StatisticalModel:
 
         def rows() -> list[dict[str, Any]]:
             return [
-                *score_rows(self.model, [video.id for video in data.videos], data.features),
+                *(
+                    {**row, **data.about.get(row["id"], {})}
+                    for row in score_rows(self.model, [video.id for video in data.videos], data.features)
+                ),
                 *({"id": i, "status": "undecodable", "text": why} for i, why in data.failures.items()),
             ]
 
@@ -156,7 +160,7 @@ class StatisticalModel:
         said = list(zip(data.ids(labels.index), labels.mos.tolist(), strict=True))
         maker: dict[str, Any] = {"step": "finetune", "selection": fingerprint(labels.maker)}
         maker |= {"settings": self.settings.record(whole=True), "labels": fingerprint(said)}
-        with show.working(f"Fine-tuning on {len(self.labeled)} labels and {len(new)} new ones"):
+        with show.working(f"Fine-tuning on {counted(len(self.labeled), 'label')} and {len(new)} new"):
             model = finetune(self.base, learned, self.settings, seed)
         return replace(self, model=model, labeled=learned, maker=maker, turn=turn)
 

@@ -12,19 +12,11 @@ from time import monotonic
 from typing import Any
 
 from mdsvqa.evaluation.intervals import Interval
+from mdsvqa.runtime.atomic import write_atomically
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.frames import Rows
 from mdsvqa.runtime.progress import Show
-from mdsvqa.runtime.results import (
-    REPEATS,
-    Maker,
-    ResultTable,
-    fingerprint,
-    is_table,
-    json_text,
-    read_table,
-    write_atomically,
-)
+from mdsvqa.runtime.results import REPEATS, Maker, ResultTable, fingerprint, is_table, json_text, read_table
 from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.settings import ConfigError
 from mdsvqa.runtime.user_tables import read_columns
@@ -40,6 +32,7 @@ from mdsvqa.study.rehearsal.engines import Engine, EngineName, engine
 from mdsvqa.study.rehearsal.pseudo_targets import DATASETS, PseudoTarget, nothing_to_rehearse, pseudo_targets
 from mdsvqa.study.rehearsal.repeats import RANDOM, TARGET_TEST, Job, RepeatInputs, RepeatResult
 from mdsvqa.study.rehearsal.stand_in import StandIn, stand_in
+from mdsvqa.study.usable import as_chosen
 
 FOLDER, VERDICT = "rehearsal", "verdict.json"
 # Of the smallest pseudo-target's pool: beyond it all rules choose much the same videos.
@@ -124,7 +117,7 @@ def rehearse_study(
     """
     run = Run(config.out, show, cores(config.workers), overwrite)
     early = open_before_data(config, run)
-    data = gather(config, run)
+    data = as_chosen(gather(config, run), run)
     f = participant(config, early, data, run)
     return rehearse(config, stand_in(config, data, f, run), run, engine_name=engine_name, address=address)
 
@@ -166,7 +159,7 @@ def rehearse(
         "labels": there.data.labels_fingerprint(),
         "model": fingerprint({name: value.tolist() for name, value in there.base.arrays().items()}),
     }
-    with ResultTable(run.out / FOLDER / "repeats", REPEATS, maker, overwrite=run.overwrite) as table:
+    with run.within(f"{FOLDER}/repeats").open(REPEATS, maker) as table:
         work = engine(engine_name, inputs, run.workers, address)
         seconds = float("inf") if config.rehearsal.minutes is None else 60 * config.rehearsal.minutes
         # The first pass over all pseudo-targets is done in any case.
@@ -285,6 +278,8 @@ def _run(
             begun.append(job)
             yield job
 
+    if waiting:
+        run.show.progress("Rehearsing", len(jobs) - len(waiting), len(jobs))
     for done, found in enumerate(work(in_time())):
         job = begun[done]
         table.append([{"id": f"{job.id} {r.contender} {r.budget}", "job": job.id, **vars(r)} for r in found])

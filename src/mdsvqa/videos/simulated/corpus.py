@@ -24,8 +24,8 @@ import cv2
 import numpy as np
 
 from mdsvqa.runtime.arrays import Floats
+from mdsvqa.runtime.atomic import write_atomically
 from mdsvqa.runtime.errors import InputError
-from mdsvqa.runtime.results import write_atomically
 from mdsvqa.runtime.workers import map_in_workers
 from mdsvqa.videos.simulated.distortions import (
     Distortion,
@@ -166,7 +166,9 @@ def make_corpus(
     manifest = folder / "manifest.csv"
     if manifest.is_file() and all((folder / recipe.path).is_file() for recipe in recipes):
         return manifest
-    rows = []
+    rows: list[dict[str, str | int]] = []
+    if progress is not None:
+        progress(0, len(recipes))
     for recipe, measured in zip(recipes, _write_videos(recipes, folder, seed, workers), strict=True):
         rows.append(_manifest_row(recipe, measured, seed))
         if progress is not None:

@@ -30,13 +30,14 @@ def speed_up(vision_tower: Any) -> None:
     """Makes a vision tower embed patches by one product, and attend to all windows of one size at once.
 
     Args:
-        vision_tower: transformers' Qwen2_5_VisionTransformerPretrainedModel, changed in place. With flash attention its
-            attention stays as it is.
+        vision_tower: transformers' Qwen2_5_VisionTransformerPretrainedModel, or that of another Qwen-VL, changed in
+            place. With flash attention its attention stays as it is.
     """
     vision_tower.patch_embed.forward = MethodType(_embed, vision_tower.patch_embed)
     use_fused_norms(vision_tower)
     for block in vision_tower.blocks:
-        block.mlp.forward = MethodType(_feed_forward, block.mlp)
+        if hasattr(block.mlp, "gate_proj"):
+            block.mlp.forward = MethodType(_feed_forward, block.mlp)
     if vision_tower.config._attn_implementation != "sdpa":
         return
     for block in vision_tower.blocks:
@@ -45,7 +46,7 @@ def speed_up(vision_tower: Any) -> None:
 
 def _embed(self: Any, hidden_states: Tensor) -> Tensor:
     weight = self.proj.weight
-    return linear(hidden_states.to(weight.dtype), weight.flatten(1))
+    return linear(hidden_states.to(weight.dtype), weight.flatten(1), self.proj.bias)
 
 
 def _feed_forward(self: Any, hidden_states: Tensor) -> Tensor:
