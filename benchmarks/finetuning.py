@@ -77,16 +77,18 @@ def measure(objective: str, size: str, steps: int, batch: int, layers: int | Non
             "objective": objective,
             "steps": steps,
             "batch_size": batch,
-            "evaluations": max(1, steps // 2),
+            "evaluations": max(1, steps // 3),
             "watched": 1,
-            "max_new_tokens": 128,
+            # Of fidelity only evaluations write.
+            "max_new_tokens": 128 if objective == "grpo" else 32,
         }
     ).model_copy(update={"least_spread": 0.0, "least_formed": 0.0})
     adapted = add_lora(model, training.lora, 0)
     checkpoint = Checkpoint(adapted, processor, {})
     reader = VlmReader(checkpoint, VlmSettings(reading="expected"))
     writer = VlmReader(checkpoint, VlmSettings(max_new_tokens=training.max_new_tokens))
-    count = max(4 * batch, 40)
+    # Two steps see all of them: what the tower makes of them is there from then on.
+    count = 6 + 2 * batch
     videos = [Video(str(k), Path(str(k)), "noise", "train", 1 + 4 * k / count) for k in range(count)]
     held_out = np.arange(count) < 6
     known = TrainingSet(videos, np.zeros(count, np.int64), ["noise"], np.zeros(count, bool), held_out)

@@ -30,7 +30,6 @@ from mdsvqa.models.vlm.checkpoint import Checkpoint
 from mdsvqa.models.vlm.clips import ModelClip, resize_clip
 from mdsvqa.models.vlm.reader import VlmReader
 from mdsvqa.models.vlm.tiny.model import make_model, make_processor
-from mdsvqa.selection.distances import lazy_sums
 from mdsvqa.selection.rules.mds import mds_counted
 from mdsvqa.selection.settings import SelectionSettings
 from mdsvqa.videos.clip import Clip
@@ -172,7 +171,7 @@ def training(on: Device, objective: str) -> Iterator[dict[str, Any]]:
 
         setattr(loop._Run, "learn", last_profiled)  # noqa: B010
     size = "tiny" if on.tiny else "7b"
-    steps = 5 if objective == "fidelity" else 2
+    steps = 6 if objective == "fidelity" else 2
     figures = finetuning.measure(objective, size, steps, 8, on.layers)
     yield {f"{objective}_{name}": value for name, value in figures.items()}
 
@@ -188,16 +187,6 @@ def choosing(on: Device) -> Iterator[dict[str, Any]]:
     pool = selection.pool_of(frames, count, 0)
     settings = SelectionSettings(**{"lambda": selection.LAMBDA}, scale="raw", device=on.device.type, memory=1 << 33)
     began = time.perf_counter()
-    reached = [0]
-    add = lazy_sums.LazySums.add
-
-    def counted(sums: Any, video: int) -> None:
-        add(sums, video)
-        reached[0] += 1
-        if reached[0] % max(1, budget // 10) == 0:
-            print(f"{reached[0]} chosen after {time.perf_counter() - began:.1f} s", flush=True)
-
-    setattr(lazy_sums.LazySums, "add", counted)  # noqa: B010
     picks, computed = mds_counted(pool, budget, settings)
     seconds = time.perf_counter() - began
     yield {"selection_seconds": seconds, "selection_chosen": len(picks), "selection_computed": computed / n / budget}

@@ -115,14 +115,14 @@ class ChosenFrames:
             stop = max(known + 1, min(last, bisect_right(self._ends, most) - 1))
             squared = _product(left, self._rows[self._ends[known] : self._ends[stop]])
             new = torch.arange(known, stop, device=self._device) >= since
-            for total, part in zip(found, self._reduced(squared, counts, self._counts[known:stop]), strict=True):
+            for total, part in zip(found, self.reduced(squared, counts, self._counts[known:stop]), strict=True):
                 total += torch.where(new, part, 0.0).sum(1)
             self.computed += len(videos) * (stop - known)
             known = stop
         sums, errors = found.cpu().numpy()
         return sums, errors
 
-    def _reduced(self, squared: Tensor, counts: Ints, others: Sequence[int]) -> tuple[Tensor, Tensor]:
+    def reduced(self, squared: Tensor, counts: Ints, others: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Means of the roots of the least squared distances, and what they may be off by, shape (k, others).
 
         The root of a + e is off by at most e / max(root of a, root of e).

@@ -17,8 +17,8 @@ from mdsvqa.selection.distances.chosen_frames import ChosenFrames
 
 # As in `lazy_sums`.
 TIE = 1e-10
-# Rounding of the sums of this file, against that; they are means of up to a million distances in double precision.
-ROUNDING = 1e-11
+# Of a sum in double precision, relative, for each of what is summed.
+ROUNDING = 2.0**-52
 # Videos by which the top grows at least, that are summed at a time, and best ones that are looked at together.
 GROWTH, PART, LOOKED_AT = 1 << 10, 1 << 10, 8
 # Of a GPU's free memory, for the frames of the top.
@@ -51,7 +51,9 @@ class DenseSums:
         self._reach = 0
         self._top = np.zeros(0, np.int64)
         self._frames = self._chosen.left_of(self._top)
-        self._sums, self._hard = (torch.zeros(0, dtype=torch.float64, device=device) for _ in range(2))
+        empty = torch.zeros(0, dtype=torch.float64, device=device)
+        # Sums of distances, the most that they are off by, difficulties.
+        self._sums, self._errors, self._hard = empty, empty, empty
         self._count = int(content.counts[0])
         self._most = int(SHARE * torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else memory
         self._added = 0
@@ -61,15 +63,18 @@ class DenseSums:
         """Appends a video to the list."""
         self._chosen.add(video)
         if len(self._top):
-            self._sums += self._row()
+            distances, errors = self._row()
+            self._sums += distances
+            self._errors += errors
             self.computed += len(self._top)
         self._added += 1
 
-    def _row(self) -> Tensor:
-        """Distances from the last video of the list to those at the top."""
+    def _row(self) -> tuple[Tensor, Tensor]:
+        """Distances from the last video of the list to those at the top, and the most that they are off by."""
         squared = (self._frames @ self._chosen.last().T).clamp_(min=0)
-        grid = squared.view(len(self._top), self._count, -1)
-        return (grid.amin(2).sqrt_().mean(1) + grid.amin(1).sqrt_().mean(1)) / 2
+        counts = np.full(len(self._top), self._count)
+        mean, error = self._chosen.reduced(squared, counts, [self._count])
+        return mean[:, 0], error[:, 0]
 
     def best(self, open_: Flags) -> tuple[int, float, float]:
         """The video of the largest utility; see `LazySums.best`.
@@ -86,20 +91,27 @@ class DenseSums:
             utility = self._hard + share * self._sums
             utility.masked_fill_(torch.from_numpy(~open_[self._top]).to(self._device), -torch.inf)
             values, places = utility.topk(min(LOOKED_AT, len(utility)))
-            found = torch.stack([values, places.double()]).cpu().numpy()
+            off = share * torch.stack([self._errors[places], self._errors.max().expand_as(values)])
+            found = torch.cat([values[None], places[None].double(), off]).cpu().numpy()
             best = float(found[0, 0])
             reach = int(np.searchsorted(-self._ceiling, -(best - TIE), side="right")) if best > -np.inf else None
             if reach is None or reach > self._reach:
                 self._grow(GROWTH if reach is None else max(GROWTH, reach - self._reach))
                 continue
-            near = found[0] >= best - TIE - ROUNDING
-            if near.all() and len(utility) > LOOKED_AT:
-                videos = self._top[torch.nonzero(utility >= best - TIE - ROUNDING).flatten().cpu().numpy()]
-            else:
+            # Twice the most that two of them can be off by against each other.
+            rounding = ROUNDING * (self._added + 2) * (abs(best) + self._weight)
+            near = found[0] >= best - TIE - 2 * (found[2] + found[2, 0] + rounding)
+            surely = found[0] >= best - TIE + 2 * (found[2] + found[2, 0] + rounding)
+            if found[0, -1] < best - TIE - 2 * (found[3, 0] + found[2, 0] + rounding) or len(utility) <= LOOKED_AT:
                 videos = self._top[found[1, near].astype(np.int64)]
-            if len(videos) == 1 and self._weight > 0:
-                mean = (best - self._difficulty[videos[0]]) / self._weight
-                return int(videos[0]), float(mean) if self._added else 0.0, best
+                if (near[1:] == surely[1:]).all():
+                    first = int(np.argmin(videos))
+                    value = float(found[0, near][first])
+                    mean = (value - self._difficulty[videos[first]]) / self._weight if self._added else 0.0
+                    return int(videos[first]), float(mean), value
+            else:
+                least = best - TIE - 2 * (share * self._errors + found[2, 0] + rounding)
+                videos = self._top[torch.nonzero(utility >= least).flatten().cpu().numpy()]
             return self._decided(np.sort(videos), share)
 
     def _decided(self, videos: Ints, share: float) -> tuple[int, float, float]:
@@ -115,7 +127,8 @@ class DenseSums:
         places = torch.from_numpy(kept).to(self._device)
         frames = self._frames.view(len(self._top), self._count, -1)
         self._frames = frames[places].flatten(0, 1)
-        self._sums, self._hard, self._top = self._sums[places], self._hard[places], self._top[kept]
+        self._sums, self._errors, self._hard = self._sums[places], self._errors[places], self._hard[places]
+        self._top = self._top[kept]
 
     def _grow(self, more: int) -> None:
         """Takes the next videos of the order to the top."""
@@ -125,13 +138,15 @@ class DenseSums:
         if 2 * (len(self._top) + len(new)) * width > self._most:
             raise TooMany
         parts = [new[start : start + PART] for start in range(0, len(new), PART)]
-        sums = [torch.zeros(len(new), dtype=torch.float64)]
+        sums = np.zeros((2, len(new)))
         if self._added:
-            found = [self._chosen.sums(part, np.zeros(len(part), np.int64))[0] for part in parts]
-            sums = [torch.from_numpy(each) for each in found]
+            sums = np.concatenate(
+                [np.stack(self._chosen.sums(part, np.zeros(len(part), np.int64))) for part in parts], 1
+            )
             self.computed += len(new) * self._added
+        fresh = torch.from_numpy(sums).to(self._device)
         self._frames = torch.cat([self._frames, *(self._chosen.left_of(part) for part in parts)])
-        self._sums = torch.cat([self._sums, torch.cat(sums).to(self._device)])
+        self._sums, self._errors = torch.cat([self._sums, fresh[0]]), torch.cat([self._errors, fresh[1]])
         self._hard = torch.cat([self._hard, torch.from_numpy(self._difficulty[new]).to(self._device)])
         self._top = np.concatenate([self._top, new])
         self._reach += len(new)
