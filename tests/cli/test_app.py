@@ -78,7 +78,7 @@ def test_eight_kinds_of_bad_video_among_good_ones_are_named_with_their_reasons(
     lines[3:3] = [f"{name},{name},3.0" for name in bad]
     (tmp_path / "videos.csv").write_text("\n".join(["id,path,mos", *lines]) + "\n")
     done = answer(capsys, "score", tmp_path / "videos.csv", "--out", tmp_path / "scores")
-    assert (done["videos"], done["ok"]) == (20, 12)
+    assert (done["videos"], done["ok"], done["left_out"]) == (20, 12, 8)
     reasons = {failure["id"]: failure["reason"] for failure in done["failures"]}
     assert reasons.keys() == bad.keys()
     for name, reason in bad.items():

@@ -113,7 +113,7 @@ def import_votes(
         content = wide_csv(votes, raters) if wide else long_csv(votes, raters)
     write_atomically(out, content)
     said = {"votes": len(votes), "videos": len(votes.videos), "raters": len(votes.raters), "out": str(out)}
-    counts = {"counted": len(votes.counted()), **said}
+    counts = {"counted": len(votes.counted()), "left_out": len(votes) - len(votes.counted()), **said}
     if as_json:
         print_json(counts)
         return
@@ -153,7 +153,8 @@ def as_object(found: Estimate, votes: Votes | PairVotes) -> dict[str, Any]:
             strict=True,
         )
     ]
-    return {"model": found.model, "videos": videos, "raters": raters}
+    left_out = len(votes) - len(votes.counted())
+    return {"model": found.model, "videos": videos, "raters": raters, "left_out": left_out}
 
 
 def _read(path: Path, form: str, scale: str | None, question: str | None) -> Votes | PairVotes:

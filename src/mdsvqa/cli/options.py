@@ -91,8 +91,8 @@ def finish_table(
     failures = {row["id"]: _reason(row) for row in rows if row["status"] != "ok"}
     if as_json:
         listed = [{"id": video, "reason": reason} for video, reason in failures.items()]
-        counts = {"videos": len(rows), "ok": len(rows) - len(failures), "unusual": unusual(rows)}
-        print_json({**counts, "failures": listed, "out": str(out)})
+        counts = {"videos": len(rows), "ok": len(rows) - len(failures), "left_out": len(failures)}
+        print_json({**counts, "unusual": unusual(rows), "failures": listed, "out": str(out)})
     else:
         place, ok = plain_name(str(out)), len(rows) - len(failures)
         Console().print(f"{place}: {ok} of {counted(len(rows), 'video')} {done}", soft_wrap=True)

@@ -26,6 +26,7 @@ def summarise(config: StudyConfig, result: StudyResult, figures: Figures) -> dic
         "simulated": config.simulated,
         "videos": len(data.videos) + len(data.failures),
         "undecodable": len(data.failures),
+        "left_out": len(data.failures),
         "pool": len(data.pool),
         "selected": [row["id"] for row in result.selected],
         "waiting_for": result.waiting_for or None,

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mdsvqa.runtime.results import write_atomically
-from mdsvqa.runtime.user_tables import ColumnError, Names, read_columns
+from mdsvqa.runtime.user_tables import ColumnError, Columns, Names, read_columns
 from mdsvqa.videos.manifest import Video, cell
 from mdsvqa.videos.manifest_cells import RAW_COLUMNS, raw_cells
 from mdsvqa.videos.mos_scale import MosScale
@@ -82,7 +82,7 @@ def write_training_set(
     write_atomically(path, text.getvalue().encode())
 
 
-def read_labels(path: Path, scale: MosScale, names: Names | None = None) -> Labels:
+def read_labels(path: Path, scale: MosScale, names: Names | None = None, *, ranked: bool = False) -> Labels:
     """Reads MOS that raters gave.
 
     Args:
@@ -90,16 +90,19 @@ def read_labels(path: Path, scale: MosScale, names: Names | None = None) -> Labe
             could not be rated.
         scale: of the file's MOS.
         names: of the manifest's columns of ids and MOS; where the table lacks them, it has the usual ones.
+        ranked: whoever asks needs the order only: scores of pairs will do, spread from 1 to 5.
 
     Raises:
         ColumnError: the table cannot be used, has scores of pairs in place of MOS, or a MOS is not on the scale.
     """
     table = read_columns(path, names).or_usual()
     if "pairs" in table.cells.get("scale", ()):
-        raise ColumnError(
-            f"{path}: its scores come from pairs, whose scale has a unit but no levels, and MOS on the 1-5 scale are "
-            "expected. Rate the videos by ACR, or train by ranking outside of the loop, which needs the order only."
-        )
+        if not ranked:
+            raise ColumnError(
+                f"{path}: its scores come from pairs, whose scale has a unit but no levels, and MOS on the 1-5 scale "
+                "are expected. Rate the videos by ACR, or fine-tune a vision-language model, which learns by ranking."
+            )
+        return _ranked(table)
     mos: dict[str, float] = {}
     unratable = set()
     for row, (video, value) in enumerate(zip(table.ids(), table.mos(), strict=True), 1):
@@ -111,6 +114,15 @@ def read_labels(path: Path, scale: MosScale, names: Names | None = None) -> Labe
         except ValueError as error:
             raise ColumnError(f"{path}, row {row}, id {video!r}: {error}") from None
     return Labels(mos, frozenset(unratable))
+
+
+def _ranked(table: Columns) -> Labels:
+    """Scores of pairs, moved so that they reach from 1 to 5; videos that nobody compared have none."""
+    score = dict(zip(table.ids(), table.numbers("score"), strict=True))
+    known = {video: float(value) for video, value in score.items() if np.isfinite(value)}
+    low, high = min(known.values(), default=0.0), max(known.values(), default=0.0)
+    step = 4 / (high - low) if high > low else 0.0
+    return Labels({video: 1 + step * (value - low) for video, value in known.items()}, frozenset(score.keys() - known))
 
 
 def differing(videos: Sequence[Video], labels: Labels) -> list[tuple[str, float, float]]:
