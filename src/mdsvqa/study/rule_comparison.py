@@ -89,7 +89,7 @@ def compare_rules(
     maker |= {"labels": fingerprint([data.labels_fingerprint(), known, pool.ids]), "rules": rules}
     maker |= {"tests": fingerprint([data.ids(data.target_test), data.ids(data.source_test)])}
     maker |= {} if quick else {"model": fingerprint(f.made_by(data))}
-    with ResultTable(run.out / "comparison", TRIALS, maker, overwrite=run.overwrite) as table:
+    with run.within("comparison").open(TRIALS, maker) as table:
         _fill(table, plan, rules, run)
     rows = sorted(read_table(run.out / "comparison").to_pylist(), key=lambda r: (rules.index(r["rule"]), r["seed"]))
     scores = ("target_scores", "source_scores")

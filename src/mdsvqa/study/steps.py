@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from mdsvqa.difficulty.held_out import where_from
-from mdsvqa.difficulty.prediction import difficulty_rows, predict_difficulty, usual_predictor, write_choice
+from mdsvqa.difficulty.prediction import PREDICTOR, difficulty_rows, predict_difficulty, usual_predictor, write_choice
 from mdsvqa.difficulty.settings import DifficultySettings
 from mdsvqa.models.open import Model
 from mdsvqa.models.plugin import score_videos
@@ -27,7 +27,7 @@ from mdsvqa.runtime.results import (
     SCORES,
     SELECTION,
     Maker,
-    ResultTable,
+    companion,
     fingerprint,
     made_by,
     read_meta,
@@ -56,6 +56,9 @@ from mdsvqa.videos.manifest_cells import path_of
 from mdsvqa.videos.roles import in_role, with_split
 from mdsvqa.videos.video import Video
 
+# Within a folder of scores by the statistical model: what it read, and itself.
+FEATURES_FOLDER, SAVED_MODEL = "features", "model.safetensors"
+
 
 def score(
     videos: Sequence[Video], model: Model, frames: int, run: Run, *, seed: int, route: Route = "target"
@@ -69,8 +72,8 @@ def score(
         route: of a saved model that was fine-tuned; see `read_by`.
 
     Returns:
-        The scores table; the statistical model's features go to `features` in its folder, the model that was trained
-        to `model.safetensors` there.
+        The scores table; the statistical model's features go to `_features` in its folder, the model that was trained
+        to `_model.safetensors` there.
     """
     view = model.vlm.view()
     if model.kind == "plugin":
@@ -79,18 +82,19 @@ def score(
     saved = model.saved
     if saved is None and not in_role(videos, "source"):
         raise InputError(_needs_labeled("0"))
-    features = extract_features(videos, frames, run.within("features"), view)
+    place = companion(run.out, FEATURES_FOLDER)
+    features = extract_features(videos, frames, run.within(place.name), view)
     kernel_model = saved or _trained(videos, features, run.show, seed)
     maker = {
         "step": "scores",
         "model": fingerprint({name: value.tolist() for name, value in kernel_model.arrays().items()}),
-        "features": fingerprint(read_meta(run.out / "features")["maker"]),
+        "features": fingerprint(read_meta(place)["maker"]),
         **({} if route == "target" else {"route": route}),
     }
-    with ResultTable(run.out, SCORES, maker, overwrite=run.overwrite) as table:
+    with run.open(SCORES, maker) as table:
         if saved is None:
             # Not before the folder turned out to be this model's: scores of one model beside another would mislead.
-            kernel_model.save(run.out / "model.safetensors")
+            kernel_model.save(companion(run.out, SAVED_MODEL))
         wanted = {video.id for video in videos} - table.ids
         failed, stamps, rows = table.ids_with("undecodable"), table.stamps(), features.to_pylist()
         changed = [row for row in rows if row["id"] in stamps and stamps[row["id"]] != _stamp(row)]
@@ -283,7 +287,7 @@ def candidates(
 
 
 def _check_committee(table: Path, settings: SelectionSettings) -> None:
-    record = table / "predictor.json"
+    record = companion(table, PREDICTOR)
     if rule_named(settings.rule).difficulty == "committee" and record.is_file():
         predictor = json.loads(record.read_text())["predictor"]
         if predictor != settings.rule:

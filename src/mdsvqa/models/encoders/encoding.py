@@ -12,7 +12,7 @@ import pyarrow as pa
 from mdsvqa.models.encoders.handcrafted import DIMS, SIDE, encode_frames
 from mdsvqa.models.settings import HANDCRAFTED, ContentSettings
 from mdsvqa.runtime.errors import InputError
-from mdsvqa.runtime.results import ResultTable, content_schema, read_table
+from mdsvqa.runtime.results import content_schema, read_table
 from mdsvqa.runtime.run import Run
 from mdsvqa.videos.decoding import Sampling, Undecodable, decode_video
 from mdsvqa.videos.manifest import Video
@@ -44,7 +44,7 @@ def encode_content(videos: Sequence[Video], settings: ContentSettings, run: Run)
     maker = {"step": "content", "version": VERSION, "encoder": settings.encoder, "frames": settings.frames}
     maker |= settings.view().record()
     sampling = Sampling(frames=settings.frames, longest_side=4 * SIDE, view=settings.view())
-    with ResultTable(run.out, content_schema(DIMS), maker, overwrite=run.overwrite) as table:
+    with run.open(content_schema(DIMS), maker) as table:
         sweep(table, videos, partial(_row, sampling=sampling), run.workers, "Content", run.show)
     return read_table(run.out)
 
