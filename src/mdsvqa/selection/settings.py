@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from mdsvqa.runtime.settings import Settings, StudyPath, Unrecorded
+from mdsvqa.runtime.settings import Added, Settings, StudyPath, Unrecorded
 
 Space = Literal["content", "quality"]
 Scale = Literal["standard", "raw", "rank"]
@@ -65,8 +65,20 @@ class SelectionSettings(Settings):
         description="No two videos nearer than this Chamfer distance: 0.1 removes near-duplicates where features are "
         "of unit norm, as those of all encoders here.",
     )
+    parts: Added[int] = Field(
+        1,
+        ge=1,
+        description="Random parts of a pool above 14,142 videos that facility location chooses from at a time, each in "
+        "a process or a task of its own; then it chooses among what they propose.",
+    )
     exclude: Unrecorded[StudyPath | None] = Field(None, description="Table whose ids are never chosen.")
-    device: str = Field("auto", exclude=True, description="That mds computes distances with: auto, cpu, cuda.")
+    device: str = Field("auto", exclude=True, description="That computes distances: auto, cpu, cuda.")
+    engine: Literal["local", "ray"] = Field(
+        "local", exclude=True, description="Where parts are chosen from: processes here, or a Ray cluster."
+    )
+    address: str | None = Field(
+        None, exclude=True, description="Of the Ray cluster; by default the one that this machine is part of."
+    )
     threads: int | None = Field(None, ge=1, exclude=True, description="For distances.")
     # The centers of half a million videos of 512 numbers fit in half of it in single precision.
     memory: int = Field(2 << 30, ge=1 << 20, exclude=True, description="For distances, in bytes.")

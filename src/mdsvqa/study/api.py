@@ -18,7 +18,6 @@ from mdsvqa.difficulty.settings import DifficultySettings
 from mdsvqa.models.encoders.encoding import encode_content
 from mdsvqa.models.open import Model, load_model
 from mdsvqa.models.settings import HANDCRAFTED, STATISTICAL, ContentSettings, FinetuningSettings, VlmFinetuning
-from mdsvqa.models.statistical.features import SAMPLED_FRAMES
 from mdsvqa.models.statistical.kernel_model import KernelModel
 from mdsvqa.models.statistical.route import Route
 from mdsvqa.models.vlm.load import need_vlm_packages, score_with_vlm
@@ -118,6 +117,8 @@ def score(
     out: Folder = None,
     frames: int | None = None,
     route: Route = "target",
+    content: Folder = None,
+    encoder: str | None = None,
     seed: int = 0,
     workers: int = 0,
     overwrite: bool = False,
@@ -132,6 +133,9 @@ def score(
         frames: sampled from each video, by models that are not vision-language models.
         route: of a fine-tuned statistical model: target reads by it, base by the one before, nearest by whichever
             learned from videos that are more like this one.
+        content: table of content features of the videos, for a statistical model that reads them; made by the encoder
+            that was recorded with the model without.
+        encoder: that encoder, where it lies elsewhere now.
         seed: of everything random.
         workers: processes that decode; 0 is one for each core.
         overwrite: make anew what other settings made.
@@ -153,7 +157,8 @@ def score(
     elif f.kind == "checkpoint":
         score_with_vlm(videos, f.name, f.vlm, run, lambda: f.reader)
     else:
-        steps.score(videos, f, frames or SAMPLED_FRAMES, run, seed=seed, route=route)
+        place = None if content is None else Path(content)
+        steps.score(videos, f, frames, run, seed=seed, route=route, content=place, encoder=encoder)
     return Result(run.out, f, kept)
 
 

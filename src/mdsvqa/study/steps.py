@@ -15,14 +15,25 @@ from mdsvqa.difficulty.settings import DifficultySettings
 from mdsvqa.models.open import Model
 from mdsvqa.models.plugin import score_videos
 from mdsvqa.models.settings import FinetuningSettings
-from mdsvqa.models.statistical.extraction import extract_features
-from mdsvqa.models.statistical.kernel_model import KernelModel, fit_statistical
+from mdsvqa.models.statistical.features import SAMPLED_FRAMES
+from mdsvqa.models.statistical.inputs import Inputs, read_inputs
+from mdsvqa.models.statistical.kernel_model import KernelModel, Recipe, fit_statistical
 from mdsvqa.models.statistical.route import Route
 from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.matching import match_ids
 from mdsvqa.runtime.progress import Show
-from mdsvqa.runtime.results import DIFFICULTY, SCORES, SELECTION, Maker, ResultTable, fingerprint, read_meta, read_table
+from mdsvqa.runtime.results import (
+    DIFFICULTY,
+    SCORES,
+    SELECTION,
+    Maker,
+    ResultTable,
+    fingerprint,
+    fingerprint_of,
+    read_meta,
+    read_table,
+)
 from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.user_tables import Columns, Names, read_columns
 from mdsvqa.selection.audit import budget_of
@@ -46,7 +57,15 @@ from mdsvqa.videos.video import Video
 
 
 def score(
-    videos: Sequence[Video], model: Model, frames: int, run: Run, *, seed: int, route: Route = "target"
+    videos: Sequence[Video],
+    model: Model,
+    frames: int | None,
+    run: Run,
+    *,
+    seed: int,
+    route: Route = "target",
+    content: Path | None = None,
+    encoder: str | None = None,
 ) -> pa.Table:
     """f: scores videos by the statistical model (trained on those with MOS and split train), a saved one, or a class.
 
@@ -55,51 +74,54 @@ def score(
         run: folder for the scores.
         seed: of the training.
         route: of a saved model that was fine-tuned; see `read_by`.
+        content, encoder: for a saved model that reads content; see `read_inputs`.
 
     Returns:
-        The scores table; the statistical model's features go to `features` in its folder, the model that was trained
+        The scores table; what the statistical model reads goes to `features` in its folder, the model that was trained
         to `model.safetensors` there.
     """
     if model.kind == "plugin":
+        frames = frames or SAMPLED_FRAMES
         maker = {"step": "scores", "model": model.name, "frames": frames}
         return score_videos(videos, model.plugin, maker, frames, run)
     saved = model.saved
-    features = extract_features(videos, frames, run.within("features"))
-    kernel_model = saved or _trained(videos, features, run.show, seed)
+    inputs = read_inputs(videos, saved, frames, run, content, encoder)
+    kernel_model = saved or _trained(videos, inputs, frames or SAMPLED_FRAMES, run.show, seed)
     maker = {
         "step": "scores",
         "model": fingerprint({name: value.tolist() for name, value in kernel_model.arrays().items()}),
-        "features": fingerprint(read_meta(run.out / "features")["maker"]),
+        "features": inputs.maker,
         **({} if route == "target" else {"route": route}),
     }
     with ResultTable(run.out, SCORES, maker, overwrite=run.overwrite) as table:
         if saved is None:
             # Not before the folder turned out to be this model's: scores of one model beside another would mislead.
             kernel_model.save(run.out / "model.safetensors")
-        wanted = {video.id for video in videos} - table.ids
-        failed = table.ids_with("undecodable")
-        table.append([_score_row(kernel_model, row, route) for row in features.to_pylist() if row["id"] in wanted])
-        mended = [row for row in features.to_pylist() if row["id"] in failed and row["status"] == "ok"]
-        table.replace([_score_row(kernel_model, row, route) for row in mended])
+        wanted = [video.id for video in videos if video.id not in table.ids]
+        mended = table.ids_with("undecodable") & inputs.rows.keys()
+        table.append(_score_rows(kernel_model, inputs, wanted, route))
+        table.replace(_score_rows(kernel_model, inputs, list(mended), route))
     return read_table(run.out)
 
 
-def _trained(videos: Sequence[Video], features: pa.Table, show: Show, seed: int) -> KernelModel:
-    rows = _by_id(features, "features")
-    data = _arrays([video for video in in_role(videos, "source") if video.id in rows], rows).labeled_source()
+def _trained(videos: Sequence[Video], inputs: Inputs, frames: int, show: Show, seed: int) -> KernelModel:
+    source = [video for video in in_role(videos, "source") if video.id in inputs.rows]
+    data = _arrays(source, inputs.rows).labeled_source()
     if len(data) == 0:
         raise InputError(
             "the statistical model learns from labeled videos (split train, with MOS), and there are none. Add some, "
             "or name a saved model by --model FILE."
         )
     with show.working(f"Training the statistical model on {len(data)} labeled videos"):
-        return fit_statistical(data, seed=seed)
+        return replace(fit_statistical(data, seed=seed), recipe=Recipe(("statistical",), frames))
 
 
-def _score_row(model: KernelModel, row: dict[str, Any], route: Route) -> dict[str, Any]:
-    if row["status"] != "ok":
-        return {"id": row["id"], "status": row["status"], "text": row["text"]}
-    return score_rows(model, [row["id"]], np.array([row["features"]], np.float64), route)[0]
+def _score_rows(model: KernelModel, inputs: Inputs, wanted: Sequence[str], route: Route) -> list[dict[str, Any]]:
+    known = [video for video in wanted if video in inputs.rows]
+    scored = score_rows(model, known, np.stack([inputs.rows[video] for video in known]), route) if known else []
+    rows = {row["id"]: row for row in scored}
+    failed = {video: {"id": video, "status": why[0], "text": why[1]} for video, why in inputs.failed.items()}
+    return [rows[video] if video in rows else failed[video] for video in wanted]
 
 
 def _by_id(table: pa.Table, column: str) -> dict[str, Any]:
@@ -167,7 +189,7 @@ def difficulty(
     return run.table(DIFFICULTY, maker, computed_rows)
 
 
-def _arrays(videos: Sequence[Video], features: Mapping[str, Sequence[float]]) -> StudyData:
+def _arrays(videos: Sequence[Video], features: Mapping[str, Sequence[float] | Floats]) -> StudyData:
     """Videos that have features, as arrays; nothing here looks at content."""
     dims = len(next(iter(features.values()), ()))
     rows = np.array([features[video.id] for video in videos], np.float64).reshape(len(videos), dims)
@@ -299,6 +321,8 @@ def choose(given: Candidates, settings: SelectionSettings, run: Run | None, *, s
         )
         if not picks:
             raise InputError("nothing can be chosen within these limits and this budget.")
+        if run is not None and picks.certify is not None:
+            picks.certify().write(run.out)
         return selection_rows(given.ids, picks, settings.rule)
 
     if run is None:
@@ -307,7 +331,7 @@ def choose(given: Candidates, settings: SelectionSettings, run: Run | None, *, s
         "step": "selection",
         "settings": settings.record(),
         "seed": seed,
-        "difficulty": fingerprint([given.ids, given.difficulty.tolist()]),
+        "difficulty": fingerprint_of(given.ids, given.difficulty),
         "content": given.made_by,
         "limits": fingerprint(given.limits.record()),
         "labeled": fingerprint(list(given.labeled)),
