@@ -161,12 +161,13 @@ class GraphCoverage(_Lazy):
             bound, video = self._heap[0]
             if not mask[video]:
                 heappop(self._heap)
-            elif video in self.known:
+            elif video in self.known and -bound == self.bounds[video]:
                 return video, -bound
             else:
-                gain = self.gain(video)
-                self.known.add(video)
-                heapreplace(self._heap, (-gain, video))
+                if video not in self.known:
+                    self.bounds[video] = self.gain(video)
+                    self.known.add(video)
+                heapreplace(self._heap, (-float(self.bounds[video]), video))
 
     def add(self, video: int) -> None:
         """See `Coverage`."""
