@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo texts test test-slow vllm test-served lint lock clean
+.PHONY: setup demo docs smoke texts test test-slow vllm test-served lint lock clean
 
 setup: $(VENV)/.ready
 
@@ -14,8 +14,9 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
+# With options: make demo OPTIONS=--label
 demo: setup
-	$(BIN)/mdsvqa demo
+	$(BIN)/mdsvqa demo $(OPTIONS)
 
 # Files side by side; each process uses one thread.
 test: setup
@@ -33,6 +34,14 @@ vllm: .vllm/.ready
 # Scores through it, against those of the same checkpoint without a server.
 test-served: setup vllm
 	$(BIN)/python -m pytest -q -s -m slow tests/models/vlm/test_vllm.py
+
+# The pages, into build/site; a warning is an error.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+# The built wheel in an environment of its own: does every command start and do its work?
+smoke: setup
+	$(BIN)/python tests/smoke.py
 
 # Parts of the docs that are made from the code.
 texts: setup

@@ -6,9 +6,10 @@ Needs `ffmpeg` and `ffprobe` on the PATH, with the usual encoders. Every frame c
 kind of stream is encoded once and copied into every container that takes it; what a muxer refuses is counted as such.
 `ffmpeg` then decodes each file from start to end without changing its frames, which gives their numbers, and `ffprobe`
 lists the time stamps, which are their times in ascending order (AVI and WMV hold decoding times only: their frames are
-shown in these slots). From these the frames on screen at the wanted times follow by looking for each time in turn, and
-those must be the ones that `sample_clip` gives, by seeking and sparing as by decoding everything: all frames, a few at
-equal distances, one, and some a second, each with its time to the millisecond that some containers round to.
+shown in these slots; MPEG program streams leave some out: those of what was copied into them count, at constant rates,
+as they have no others). From these the frames on screen at the wanted times follow by looking for each time in turn,
+and those must be the ones that `sample_clip` gives, by seeking and sparing as by decoding everything: all frames, a few
+at equal distances, one, and some a second, each with its time to the millisecond that some containers round to.
 
 Rates: constant at 30 frames a second, and variable (1/30 s and 1/6 s in turns of a few frames). GOPs: P-frames only,
 three B-frames, B-frames before a keyframe that refer across it (open).
@@ -102,8 +103,8 @@ def encode(source: Path, path: Path, codec: str, rate: str, gop: str) -> bool:
     return True
 
 
-def look(path: Path) -> Seen:
-    """The frames of a file as ffmpeg decodes them, and the time stamps as ffprobe reads them."""
+def look(path: Path, coded: Path) -> Seen:
+    """The frames of a file as ffmpeg decodes them, and the time stamps of it or of what was copied into it."""
     command = ["ffmpeg", "-v", "error", "-nostdin", "-i", str(path), "-map", "0:v:0"]
     found = subprocess.run(
         [*command, "-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "gray", "-"],
@@ -112,12 +113,20 @@ def look(path: Path) -> Seen:
     )
     numbers = numbers_in(np.frombuffer(found.stdout, np.uint8).reshape(-1, HEIGHT, WIDTH))
     stamp = "dts_time" if path.suffix[1:] in DECODING_TIMES else "pts_time"
-    command = ["ffprobe", "-v", "error", "-select_streams", "v:0", "-show_entries", f"packet={stamp}", "-of", "csv=p=0"]
-    listed = subprocess.run([*command, str(path)], capture_output=True, check=True).stdout.decode()
-    times = np.sort([float(time) for time in re.findall(r"-?\d+\.\d+", listed)])
+    times = listed_times(path, f"packet={stamp}")
+    if len(times) != len(numbers):
+        # MPEG program streams state the times of some packets only: what was copied into them had them all.
+        times = listed_times(coded, "packet=pts_time")
     if len(times) != len(numbers):
         raise SystemExit(f"{path.name}: found {len(times)} time stamps and {len(numbers)} frames; expected as many")
     return Seen(numbers, times - times[0])
+
+
+def listed_times(path: Path, entry: str) -> NDArray[np.float64]:
+    """What ffprobe says of each packet or frame, in seconds, ascending."""
+    command = ["ffprobe", "-v", "error", "-select_streams", "v:0", "-show_entries", entry, "-of", "csv=p=0"]
+    listed = subprocess.run([*command, str(path)], capture_output=True, check=True).stdout.decode()
+    return np.sort([float(time) for time in re.findall(r"-?\d+\.\d+", listed)])
 
 
 def numbers_in(pictures: NDArray[np.uint8]) -> list[int]:
@@ -190,8 +199,11 @@ def main() -> None:
                 if copied.returncode or not path.exists() or not path.stat().st_size:
                     counted["not taken by the container"] += 1
                     continue
+                if (container, rate) == ("mpg", "variable"):
+                    counted["no times in the container"] += 1
+                    continue
                 try:
-                    seen = look(path)
+                    seen = look(path, coded)
                 except subprocess.CalledProcessError:
                     counted["not read by ffmpeg itself"] += 1
                     continue

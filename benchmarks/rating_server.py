@@ -5,12 +5,15 @@
 Each rater votes every two seconds while 20 connections fetch clips of 3 MB, as fast as they come. Then the server is
 killed (SIGKILL) five times under that load and started again, while every rater repeats a vote until it is answered.
 Clips are hard links of a few noisy files, so that 120 videos need no room; everything goes over 127.0.0.1 by HTTP/1.1
-with connections that stay, from one process beside the server's.
+with connections that stay. Votes come from one process beside the server's, and the clips go to another, so that a vote
+is not timed while its own process is taking in a clip.
 """
 
 import argparse
 import asyncio
+import http.client
 import json
+import multiprocessing
 import os
 import random
 import secrets
@@ -19,8 +22,11 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -30,16 +36,18 @@ import numpy as np
 
 VIDEOS, FILES, SECONDS, RATE = 120, 3, 1.6, 25
 BETWEEN = 2.0
+# Of noise this encoder makes 1.44 times the bytes that it is asked for.
+OVERSHOT = 1 / 1.44
 
 
 def write_noise(path: Path, megabytes: float, seed: int) -> None:
     """An H.264 file of about so many megabytes."""
     rng, frames = np.random.default_rng(seed), round(SECONDS * RATE)
     with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
-        options = {"preset": "ultrafast", "b": str(round(megabytes * 8e6 / SECONDS)), "nal-hrd": "cbr"}
+        options = {"preset": "ultrafast", "b": str(round(OVERSHOT * megabytes * 8e6 / SECONDS)), "nal-hrd": "cbr"}
         stream: Any = container.add_stream("libx264", rate=RATE, options=options)
         stream.width, stream.height, stream.pix_fmt = 640, 360, "yuv420p"
-        stream.bit_rate = round(megabytes * 8e6 / SECONDS)
+        stream.bit_rate = round(OVERSHOT * megabytes * 8e6 / SECONDS)
         for number in range(frames):
             frame = av.VideoFrame.from_ndarray(rng.integers(0, 256, (360, 640), np.uint8), format="gray")
             frame.pts, frame.time_base = number, Fraction(1, RATE)
@@ -188,35 +196,66 @@ async def voting(rater: Rater, until: float) -> None:
         following = max(following + BETWEEN, time.monotonic() + SECONDS)
 
 
-async def fetching(rater: Rater, until: float, counts: Counter[str]) -> None:
-    """Clips one after the other."""
-    connection = Connection(rater.connection.port)
-    while time.monotonic() < until:
-        if rater.page["page"] != "slot":
-            return
-        try:
-            status, _, content = await connection.ask("GET", rater.page["clips"][0]["source"], rater.headers)
-            counts["clips"] += status == 200
-            counts["bytes"] += len(content)
-        except OSError:
-            await asyncio.sleep(0.3)
-    connection.close()
+def fetch(port: int, clips: list[tuple[str, dict[str, str]]], stop: Any, counts: Any) -> None:
+    """Clips one after the other on each of some connections, until `stop` is set; counts clips and bytes."""
+
+    def fetching(source: str, headers: dict[str, str], buffer: memoryview) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        while not stop.is_set():
+            try:
+                connection.request("GET", source, headers=headers)
+                answer, size = connection.getresponse(), 0
+                while found := answer.readinto(buffer):
+                    size += found
+                with counts.get_lock():
+                    counts[0] += answer.status == 200
+                    counts[1] += size
+            except (OSError, http.client.HTTPException):
+                connection.close()
+                time.sleep(0.3)
+        connection.close()
+
+    threads = [threading.Thread(target=fetching, args=(*each, memoryview(bytearray(1 << 20)))) for each in clips]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+
+
+@contextmanager
+def downloads(raters: list[Rater]) -> Iterator[Any]:
+    """Connections of some raters that fetch clips all the while; gives how many and their bytes."""
+    context = multiprocessing.get_context("spawn")
+    stop, counts = context.Event(), context.Array("q", 2)
+    clips = [(rater.page["clips"][0]["source"], {"Cookie": rater.cookie}) for rater in raters]
+    process = context.Process(target=fetch, args=(raters[0].connection.port, clips, stop, counts)) if raters else None
+    if process is not None:
+        process.start()
+    try:
+        yield counts
+    finally:
+        stop.set()
+        if process is not None:
+            process.join()
 
 
 async def load(raters: list[Rater], seconds: float, fetchers: int) -> dict[str, Any]:
     """All raters for some seconds; figures of their votes."""
-    until, counts = time.monotonic() + seconds, Counter[str]()
     for rater in raters:
         rater.times.clear()
-    tasks = [voting(rater, until) for rater in raters]
-    tasks += [fetching(rater, until, counts) for rater in raters[:fetchers]]
-    before = os.getloadavg()[0]
-    await asyncio.gather(*tasks)
+    watching = [rater for rater in raters if rater.page["page"] == "slot"]
+    with downloads(watching[:fetchers]) as counts:
+        # The process that fetches takes a moment to begin.
+        while fetchers and not counts[0]:
+            await asyncio.sleep(0.05)
+        before, had = os.getloadavg()[0], counts[1]
+        await asyncio.gather(*(voting(rater, time.monotonic() + seconds) for rater in raters))
+        clips, megabytes = counts[0], (counts[1] - had) / 1e6
     times = np.array([value for rater in raters for value in rater.times])
     return {
         "votes": len(times),
-        "fetched_clips": counts["clips"],
-        "fetched_mb_per_s": round(counts["bytes"] / 1e6 / seconds, 1),
+        "fetched_clips": clips,
+        "fetched_mb_per_s": round(megabytes / seconds, 1),
         "load_average": [round(before, 2), round(os.getloadavg()[0], 2)],
         **{f"p{q}_ms": round(1000 * float(np.percentile(times, q)), 1) for q in (50, 95, 99)},
         "most_ms": round(1000 * float(times.max()), 1),

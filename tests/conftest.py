@@ -1,7 +1,8 @@
 """A small simulated corpus and a study of it, made once for all tests that need real files."""
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import yaml
 from hypothesis import settings
 from threadpoolctl import threadpool_limits
 
+from mdsvqa.models.vlm.families.catalogue import FAMILIES
 from mdsvqa.videos.simulated.corpus import make_corpus
 
 # The problems here are small: more threads wait for each other, ten times as long on a busy machine.
@@ -49,19 +51,35 @@ def write_study(tmp_path: Path, small_corpus: Path):
 
 
 @pytest.fixture(scope="session")
-def tiny_vlm(tmp_path_factory: pytest.TempPathFactory, small_corpus: Path) -> Path:
-    """A checkpoint of the real classes with small frames, taught to answer in the asked form and hardly more."""
+def make_tiny(tmp_path_factory: pytest.TempPathFactory, small_corpus: Path) -> Callable[[str], Path]:
+    """Gives a checkpoint of a family's real classes, taught to answer in the asked form and hardly more."""
     pytest.importorskip("transformers")
     from mdsvqa.models.vlm.tiny.making import make_tiny_vlm
     from mdsvqa.models.vlm.tiny.training import TinyTraining
     from mdsvqa.runtime.progress import Silent
     from mdsvqa.videos.manifest import load_videos
 
-    folder = tmp_path_factory.mktemp("tiny-vlm")
-    train = [video for video in load_videos(small_corpus) if video.split == "train"]
-    training = TinyTraining(steps=100, batch=8, learning_rate=4e-3)
-    make_tiny_vlm(folder, train, train[:4], training, 0, Silent(), pixels=8 * 28 * 28)
-    return folder
+    @cache
+    def make(family: str) -> Path:
+        folder = tmp_path_factory.mktemp("tiny-vlm")
+        train = [video for video in load_videos(small_corpus) if video.split == "train"]
+        training = TinyTraining(steps=100, batch=8, learning_rate=4e-3)
+        make_tiny_vlm(folder, train, train[:4], training, 0, Silent(), pixels=8 * 28 * 28, family=family)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_vlm(make_tiny: Callable[[str], Path]) -> Path:
+    """A small checkpoint of the first family, with small frames; see `make_tiny`."""
+    return make_tiny("qwen2_5_vl")
+
+
+@pytest.fixture(scope="session", params=list(FAMILIES))
+def any_vlm(request: pytest.FixtureRequest, make_tiny: Callable[[str], Path]) -> Path:
+    """One of every family, each in its turn."""
+    return make_tiny(request.param)
 
 
 @pytest.fixture(scope="session")

@@ -63,6 +63,39 @@ def write_clip(
     return path
 
 
+def picture(number: int, width: int, height: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Stripes that move, and a bright corner at the top left that tells which way is up."""
+    stripes = (np.arange(width)[None, :] + 2 * np.arange(height)[:, None] + 5 * number) % 180
+    found = np.repeat(stripes[..., None], 3, 2).astype(np.uint8)
+    found[: height // 4, : width // 4] = 235
+    return found
+
+
+def write_file(
+    path: Path, codec: str = "libx264", pix_fmt: str = "yuv420p", *, width: int = 160, height: int = 96,
+    frames: int = 30, times: list[int] | None = None, rotation: int = 0, aspect: Fraction | None = None,
+    **options: str,
+) -> Path:  # fmt: skip
+    """A file of any codec and pixel format, of pictures at given times in milliseconds."""
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream(codec, rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
+        stream.codec_context.time_base = Fraction(1, 1000)
+        if aspect:
+            stream.codec_context.sample_aspect_ratio = aspect
+        if rotation:
+            stream.set_display_rotation(rotation)
+        for number in range(frames):
+            frame = av.VideoFrame.from_ndarray(picture(number, width, height), format="rgb24")
+            frame = frame.reformat(format=pix_fmt)
+            if "color_trc" in options:
+                frame.color_trc = int(options["color_trc"])
+            frame.pts, frame.time_base = (times or range(0, 40 * frames, 40))[number], Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
 class Clock:
     """A clock that goes when it is told to."""
 

@@ -50,7 +50,6 @@ OF_VOTES = {
     "vote_tables",
     "vote_export",
     "label_studio",
-    "figures",
 }
 
 

@@ -5,12 +5,18 @@ import signal
 import sys
 from types import FrameType
 
+import mdsvqa
+
 STOPPED = "stopped; what was done is safe, run it again to go on\n"
 INTERRUPTED = 130
 
 
 def main() -> None:
     """Runs a command. Ctrl-C stops it with one line, a second one ends it at once."""
+    # Four fifths of the time of the other way.
+    if sys.argv[1:] == ["--version"]:
+        print(f"mdsvqa {mdsvqa.__version__}")
+        return
     stops: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> None:

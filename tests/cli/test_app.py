@@ -5,11 +5,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
 import numpy as np
 import pytest
+import typer
 
 from commands import ended
 from mdsvqa.cli import app as cli
@@ -189,12 +191,49 @@ def test_the_released_failure_scores_select_a_subset_of_low_srcc(
     assert np.mean(found) == pytest.approx(0.28, abs=0.06)
 
 
-COMMANDS = sorted(command.name or command.callback.__name__ for command in cli.app.registered_commands)
+def every_command() -> dict[str, tuple[Any, Any]]:
+    """Commands and groups by their words, each with its context."""
+    found: dict[str, tuple[Any, Any]] = {}
+
+    def walk(command: Any, context: Any, words: str) -> None:
+        found[words] = command, context
+        for name in getattr(command, "commands", {}):
+            inner = command.commands[name]
+            walk(inner, inner.make_context(name, [], parent=context, resilient_parsing=True), f"{words} {name}".strip())
+
+    whole = typer.main.get_command(cli.app)
+    walk(whole, whole.make_context("mdsvqa", [], resilient_parsing=True), "")
+    return found
 
 
-@pytest.mark.parametrize("command", ["", *COMMANDS, "difficulty", "difficulty predict", "difficulty evaluate"])
-def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    run(*command.split(), "--help")
+COMMANDS = every_command()
+# What an option does, as its help begins.
+VERBS = """
+Add Apply Ask Assume Begin Choose Clip Compare Compute Cut Decode Divide Draw Encode End Enlarge Evaluate Exit
+Fill Find Fine-tune Forget Give Group Have Hold Install Invite Keep Learn Let Listen Load Look Make Measure
+Merge Name Never Pass Penalise Predict Print Put Raise Rank Rate Read Reduce Repeat Replace Route Run Say Scale
+Score Send Set Show Simulate Spend Start Stop Tabulate Take Train Turn Upload Use Wait Weigh Work Write
+"""
+
+
+def test_there_are_all_commands() -> None:
+    assert {"", "run", "difficulty train", "label serve", "gmad rank"} < COMMANDS.keys()
+    assert len(COMMANDS) > 30
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_every_command_explains_itself(words: str) -> None:
+    command, context = COMMANDS[words]
+    assert len(command.help) > 20
+    for each in command.get_params(context):
+        if not each.hidden:
+            assert each.help.split()[0] in VERBS.split(), (each.name, each.help)
+            assert each.help.endswith("."), (each.name, each.help)
+
+
+@pytest.mark.parametrize("words", ["", "difficulty", "run", "label mos"])
+def test_help_is_printed(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    run(*words.split(), "--help")
     shown = capsys.readouterr().out
     assert "Usage: mdsvqa" in shown
     assert len(shown) > 200

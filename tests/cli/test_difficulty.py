@@ -92,7 +92,7 @@ def test_evaluate_prints_every_figure(tmp_path: Path, capsys: pytest.CaptureFixt
         assert json.loads(run(capsys, "evaluate", table, *columns, "--error", error, "--json")[0])["error"] == error
     out, _ = run(capsys, "evaluate", table, *columns)
     assert "mean error: chosen / matched control" in out
-    assert "1 rows were left out" in out
+    assert "1 row left out" in out
     _, err = run(capsys, "evaluate", table, *columns, "-k", "90%", code=1)
     assert "expected 2 to 40" in err
     _, err = run(capsys, "evaluate", table, *columns, "--error", "squared", code=1)

@@ -35,7 +35,7 @@ def test_evaluate_by_data_set(table: Path, capsys: pytest.CaptureFixture[str]) -
     out, _ = printed(capsys, "evaluate", table, "--score", "f", "--dataset", "set", "--draws", 50)
     assert "f, left, 40 videos" in out
     assert "mean of data sets" in out
-    assert "1 rows were left out" in out
+    assert "1 row left out" in out
 
 
 def test_evaluate_writes_tables(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,7 +69,7 @@ def test_compare(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     out, _ = printed(capsys, "compare", table, "f", "g", *rated, "--csv", files[0], "--latex", files[1])
     assert "f - g" in out
     assert "Krasula" in out
-    assert "1 rows were left out" in out
+    assert "1 row left out" in out
     assert len(files[0].read_text().splitlines()) == 2
     assert r"\bottomrule" in files[1].read_text()
 
@@ -84,7 +84,7 @@ def test_compare_joins_other_tables(table: Path, tmp_path: Path, capsys: pytest.
     found = json.loads(printed(capsys, *options, "--json")[0])
     assert found["models"]["tuned"]["n"] == 77
     assert [pair["dataset"] for pair in found["pairs"]] == ["left", "right", "overall"]
-    assert "4 rows were left out" in printed(capsys, *options)[0]
+    assert "4 rows left out" in printed(capsys, *options)[0]
 
 
 def test_compare_warns_of_scores_that_fall(table: Path, capsys: pytest.CaptureFixture[str]) -> None:

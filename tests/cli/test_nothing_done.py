@@ -50,6 +50,20 @@ def test_no_video_that_can_be_decoded(folder: Path, tmp_path: Path, capsys: pyte
     assert json.loads(printed(capsys, *content, "--strict", code=4)[0])["ok"] == 1
 
 
+@pytest.mark.parametrize("split", ["train", "pool"])
+def test_no_labeled_video_that_can_be_decoded(
+    split: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "videos.csv").write_text(f"id,path,split,mos\na,bad.mp4,{split},3\nb,good.mkv,pool,\n")
+    score = ("score", folder / "videos.csv", "--out", tmp_path / "out", "--workers", 1)
+    out, err = printed(capsys, *score, code=1)
+    assert out == ""
+    found = "found 1, of which not one can be used (a: not a video" if split == "train" else "found 0. Add some"
+    assert f"error: the statistical model learns from labeled videos (split train, with MOS); {found}" in err
+    # Nothing is decoded where there is nothing to learn from.
+    assert ("Features" in err) == (split == "train")
+
+
 @pytest.mark.parametrize(
     ("returned", "words"),
     [

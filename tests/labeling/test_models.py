@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
 
-from mdsvqa.labeling.models import MODELS, estimate_mos, estimate_scores, five_levels
+from mdsvqa.labeling.models import MODELS, estimate_mos, estimate_scores
+from mdsvqa.labeling.vote_export import videos_csv
 from mdsvqa.labeling.votes import PairVotes, Votes
 from mdsvqa.runtime.errors import InputError
+from mdsvqa.runtime.user_tables import ColumnError
+from mdsvqa.videos.labels import FIVE_LEVELS, read_labels
 from votes_made_up import of_table, study
 
 PAIR = PairVotes.of(["a"], ["b"], ["x"], [1])
@@ -46,11 +49,14 @@ def test_models_refuse_what_they_are_not_for():
     assert estimate_scores(PAIR).model == "pairs"
 
 
-def test_what_needs_levels_refuses_scores_of_pairs_in_a_sentence():
-    votes = estimate_mos(of_table(study(4, 3)))
-    assert five_levels(votes) is votes
-    with pytest.raises(InputError, match="Train by ranking"):
-        five_levels(estimate_scores(PAIR))
+def test_what_needs_levels_refuses_scores_of_pairs_in_a_sentence(tmp_path):
+    path = tmp_path / "scores.csv"
+    path.write_bytes(videos_csv(estimate_scores(PAIR), PAIR))
+    assert path.read_text(encoding="utf-8-sig").splitlines()[0].startswith('"id","score","score_low","score_high"')
+    with pytest.raises(ColumnError, match=r"scores come from pairs, .* MOS on the 1-5 scale are expected"):
+        read_labels(path, FIVE_LEVELS)
+    path.write_bytes(videos_csv(estimate_mos(of_table(study(4, 3))), of_table(study(4, 3))))
+    assert len(read_labels(path, FIVE_LEVELS).mos) == 4
 
 
 def test_excluding_raters_keeps_reasons_that_were_there():

@@ -1,6 +1,7 @@
 """Every page of a rater: all of its words come from the file of texts, each control has a role and a name."""
 
 import json
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from mdsvqa.labeling.collecting.organiser import set_password
+from mdsvqa.labeling.web.documents import page_file
 from mdsvqa.labeling.web.previews import PAGES
 from mdsvqa.labeling.web.texts import english, read_texts
 from mdsvqa.runtime.errors import InputError
@@ -30,7 +32,8 @@ LOOK = """() => {
     && !(each.textContent.trim() || (each.labels && each.labels.length && each.labels[0].textContent.trim())
     || each.getAttribute('aria-label'))).map((each) => each.outerHTML);
   const radios = [...document.querySelectorAll('input[type=radio]')].filter((each) => !each.closest('fieldset'));
-  return { unmarked, nameless, loose: radios.length, mains: document.querySelectorAll('main').length,
+  const jumps = document.querySelectorAll('[tabindex]:not([tabindex="-1"]):not([tabindex="0"])').length;
+  return { unmarked, nameless, jumps, loose: radios.length, mains: document.querySelectorAll('main').length,
     headings: document.querySelectorAll('h1, legend').length, language: document.documentElement.lang,
     direction: getComputedStyle(document.body).direction, focused: document.activeElement.tagName,
     wide: document.documentElement.scrollWidth - document.documentElement.clientWidth };
@@ -59,12 +62,21 @@ def test_pages_in_a_language_in_which_every_text_is_marked(
             found = page.evaluate(LOOK)
             assert found["unmarked"] == [], name
             assert found["nameless"] == [], name
+            # The order of focus is that of the page.
+            assert found["jumps"] == 0, name
             assert (found["loose"], found["mains"], found["language"], found["direction"]) == (0, 1, "ar", "rtl"), name
             assert found["headings"] >= 1, name
             assert found["wide"] <= 0, name
             # The reader begins at the new page, or at the one thing to do on it.
             assert found["focused"] in ("MAIN", "BUTTON"), name
         context.close()
+
+
+def test_every_text_is_used() -> None:
+    made = ("acr_", "dcr_", "pair_", "instructions_", "unsuited_", "again_", "question_", "caption_", "trap", "link_")
+    used = page_file("rating.js") + page_file("rater.html")
+    names = [name for name in english() if not name.startswith(made)]
+    assert [name for name in names if not re.search(rf"\b{name}\b", used)] == []
 
 
 def test_texts_that_are_missing_strange_or_broken(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ import pytest
 from scipy.optimize import minimize
 from scipy.stats import norm
 
-from mdsvqa.labeling.pair_assignment import expected_information, next_pairs, random_pairs
+from mdsvqa.labeling.pair_assignment import asked, expected_information, next_pairs, random_pairs
 from mdsvqa.labeling.pairs import Posterior, posterior, thurstone
 from mdsvqa.labeling.vote_tables import read_votes
 from mdsvqa.labeling.votes import PairVotes
@@ -122,3 +122,34 @@ def test_the_first_pair_of_a_round_lowers_the_summed_variance_most():
 
     best = min(trace_after(i, j) for i in range(8) for j in range(i))
     assert trace_after(one[0], other[0]) == pytest.approx(best, rel=1e-5)
+
+
+def test_pairs_that_are_on_their_way_count_by_their_expected_information():
+    known = posterior(*answers(seed=4), 8)
+    first, second = np.array([0, 3]), np.array([5, 1])
+    precision = np.linalg.inv(known.covariance)
+    for i, j in zip(first, second, strict=True):
+        e = (np.eye(8)[i] - np.eye(8)[j]) / np.sqrt(2)
+        d = (known.score[i] - known.score[j]) / np.sqrt(2)
+        information = expected_information(np.array(d**2), np.array(e @ known.covariance @ e))
+        precision += information * np.outer(e, e)
+    found = asked(known, first, second)
+    np.testing.assert_allclose(found.covariance, np.linalg.inv(precision), rtol=1e-8)
+    assert found.score is known.score
+
+
+def test_pairs_that_are_shut_are_not_asked_and_the_first_ones_tell_most():
+    known = posterior(*answers(seed=5), 8)
+    rng = np.random.default_rng(0)
+    one, other = next_pairs(known, rng)
+    shut = np.zeros((8, 8), bool)
+    shut[one, other] = shut[other, one] = True
+    again = next_pairs(known, rng, shut=shut)
+    assert not {frozenset(pair) for pair in zip(*again, strict=True)} & {
+        frozenset(p) for p in zip(one, other, strict=True)
+    }
+    few = next_pairs(known, rng, most=2)
+    assert [frozenset(pair) for pair in zip(*few, strict=True)] == [
+        frozenset(pair) for pair in zip(one[:2], other[:2], strict=True)
+    ]
+    assert len(next_pairs(known, rng, shut=np.ones((8, 8), bool))[0]) == 0

@@ -1,6 +1,7 @@
 """Clips in a real browser: the size on the screen in device pixels, the frames that were shown, and what goes wrong."""
 
 import asyncio
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,9 @@ from starlette.types import Receive, Scope, Send
 
 from mdsvqa.labeling.prepare.browsers import look_at
 from mdsvqa.labeling.prepare.run import make_playable
+from mdsvqa.labeling.web.documents import page_file
 from mdsvqa.videos.video import Video
-from rating_study import Study, prepared_of, served, write_clip, write_noise
+from rating_study import Study, prepared_of, served, write_clip, write_file, write_noise
 
 OpenStudy = Callable[..., Study]
 # As the page plays it; what it measured, and the size of the element in CSS pixels.
@@ -61,10 +63,18 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     wide = write_clip(folder / "wide.mp4", 640, 360)
     found = {"wide": wide, "tall": write_clip(folder / "tall.mp4", 360, 640)}
     found["large"] = write_clip(folder / "large.mp4", 3840, 2160, frames=6, rate=6)
-    for name, source in (("moved", folder / "moved.mov"), ("renamed", folder / "renamed.mkv")):
+    sources = {name: folder / name for name in ("moved.mov", "renamed.mkv")}
+    for source in sources.values():
         write_clip(source, 640, 360)
+    quiet = {"x265-params": "log-level=none"}
+    sources["hevc"] = write_file(folder / "hevc.mp4", "libx265", "yuv420p10le", width=640, height=360, **quiet)
+    sources["turned"] = write_file(folder / "turned.mp4", width=640, height=360, rotation=90)
+    times = [40 * n + (17 if n % 3 else 0) + (200 if n > 15 else 0) for n in range(30)]
+    sources["uneven"] = write_file(folder / "uneven.mp4", width=640, height=360, times=times)
+    for name, source in sources.items():
         copy = make_playable(Video(name, source), folder, False)
         assert not isinstance(copy, str)
+        assert copy.treatment.startswith("H.264 copy")
         found[name] = copy.file
     assert make_playable(Video("wide", wide), folder, False) == make_playable(Video("wide", wide), folder, True)
     return found
@@ -151,6 +161,66 @@ class Pausing:
         await send({"type": "http.response.body", "body": self.body[:cut], "more_body": True})
         await asyncio.sleep(self.seconds)
         await send({"type": "http.response.body", "body": self.body[cut:]})
+
+
+class PausingOnce:
+    """A server that stops once, in the middle of a clip of the session, for some seconds."""
+
+    def __init__(self, app: Any, after: int, seconds: float) -> None:
+        self.app, self.after, self.seconds, self.paused = app, after, seconds, False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        sent = 0
+
+        async def slowly(message: Any) -> None:
+            nonlocal sent
+            body = message.get("body", b"")
+            if not self.paused and sent + len(body) > self.after and message["type"] == "http.response.body":
+                self.paused = True
+                cut = max(0, self.after - sent)
+                await send({"type": "http.response.body", "body": body[:cut], "more_body": True})
+                await asyncio.sleep(self.seconds)
+                message = {**message, "body": body[cut:]}
+            sent += len(body)
+            await send(message)
+
+        clip = scope["type"] == "http" and scope["path"].startswith("/media/") and "check" not in scope["path"]
+        await self.app(scope, receive, slowly if clip else send)
+
+
+def test_a_stall_is_recorded_and_the_clip_is_shown_once_more(
+    browser: Any, open_study: OpenStudy, tmp_path: Path
+) -> None:
+    """The network pauses for two seconds in a clip that is too large to be fetched whole."""
+    noise = write_noise(tmp_path / "noise.mp4", frames=125)
+    patient = {"most_dropped": 1.0, "most_watching": 60.0}
+    study = open_study(prepared_of(noise, seconds=5.0), clock=time.time, **patient)
+    ((_, link),) = study.invite()
+    with served(PausingOnce(study.app, noise.stat().st_size // 5, 2.0)) as address:
+        context = browser.new_context(viewport={"width": 1280, "height": 800})
+        page = context.new_page()
+        program = page_file("rating.js").replace("64 * 1024 * 1024", "1024 * 1024")
+        page.route("**/static/rating.js", lambda route: route.fulfill(body=program, content_type="text/javascript"))
+        page.goto(f"{address}/r/{link}")
+        for name in ("I agree and take part", "Go on"):
+            page.get_by_role("button", name=name, exact=True).click()
+        page.get_by_role("button", name="Start the check").wait_for()
+        page.evaluate("post('/api/check', { failed: [] })")
+        page.get_by_role("button", name="Play", exact=True).click()
+        page.get_by_role("heading", name="Once more, please").wait_for(timeout=60_000)
+        assert page.get_by_text("The video stopped on its way.").is_visible()
+        page.get_by_role("button", name="Play", exact=True).click()
+        page.get_by_role("group").wait_for(timeout=60_000)
+        page.keyboard.press("4")
+        page.get_by_text("Stored: Good").wait_for()
+        context.close()
+    plays = study.rows("SELECT turn, disturbed, facts FROM plays ORDER BY number")
+    assert [(play["turn"], play["disturbed"]) for play in plays] == [(0, "stalled"), (1, "")]
+    first = json.loads(plays[0]["facts"])
+    assert first["streamed"] is True
+    assert first["stalls"] >= 1
+    assert 0.5 < first["stalled"] < 4
+    assert study.rows("SELECT value, disturbed FROM votes") == [{"value": 4.0, "disturbed": ""}]
 
 
 def test_a_clip_that_is_streamed_and_stalls_says_so(browser: Any, open_study: OpenStudy, tmp_path: Path) -> None:

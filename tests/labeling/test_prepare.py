@@ -18,44 +18,14 @@ from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Silent
 from mdsvqa.study.labeling import LabelingSettings
 from mdsvqa.videos.video import Video
+from rating_study import write_file
 
 Write = Callable[..., Path]
 
 
-def picture(number: int, width: int, height: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Stripes that move, and a bright corner at the top left that tells which way is up."""
-    stripes = (np.arange(width)[None, :] + 2 * np.arange(height)[:, None] + 5 * number) % 180
-    found = np.repeat(stripes[..., None], 3, 2).astype(np.uint8)
-    found[: height // 4, : width // 4] = 235
-    return found
-
-
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    def written(
-        name: str, codec: str = "libx264", pix_fmt: str = "yuv420p", *, width: int = 160, height: int = 96,
-        frames: int = 30, times: list[int] | None = None, rotation: int = 0, aspect: Fraction | None = None,
-        **options: str,
-    ) -> Path:  # fmt: skip
-        with av.open(str(tmp_path / name), "w") as container:
-            stream: Any = container.add_stream(codec, rate=25, options=options)
-            stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
-            stream.codec_context.time_base = Fraction(1, 1000)
-            if aspect:
-                stream.codec_context.sample_aspect_ratio = aspect
-            if rotation:
-                stream.set_display_rotation(rotation)
-            for number in range(frames):
-                frame = av.VideoFrame.from_ndarray(picture(number, width, height), format="rgb24")
-                frame = frame.reformat(format=pix_fmt)
-                if "color_trc" in options:
-                    frame.color_trc = int(options["color_trc"])
-                frame.pts, frame.time_base = (times or range(0, 40 * frames, 40))[number], Fraction(1, 1000)
-                container.mux(stream.encode(frame))
-            container.mux(stream.encode(None))
-        return tmp_path / name
-
-    return written
+    return lambda name, *arguments, **named: write_file(tmp_path / name, *arguments, **named)
 
 
 VFR = [0, 33, 66, 100, 133, 233, 266, 300, 333, 366, 466, 500, 533, 566, 600, 633, 666, 700, 733, 766, 866, 900, 933,
@@ -170,3 +140,77 @@ def test_a_whole_study_is_prepared_and_found_again(write: Write, tmp_path: Path)
     write("v0.mp4", frames=20)
     assert prepare(material, Silent()).of("video")[0].frames == 20
     assert json.loads((tmp_path / "rating" / "prepared.json").read_text())["made_of"] != prepared.made_of
+
+
+def with_tone(path: Path, source: Path, codec: str) -> Path:
+    """The pictures of a file, with a tone of 440 Hz as long as they last."""
+    with av.open(str(source)) as pictures, av.open(str(path), "w") as container:
+        stream = container.add_stream_from_template(pictures.streams.video[0])
+        sound: Any = container.add_stream(codec, rate=48_000)
+        for packet in pictures.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                container.mux(packet)
+        wave = (8000 * np.sin(2 * np.pi * 440 * np.arange(57_600) / 48_000)).astype(np.int16)
+        frame = av.AudioFrame.from_ndarray(wave[None], format="s16", layout="mono")
+        frame.rate, frame.pts = 48_000, 0
+        for each in [*sound.encode(frame), *sound.encode(None)]:
+            container.mux(each)
+    return path
+
+
+def samples_of(path: Path) -> np.ndarray[Any, Any]:
+    with av.open(str(path)) as container:
+        return np.concatenate([frame.to_ndarray().ravel() for frame in container.decode(audio=0)])
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "made"),
+    [("tone.mp4", "aac", {}), ("tone.webm", "libopus", {"codec": "libvpx-vp9", "deadline": "realtime"})],
+)
+def test_traps_have_the_sound_of_their_clip(
+    write: Write, tmp_path: Path, name: str, codec: str, made: dict[str, Any]
+) -> None:
+    silent = write(f"silent{Path(name).suffix}", **made)
+    source = with_tone(tmp_path / name, silent, codec)
+    heard = prepare(
+        Material(tmp_path, tmp_path / "heard", LabelingSettings(audio=True), [Video("tone", source)]), Silent()
+    )
+    (shown,), traps = heard.of("video"), heard.of("trap")
+    assert shown.treatment == "untouched"
+    assert traps
+    for trap in traps:
+        np.testing.assert_array_equal(samples_of(trap.file), samples_of(source))
+        assert trap.duration == pytest.approx(shown.duration, abs=0.01)
+        assert trap.file.suffix == source.suffix
+        assert look_at(trap.file, audio=True).against == ()
+    quiet = prepare(Material(tmp_path, tmp_path / "quiet", LabelingSettings(), [Video("tone", source)]), Silent())
+    with av.open(str(quiet.of("trap")[0].file)) as container:
+        assert not container.streams.audio
+
+
+@pytest.mark.parametrize(
+    ("method", "answers", "before"), [("pairs", {1.0, 0.0, 0.5}, "v"), ("dcr", {1.0, 2.0, 3.0, 4.0, 5.0}, "ref")]
+)
+def test_traps_behind_another_clip_name_an_answer_of_the_method(
+    write: Write, tmp_path: Path, method: Any, answers: set[float], before: str
+) -> None:
+    videos = [Video(f"v{n}", write(f"v{n}.mp4", crf=str(20 + n))) for n in range(6)]
+    reference = Video("ref", write("ref.mp4"))
+    settings = LabelingSettings(method=method, session_minutes=0.5, trap_every=2)
+    material = Material(
+        tmp_path, tmp_path / "rating", settings, videos, [reference], {video.id: "ref" for video in videos}
+    )
+    traps = prepare(material, Silent()).of("trap")
+    assert {trap.expected for trap in traps} == answers
+    assert all(trap.reference.startswith(before) for trap in traps)
+
+
+def test_a_video_without_a_reference_is_not_ratable_by_dcr(write: Write, tmp_path: Path) -> None:
+    videos = [Video("one", write("one.mp4")), Video("alone", write("alone.mp4"))]
+    reference = Video("ref", write("ref.mp4"))
+    settings = LabelingSettings(method="dcr", trap_every=0)
+    material = Material(tmp_path, tmp_path / "rating", settings, videos, [reference], {"one": "ref"})
+    prepared = prepare(material, Silent())
+    assert [each.id for each in prepared.of("video")] == ["one"]
+    assert prepared.left_out == {"alone": "it has no reference"}

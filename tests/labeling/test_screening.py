@@ -1,7 +1,9 @@
+import json
+
 import numpy as np
 import pytest
 
-from mdsvqa.labeling.screening import RULES, Flag, ScreeningSettings, flagged, flags, side_by_side
+from mdsvqa.labeling.screening import RULES, Flag, ScreeningSettings, flagged, flags, screening_figures, side_by_side
 from mdsvqa.labeling.votes import Votes
 from votes_made_up import of_table, study
 
@@ -64,3 +66,16 @@ def test_every_rule_is_a_setting():
     assert set(RULES) < set(ScreeningSettings.model_fields)
     with pytest.raises(ValueError, match="correlation"):
         ScreeningSettings(correlation=2)
+
+
+def test_screening_is_told_with_what_it_changes():
+    votes = of_table(study(8, 5))
+    broken = [Flag(4, "spread", "too even"), Flag(4, "correlation", "low")]
+    found = screening_figures(votes, broken, side_by_side(votes, broken, "mos"))
+    json.dumps(found, allow_nan=False)
+    values = study(8, 5)
+    change = np.abs(values.mean(1) - values[:, :4].mean(1))
+    assert found["without_flagged"]["mean_change"] == pytest.approx(change.mean())
+    assert found["without_flagged"]["largest_change"] == pytest.approx(change.max())
+    assert found["rules"] == {"spread": 1, "correlation": 1}
+    assert found["raters"] == [{"rater": 4, "reasons": ["too even", "low"]}]

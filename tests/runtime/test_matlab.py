@@ -10,6 +10,7 @@ from scipy.io import savemat
 
 from matlab_files import write_v73
 from mdsvqa.runtime import optional
+from mdsvqa.runtime.matlab import print_vectors
 from mdsvqa.runtime.user_tables import ColumnError, Names, place_of_table, read_columns
 
 Write = Callable[[Path, dict[str, Any]], None]
@@ -105,13 +106,29 @@ def test_unclear_and_broken_files(tmp_path: Path) -> None:
         read_columns(tmp_path / "gone.mat:MOS")
 
 
-def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("place", [1, 2, 3])
+def test_files_that_crash_scipy_are_an_error(tmp_path: Path, place: int) -> None:
+    path = tmp_path / "a.mat"
+    write_v5(path, {"video_list": VIDEOS, "mos": [1.0, 2.0, 3.0]})
+    # The numbers of rows and columns of a cell: two of four bytes, of which the file now says that there are none.
+    parts = path.read_bytes().split(np.array([5, 8], "<i4").tobytes())
+    assert len(parts) == 6
+    marks = [np.array([5, 0 if number == place else 8], "<i4").tobytes() for number in range(5)]
+    path.write_bytes(b"".join(part + mark for part, mark in zip(parts, [*marks, b""], strict=True)))
+    with pytest.raises(ColumnError, match=r"a\.mat: cannot be read as a MATLAB file: it is damaged, and crashes"):
+        read_columns(path)
+
+
+def test_a_missing_package_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def missing(name: str) -> Any:
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
     write_v73(tmp_path / "v.mat", {"mos": [1.0, 2.0]})
     (tmp_path / "t.xlsx").write_bytes(b"")
     monkeypatch.setattr(optional, "import_module", missing)
-    for name, package in (("v.mat", "h5py"), ("t.xlsx", "openpyxl")):
-        with pytest.raises(ColumnError, match=rf"{name}: .* needs {package}: pip install 'mdsvqa\[tables\]'"):
-            read_columns(tmp_path / name)
+    with pytest.raises(ColumnError, match=r"t\.xlsx: .* needs openpyxl: pip install 'mdsvqa\[tables\]'"):
+        read_columns(tmp_path / "t.xlsx")
+    print_vectors(tmp_path / "v.mat")
+    assert "v.mat: a MATLAB file of version 7.3 needs h5py: pip install" in capsys.readouterr().out

@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdsvqa.runtime.results import (
+    ABOUT,
     DIFFICULTY,
     FEATURES,
     SCORES,
@@ -34,6 +35,7 @@ from mdsvqa.runtime.results import (
     frame_matrices,
     is_table,
     json_text,
+    made_by,
     matrix,
     read_meta,
     read_table,
@@ -41,6 +43,11 @@ from mdsvqa.runtime.results import (
 )
 
 MAKER = {"step": "scores", "model": "m", "seed": 0}
+NO_FILE = {name: None for name, _ in ABOUT}
+FILE = {
+    **{"size": 3_000_000_000, "mtime": 1_700_000_000_123_456_789, "transfer": "smpte2084", "primaries": "bt2020"},
+    **{"range": "tv", "sar": "16:15", "interlaced": True, "rotation": 270},
+}
 ROWS: dict[str, tuple[pa.Schema, list[dict[str, Any]]]] = {
     "scores": (
         SCORES,
@@ -53,6 +60,7 @@ ROWS: dict[str, tuple[pa.Schema, list[dict[str, Any]]]] = {
                 "spread": 0.1,
                 "expected": 3.31,
                 "note": "the picture's size changes on the way",
+                **FILE,
             },
             {
                 "id": "ü/b c.mp4",
@@ -62,14 +70,15 @@ ROWS: dict[str, tuple[pa.Schema, list[dict[str, Any]]]] = {
                 "spread": None,
                 "expected": None,
                 "note": None,
+                **NO_FILE,
             },
         ],
     ),
     "features": (
         FEATURES,
         [
-            {"id": "a", "features": [1.5, -2.0], "status": "ok", "text": None, "note": "n"},
-            {"id": "b", "features": None, "status": "undecodable", "text": "no video stream", "note": None},
+            {"id": "a", "features": [1.5, -2.0], "status": "ok", "text": None, "note": "n", **FILE},
+            {"id": "b", "features": None, "status": "undecodable", "text": "no video stream", "note": None, **NO_FILE},
         ],
     ),
     "difficulty": (DIFFICULTY, [{"id": "a", "difficulty": -0.125, "status": "ok"}]),
@@ -494,6 +503,44 @@ def test_rows_are_replaced_in_their_places(tmp_path: Path) -> None:
         table.replace([mended])
         assert table.ids_with("undecodable") == set()
     assert read_table(tmp_path / "t").to_pylist() == [others[0], mended, *others[1:]]
+
+
+def older(folder: Path, *ids: str) -> Path:
+    """A result as it was written before rows said what file they were made of."""
+    before = pa.schema([field for field in SCORES if field.name not in {*NO_FILE, "note"}])
+    with ResultTable(folder, before, MAKER) as table:
+        table.append(score_rows(*ids))
+    return folder
+
+
+def test_older_shards_are_read_with_nulls_and_reused_beside_newer_ones(tmp_path: Path) -> None:
+    folder = older(tmp_path / "t", "a", "b")
+    assert "size" not in pq.read_schema(next(folder.glob("*.parquet"))).names
+    with ResultTable(folder, SCORES, MAKER) as table:
+        assert table.ids == {"a", "b"}
+        assert table.stamps() == {}
+        table.append([{**score_rows("c")[0], **FILE}])
+        assert table.stamps() == {"c": (FILE["size"], FILE["mtime"])}
+    found = read_table(folder)
+    assert found.schema.equals(SCORES)
+    assert [row["transfer"] for row in found.to_pylist()] == [None, None, "smpte2084"]
+    with ResultTable(folder, SCORES, MAKER) as table:
+        table.replace([{**score_rows("b")[0], **FILE}])
+    assert [row["size"] for row in read_table(folder).to_pylist()] == [None, FILE["size"], FILE["size"]]
+
+
+def test_rows_that_are_done_anew_are_another_state_of_the_result(tmp_path: Path) -> None:
+    folder = filled(tmp_path / "t", "a", "b", "c")
+    assert made_by(folder) == MAKER
+    with ResultTable(folder, SCORES, MAKER) as table:
+        table.redo([])
+        assert made_by(folder) == MAKER
+        table.redo([{**score_rows("b")[0], "score": 2.0}])
+        table.redo([{**score_rows("b")[0], "score": 3.0}])
+    assert made_by(folder) == {**MAKER, "anew": 2}
+    assert [row["score"] for row in read_table(folder).to_pylist()] == [1.0, 3.0, 1.0]
+    # It is still the same maker's: more rows can be added.
+    check_maker(folder, MAKER)
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:

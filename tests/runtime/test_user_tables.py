@@ -63,7 +63,7 @@ def test_numbers_of_other_types(put: Put) -> None:
     ]
     table = read_columns(put("\n".join(json.dumps(row) for row in rows), "t.jsonl"))
     np.testing.assert_array_equal(table.numbers("mos"), [3, 4.5, np.nan, np.nan, np.nan])
-    for wrong in ([1], {"a": 1}, 10**400):
+    for wrong in ([1], {"a": 1}, 10**400, True, False):
         table = read_columns(put(json.dumps({"id": 1, "mos": wrong}), "w.jsonl"))
         with pytest.raises(ColumnError, match="row 1, column mos"):
             table.numbers("mos")
@@ -99,6 +99,7 @@ def test_refused_csv(put: Put, content: str | bytes, message: str) -> None:
         ('{"id": 1}\n[1]\n', r"t\.jsonl, line 2: expected one JSON object as in .*, found '\[1\]'"),
         ("\n", "has no rows"),
         ("{}\n", "has no rows"),
+        ('{"id": 1}\n{"id": ' + "[" * 100_000 + "]" * 100_000 + "}\n", r"t\.jsonl, line 2: lists in lists"),
     ],
 )
 def test_refused_jsonl(put: Put, content: str, message: str) -> None:
@@ -145,6 +146,9 @@ def test_parquet(tmp_path: Path) -> None:
         table.ids()
     pq.write_table(pa.table({"id": [8171831850, 12]}), path)
     assert read_columns(path).ids() == ["8171831850", "12"]
+    pq.write_table(pa.table({"id": ["a"], "score": [True]}), path)
+    with pytest.raises(ColumnError, match="row 1, column score: found True, expected a number"):
+        read_columns(path).numbers("score")
     pq.write_table(pa.table({"id": pa.array([], pa.string())}), path)
     with pytest.raises(ColumnError, match="has no rows"):
         read_columns(path)

@@ -4,6 +4,7 @@ import csv
 import json
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from mdsvqa.runtime.settings import ConfigError
 from mdsvqa.study.config import read_study
 from mdsvqa.study.result import StudyResult
 from mdsvqa.study.run import run_study
+from mdsvqa.videos.manifest import load_videos, write_manifest
 
 WriteStudy = Callable[..., Path]
 # Raises on clips whose number ends the list beside it; a model of brightness else.
@@ -80,7 +82,7 @@ def test_a_class_that_raises_on_every_third_clip_and_is_mended_goes_on_with_the_
     with terminal() as show:
         first = run_study(study, show)
     said = capsys.readouterr().err
-    assert f"{len(bad)} of 76 videos have no score, such as {bad[0]} (RuntimeError: no such operator (" in said
+    assert f"{len(bad)} of 76 videos without a score, such as {bad[0]} (RuntimeError: no such operator (" in said
     assert set(first.data.failures) == set(bad)
     assert first.data.failures[bad[0]].startswith("the quality model gave no score: RuntimeError: no such operator")
     assert not set(chosen(first)) & set(bad)
@@ -113,6 +115,41 @@ def test_a_class_that_raises_on_every_clip_and_is_mended_ends_as_one_that_never_
     mended = run_study(study, Silent())
     assert chosen(mended) == chosen(whole)
     np.testing.assert_array_equal(mended.scores[0], whole.scores[0])
+
+
+def test_files_that_are_mended_after_the_choice_go_on_with_the_choice_that_was_made(
+    write_study: WriteStudy, small_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    videos = load_videos(small_corpus)
+    broken = [ids_of(small_corpus, split)[0] for split in ("train", "pool", "test")]
+    mended = {video.id: video.path.read_bytes() for video in videos if video.id in broken and video.path}
+    moved = [replace(v, path=tmp_path / f"{v.id}.mkv") if v.id in broken else v for v in videos]
+    for video in broken:
+        (tmp_path / f"{video}.mkv").write_bytes(b"cut off")
+    write_manifest(tmp_path / "manifest.csv", [replace(v, mos=None) if v.split == "pool" else v for v in moved])
+    written = write_study(videos=str(tmp_path / "manifest.csv"), labels="labels.csv")
+    study = read_study(written)
+    first = run_study(study, Silent())
+    assert set(first.data.failures) == set(broken)
+    asked = (study.out / "round-1" / "to_label.csv").read_bytes()
+    for video, content in mended.items():
+        (tmp_path / f"{video}.mkv").write_bytes(content)
+    capsys.readouterr()
+    with terminal() as show:
+        second = run_study(study, show)
+    assert f"3 videos could not be decoded when the videos of round 1 were chosen, such as {broken[0]}" in (
+        capsys.readouterr().err
+    )
+    assert chosen(second) == chosen(first)
+    assert (study.out / "round-1" / "to_label.csv").read_bytes() == asked
+    assert set(second.data.failures) == set(broken)
+    truth = {video.id: video.mos for video in videos}
+    (tmp_path / "labels.csv").write_text("id,mos\n" + "".join(f"{id},{truth[id]}\n" for id in chosen(first)))
+    third = run_study(study, Silent())
+    assert not third.waiting_for
+    assert chosen(third) == chosen(first)
+    anew = run_study(study, Silent(), overwrite=True)
+    assert not anew.data.failures
 
 
 @pytest.mark.parametrize(

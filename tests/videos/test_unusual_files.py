@@ -408,6 +408,26 @@ def test_a_film_without_a_decoder_is_not_replaced_by_its_thumbnail(tmp_path: Pat
         sample_clip(path, "a", Sampling(frames=1))
 
 
+def test_an_index_that_is_cut_anywhere(tmp_path: Path) -> None:
+    content = write_video(tmp_path / "whole.mp4", range(120)).read_bytes()
+    path = tmp_path / "a.mp4"
+    for size in range(content.index(b"moov") + 4, content.index(b"stco") + 12, 5):
+        path.write_bytes(content[:size])
+        with pytest.raises(Undecodable, match="truncated"):
+            sample_clip(path, "a", Sampling(frames=1))
+
+
+@pytest.mark.parametrize(("gop", "b_frames"), [(30, "3"), (30, "2"), (12, "3"), (12, "0")])
+def test_program_streams_state_few_times(tmp_path: Path, gop: int, b_frames: str) -> None:
+    # Of those that FFmpeg fills in, three are there twice in the first file.
+    path = write_video(tmp_path / "a.mpg", range(120), codec="mpeg2video", gop=gop, bf=b_frames)
+    clip = both_ways(path)
+    assert numbers(clip) == [*range(120)]
+    assert clip.timestamps == pytest.approx(np.arange(120) / 30, abs=2e-3)
+    assert clip.duration == pytest.approx(4)
+    assert clip.note is None
+
+
 FAULTS = DATA / "faults" / "videos"
 
 

@@ -14,12 +14,7 @@ from importlib import import_module
 from typing import Annotated, Any, NamedTuple
 
 import typer
-from rich.console import Console, Group
-from rich.padding import Padding
-from rich.panel import Panel
-from rich.table import Table
-from rich.text import Text
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 import mdsvqa
 from mdsvqa.runtime.environment import QUIET, THREADS, VERBOSE
@@ -48,6 +43,11 @@ PANELS = {
         "rehearse": Entry("rehearse:rehearse", "Find out which rules do harm, before labels are paid for."),
     },
     STEPS: {
+        "probe": Entry(
+            "probe:probe",
+            "Show what the files of videos are, and count what is unusual: HDR, interlaced, pixels that are not "
+            "square.",
+        ),
         "score": Entry("score:score", "Score videos with a quality model f."),
         "content": Entry("content:content", "Encode what videos show, for diversity."),
         "difficulty": Entry(
@@ -167,8 +167,23 @@ class CommandGroup(TyperGroup):
         """Their names, in the order of the help."""
         return list(self.commands)
 
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """Names and options that begin so, without importing a command."""
+        loaded = self.commands
+        self.commands = {name: TyperCommand(name, help=entry.help) for name, entry in COMMANDS.items()}
+        try:
+            return super().shell_complete(ctx, incomplete)
+        finally:
+            self.commands = loaded
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """The page of --help: typer's own would import every command, and rich's Markdown for itself."""
+        from rich.console import Console, Group
+        from rich.padding import Padding
+        from rich.panel import Panel
+        from rich.table import Table
+        from rich.text import Text
+
         options = [record for each in self.get_params(ctx) if (record := each.get_help_record(ctx)) is not None]
         panels = {title: [(name, entry.help) for name, entry in entries.items()] for title, entries in PANELS.items()}
         usage = Text.assemble((" Usage: ", "bold yellow"), (f"{ctx.command_path} [OPTIONS] COMMAND [ARGS]...", "bold"))
@@ -188,7 +203,6 @@ app = typer.Typer(
     name="mdsvqa",
     cls=CommandGroup,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings=HELP_OPTIONS,

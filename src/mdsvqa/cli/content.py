@@ -49,8 +49,8 @@ def content(
 
     mdsvqa content FOLDER --encoder google/siglip2-base-patch16-224 --out content/
     """
-    listed = load_videos(videos, videos_folder=manifest.videos_folder, names=manifest.names)[:limit]
+    listed = load_videos(videos, videos_folder=manifest.videos_folder, names=manifest.names, note=terminal.say)[:limit]
     with terminal.progress() as show:
         check_files(videos, listed, show)
         table = mdsvqa.encode(listed, out=out, settings=settings, workers=workers, overwrite=overwrite, show=show).table
-    finish_table("encoded", rows_of(listed, table), out, strict, as_json)
+    finish_table("encoded", rows_of(listed, table), out, strict, as_json, settings.view())

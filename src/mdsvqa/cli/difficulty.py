@@ -40,17 +40,18 @@ from mdsvqa.runtime.matching import match_ids
 from mdsvqa.runtime.results import read_table
 from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.user_tables import read_columns
+from mdsvqa.runtime.words import counted
 from mdsvqa.runtime.workers import cores
 from mdsvqa.videos.files import check_files
 from mdsvqa.videos.manifest import read_videos
 from mdsvqa.videos.roles import in_role
-from mdsvqa.videos.settings import ManifestSettings
+from mdsvqa.videos.settings import ManifestSettings, ViewSettings
 from mdsvqa.videos.video import Video
 
 # Of a vision-language model's score; the second one has a form for features too.
 VLM_RULES = ("mc-dropout", "noise-stability")
 EVERY_RULE = ("mc-dropout", *BASELINES)
-SIGHT = ("base_adapter", "sampling", "fps", "frames")
+SIGHT = ("base_adapter", "sampling", "fps", "frames", *ViewSettings.model_fields)
 MACHINE = ("device", "dtype", "attention")
 
 
@@ -86,15 +87,15 @@ def predict(
     manifest: ManifestSettings,
     scores: Annotated[
         Path | None,
-        typer.Option(help="Scores of these videos, as `mdsvqa score` wrote them; not needed with --adapter."),
+        typer.Option(help="Read the scores of these videos, as `mdsvqa score` wrote them; not needed with --adapter."),
     ] = None,
-    features: Annotated[Path | None, typer.Option(help="Features table; by default SCORES/features.")] = None,
+    features: Annotated[Path | None, typer.Option(help="Read this features table; by default SCORES/features.")] = None,
     model: Annotated[
         str | None,
         typer.Option(
             "--model",
             "-m",
-            help="f: the statistical model behind the scores (by default SCORES/model.safetensors if there), or a "
+            help="Name f: the statistical model behind the scores (by default SCORES/model.safetensors if there), or a "
             "vision-language checkpoint, for --adapter and for the rules mc-dropout and noise-stability.",
         ),
     ] = None,
@@ -103,12 +104,14 @@ def predict(
         typer.Option(
             "--adapter",
             "-a",
-            help="g as a PEFT adapter on --model, as `mdsvqa difficulty train` makes one: a folder or a Hub name.",
+            help="Ask g, a PEFT adapter on --model as `mdsvqa difficulty train` makes one: a folder or a Hub name.",
             rich_help_panel=VLM,
         ),
     ] = None,
-    predictor: Annotated[str, typer.Option(help=f"One of {AUTO}, {', '.join(PREDICTORS)}.")] = AUTO,
-    rule: Annotated[str | None, typer.Option(help=f"In place of g, for comparison: {', '.join(EVERY_RULE)}.")] = None,
+    predictor: Annotated[str, typer.Option(help=f"Predict by {AUTO}, {', '.join(PREDICTORS)}.")] = AUTO,
+    rule: Annotated[
+        str | None, typer.Option(help=f"Rank by this in place of g, for comparison: {', '.join(EVERY_RULE)}.")
+    ] = None,
     mos_scale: Scale = "1-5",
     limit: Limit = None,
     seed: Seed = 0,
@@ -123,7 +126,7 @@ def predict(
     if rule is not None and rule not in EVERY_RULE:
         raise InputError(f"--rule: there is no rule {rule!r}; expected one of {', '.join(EVERY_RULE)}.")
     choice("--predictor", predictor, (AUTO, *PREDICTORS))
-    listed = read_videos(videos, mos_scale, manifest)[:limit]
+    listed = read_videos(videos, mos_scale, manifest, terminal.say)[:limit]
     if model is not None and kind_of(model) == "checkpoint" and (adapter is not None or rule in VLM_RULES):
         seen = vlm.model_copy(update={"seed": seed})
         table = _by_vlm(videos, listed, out, model, adapter, rule, seen, settings, cores(workers), overwrite=overwrite)
@@ -181,16 +184,19 @@ def _by_vlm(
 @with_settings("vlm", VlmSettings, only=(*SIGHT, *MACHINE), panel=VLM)
 def train(
     videos: Videos,
-    scores: Annotated[Path, typer.Option(help="f's scores of these videos, as `mdsvqa score` wrote them.")],
+    scores: Annotated[Path, typer.Option(help="Read f's scores of these videos, as `mdsvqa score` wrote them.")],
     model: Annotated[
-        str, typer.Option("--model", "-m", help="f: a vision-language checkpoint, a folder or a Hub name.")
+        str, typer.Option("--model", "-m", help="Name f: a vision-language checkpoint, a folder or a Hub name.")
     ],
     out: Out,
     training: FailureTraining,
     vlm: VlmSettings,
     manifest: ManifestSettings,
     learn_from: Annotated[
-        str, typer.Option(help="Split of the source: train, test, or auto: test where it has enough.")
+        str,
+        typer.Option(
+            help="Learn from this split of the source: train, test, or auto, which is test where it has enough."
+        ),
     ] = "auto",
     mos_scale: Scale = "1-5",
     limit: Limit = None,
@@ -204,7 +210,7 @@ def train(
     It learns on labeled videos to rank f's errors; a fifth of them says when to stop. A rerun goes on where a killed
     one stopped. OUT is a PEFT adapter with a model card; OUT/log.csv says how training went.
     """
-    listed = read_videos(videos, mos_scale, manifest)[:limit]
+    listed = read_videos(videos, mos_scale, manifest, terminal.say)[:limit]
     split: LearnFrom = choice("--learn-from", learn_from, get_args(LearnFrom))
     need_vlm_packages(f"model {model!r}")
     from mdsvqa.difficulty.vlm.train import train_failure_predictor
@@ -225,15 +231,18 @@ def train(
 @app.command()
 def evaluate(
     table: Table,
-    mos: Annotated[str, typer.Option(help="Column of the MOS.")] = "mos",
-    score: Annotated[str, typer.Option(help="Column of f's scores.")] = "score",
-    difficulty: Annotated[str, typer.Option(help="Column of the difficulties; higher is harder.")] = "difficulty",
+    mos: Annotated[str, typer.Option(help="Name the column of the MOS.")] = "mos",
+    score: Annotated[str, typer.Option(help="Name the column of f's scores.")] = "score",
+    difficulty: Annotated[
+        str, typer.Option(help="Name the column of the difficulties; higher is harder.")
+    ] = "difficulty",
     dataset: Annotated[
-        str | None, typer.Option(help="Column of the data set, where there are several: errors stay within each.")
+        str | None,
+        typer.Option(help="Name the column of the data set, where there are several: errors stay within each."),
     ] = None,
-    k: Annotated[str, typer.Option("--k", "-k", help="Videos to choose: 64, or 5%.")] = "5%",
-    error: Annotated[str, typer.Option(help=f"One of {', '.join(get_args(ErrorName))}.")] = "raw",
-    draws: Annotated[int, typer.Option(min=2, help="Of ties and controls, and of the bootstrap.")] = 500,
+    k: Annotated[str, typer.Option("--k", "-k", help="Choose so many videos: 64, or 5%.")] = "5%",
+    error: Annotated[str, typer.Option(help=f"Measure this error: {', '.join(get_args(ErrorName))}.")] = "raw",
+    draws: Annotated[int, typer.Option(min=2, help="Draw ties, controls and the bootstrap so often.")] = 500,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -260,7 +269,7 @@ def evaluate(
     kept = np.isfinite(x) & np.isfinite(y) & np.isfinite(d)
     sets = None if dataset is None else [str(columns.column(dataset)[int(place)]) for place in np.flatnonzero(kept)]
     x, y, d = x[kept], y[kept], d[kept]
-    with terminal.progress() as show, show.working(f"Bootstrapping {len(x)} videos"):
+    with terminal.progress() as show, show.working(f"Bootstrapping {counted(len(x), 'video')}"):
         result = mdsvqa.evaluate_difficulty(d, x, y, k, error=kind, dataset=sets, draws=draws, seed=seed)
     if as_json:
         figures = {name: asdict(interval) for name, interval in result.figures.items()}

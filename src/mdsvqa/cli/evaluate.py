@@ -28,19 +28,20 @@ from mdsvqa.evaluation.study_size import study_size as simulate_studies
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.results import write_atomically
 from mdsvqa.runtime.user_tables import Names, read_columns
+from mdsvqa.runtime.words import counted
 
 MOS = "mos"
-Mos = Annotated[str, typer.Option(help="Column of the MOS.")]
+Mos = Annotated[str, typer.Option(help="Name the column of the MOS.")]
 Dataset = Annotated[
     str | None,
     typer.Option(
-        help="Column of the data set. Nothing is computed across data sets; the overall figure is their mean."
+        help="Name the column of the data set. Nothing is computed across data sets; the overall figure is their mean."
     ),
 ]
 Only = Annotated[
-    Path | None, typer.Option(help="Table whose ids to evaluate, such as a selection; the others are left out.")
+    Path | None, typer.Option(help="Evaluate the ids of this table only, such as a selection; the others are left out.")
 ]
-Draws = Annotated[int, typer.Option(min=1, help="Bootstrap draws of the intervals.")]
+Draws = Annotated[int, typer.Option(min=1, help="Draw the bootstrap of the intervals so often.")]
 CsvFile = Annotated[Path | None, typer.Option("--csv", help="Write every number as CSV to this file.")]
 LatexFile = Annotated[Path | None, typer.Option("--latex", help="Write a table for a paper to this file.")]
 
@@ -48,7 +49,7 @@ LatexFile = Annotated[Path | None, typer.Option("--latex", help="Write a table f
 def evaluate(
     table: Table,
     mos: Mos = MOS,
-    score: Annotated[str, typer.Option(help="Column of the scores.")] = "score",
+    score: Annotated[str, typer.Option(help="Name the column of the scores.")] = "score",
     id: IdColumn = None,
     dataset: Dataset = None,
     only: Only = None,
@@ -60,7 +61,7 @@ def evaluate(
 ) -> None:
     """SRCC, PLCC (after the four-parameter logistic fit, and without), KRCC and RMSE, each with a 95% interval."""
     given = read_scored(table, [score], mos, dataset=dataset, only=only, names=_names(id, mos))
-    with terminal.progress() as show, show.working(f"Bootstrapping intervals of {len(given.mos)} videos"):
+    with terminal.progress() as show, show.working(f"Bootstrapping intervals of {counted(len(given.mos), 'video')}"):
         found = mdsvqa.evaluate(given.scores[score], given.mos, given.dataset, draws=draws, seed=seed)
     cautions = dataset_cautions(given.scores[score], given.mos, given.dataset)
     _write(csv, lambda: csv_text(evaluation_rows({score: found})))
@@ -76,25 +77,29 @@ def evaluate(
 
 def compare(
     table: Table,
-    more: Annotated[list[str] | None, typer.Argument(metavar="[COLUMN]...", help="More columns of scores.")] = None,
+    more: Annotated[
+        list[str] | None, typer.Argument(metavar="[COLUMN]...", help="Compare these columns of scores too.")
+    ] = None,
     scores: Annotated[
-        list[str] | None, typer.Option(metavar="COLUMN", help="Columns of the scores: --scores A B C.")
+        list[str] | None, typer.Option(metavar="COLUMN", help="Compare these columns of scores: --scores A B C.")
     ] = None,
     with_: Annotated[
         list[str] | None,
         typer.Option(
             "--with",
             metavar="NAME=FILE",
-            help="One more model: a result folder or table with ids and a column `score` (or NAME). Repeat for more.",
+            help="Compare one more model: a result folder or table with ids and a column `score` (or NAME). Repeat "
+            "for more.",
         ),
     ] = None,
     mos: Mos = MOS,
     id: IdColumn = None,
     mos_std: Annotated[
-        str | None, typer.Option(help="Column of the standard deviation of each video's ratings.")
+        str | None, typer.Option(help="Name the column of the standard deviation of each video's ratings.")
     ] = None,
     ratings: Annotated[
-        str | None, typer.Option(help="Column of the number of ratings, or that number, the same for all.")
+        str | None,
+        typer.Option(help="Name the column of the number of ratings, or give that number, the same for all."),
     ] = None,
     dataset: Dataset = None,
     only: Only = None,
@@ -124,7 +129,10 @@ def compare(
         only=only,
         names=_names(id, mos),
     )
-    with terminal.progress() as show, show.working(f"Comparing {len(given.scores)} models on {len(given.mos)} videos"):
+    with (
+        terminal.progress() as show,
+        show.working(f"Comparing {len(given.scores)} models on {counted(len(given.mos), 'video')}"),
+    ):
         found = compare_models(given.scores, given.mos, given.dataset, given.rated, draws=draws, seed=seed)
     _write(csv, lambda: csv_text(found.rows()))
     _write(latex, lambda: comparison_latex(found))
@@ -138,21 +146,23 @@ def compare(
 
 def study_size(
     table: Table,
-    score: Annotated[str, typer.Option(help="Column of the scores.")] = "score",
-    mos: Annotated[str | None, typer.Option(help="Column of the MOS of videos that are labeled already.")] = None,
+    score: Annotated[str, typer.Option(help="Name the column of the scores.")] = "score",
+    mos: Annotated[
+        str | None, typer.Option(help="Name the column of the MOS of videos that are labeled already.")
+    ] = None,
     srcc: Annotated[
-        float | None, typer.Option(help="SRCC with true quality to assume (default: that with --mos).")
+        float | None, typer.Option(help="Assume this SRCC with true quality (default: that with --mos).")
     ] = None,
     noise: Annotated[
-        float, typer.Option(min=0, help="Standard deviation of single ratings of a video, MOS points.")
+        float, typer.Option(min=0, help="Assume this standard deviation of single ratings of a video, in MOS points.")
     ] = NOISE,
-    width: Annotated[float | None, typer.Option(min=0, help="Of the 95% interval of SRCC that is wanted.")] = None,
+    width: Annotated[float | None, typer.Option(min=0, help="Ask for a 95% interval of SRCC of this width.")] = None,
     half_width: Annotated[
-        float, typer.Option(min=0.01, help="Of the 95% interval of a MOS that is wanted, MOS points.")
+        float, typer.Option(min=0.01, help="Ask for a 95% interval of a MOS of this half width, in MOS points.")
     ] = HALF_WIDTH,
-    videos: Annotated[list[int] | None, typer.Option(min=5, help="To tabulate; repeat for more.")] = None,
-    raters: Annotated[list[int] | None, typer.Option(min=1, help="To tabulate; repeat for more.")] = None,
-    studies: Annotated[int, typer.Option(min=10, help="Simulated for each number of videos.")] = 1000,
+    videos: Annotated[list[int] | None, typer.Option(min=5, help="Tabulate this number; repeat for more.")] = None,
+    raters: Annotated[list[int] | None, typer.Option(min=1, help="Tabulate this number; repeat for more.")] = None,
+    studies: Annotated[int, typer.Option(min=10, help="Simulate so many studies for each number of videos.")] = 1000,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:

@@ -19,9 +19,9 @@ from mdsvqa.videos.files import check_files
 from mdsvqa.videos.labels import Labels, read_labels
 from mdsvqa.videos.manifest import parse_scale
 from mdsvqa.videos.roles import in_role
-from mdsvqa.videos.settings import ManifestSettings
+from mdsvqa.videos.settings import ManifestSettings, ViewSettings
 
-SIGHT = ("sampling", "fps", "frames")
+SIGHT = ("sampling", "fps", "frames", *ViewSettings.model_fields)
 
 
 @with_settings("manifest", ManifestSettings, panel=MANIFEST)
@@ -34,27 +34,34 @@ def finetune(
         typer.Option(
             "--model",
             "-m",
-            help="f: a saved statistical model, or a vision-language checkpoint (a folder or a Hub name).",
+            help="Fine-tune f: a saved statistical model, or a vision-language checkpoint (a folder or a Hub name).",
         ),
     ],
-    labels: Annotated[Path, typer.Option(help="New labels: a table with id and mos.")],
+    labels: Annotated[Path, typer.Option(help="Read the new labels: a table with id and mos.")],
     out: Annotated[
         Path,
-        typer.Option("--out", "-o", help="File for the statistical model (.safetensors); folder for an adapter."),
+        typer.Option(
+            "--out",
+            "-o",
+            help="Write the statistical model to this file (.safetensors), or an adapter into this folder.",
+        ),
     ],
     training: VlmFinetuning,
     vlm: VlmSettings,
     manifest: ManifestSettings,
     features: Annotated[
         Path | None,
-        typer.Option(help="Features table of these videos, as `mdsvqa score` wrote it; for a statistical model."),
+        typer.Option(
+            help="Read the features table of these videos, as `mdsvqa score` wrote it; for a statistical model."
+        ),
     ] = None,
     mos_scale: Scale = "1-5",
-    labels_scale: Annotated[str, typer.Option(help="Scale of the new labels.")] = "1-5",
+    labels_scale: Annotated[str, typer.Option(help="Say on which scale the new labels are.")] = "1-5",
     audit: Annotated[
         Path | None,
         typer.Option(
-            help="Labels (id and mos) of a uniform sample of the pool: never learned from, f' is compared on them.",
+            help="Compare f' on these labels (id and mos) of a uniform sample of the pool, which are never learned "
+            "from.",
             rich_help_panel=VLM,
         ),
     ] = None,
@@ -72,7 +79,7 @@ def finetune(
     A vision-language model gets an adapter: OUT is in PEFT's form, with a model card that says whether it is better
     than the base model. A rerun goes on where a killed one stopped.
     """
-    everyone = mdsvqa.read_videos(videos, mos_scale, manifest)
+    everyone = mdsvqa.read_videos(videos, mos_scale, manifest, terminal.say)
     listed = everyone[:limit]
     left_out = {video.id for video in everyone} - {video.id for video in listed}
     scale = parse_scale(labels_scale)

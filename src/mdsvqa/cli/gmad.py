@@ -26,6 +26,7 @@ from mdsvqa.evaluation.gmad.ranking import Competition, Standing, rank_models
 from mdsvqa.evaluation.paper_tables import csv_text
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.results import write_atomically
+from mdsvqa.runtime.words import counted
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -37,19 +38,25 @@ MEASURES = ("aggressiveness", "resistance")
 @app.command()
 def pairs(
     table: Table,
-    scores: Annotated[list[str], typer.Option("--scores", help="Columns of the models' scores: --scores A B C.")],
+    scores: Annotated[
+        list[str], typer.Option("--scores", help="Name the columns of the models' scores: --scores A B C.")
+    ],
     out: Out,
     more: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
     mos: Annotated[
-        str | None, typer.Option(help="Column of MOS, to put scores on one scale by the logistic; by rank without.")
+        str | None,
+        typer.Option(help="Name the column of MOS, to put scores on one scale by the logistic; by rank without."),
     ] = None,
     falling: Annotated[
-        list[str] | None, typer.Option(help="A column of --scores whose high values mean low quality; repeatable.")
+        list[str] | None,
+        typer.Option(help="Turn this column of --scores, whose high values mean low quality; repeatable."),
     ] = None,
-    levels: Annotated[int, typer.Option(min=1, help="Of the defender's quality.")] = 5,
-    per_level: Annotated[int, typer.Option(min=1, help="Pairs on each level of each attacker and defender.")] = 2,
+    levels: Annotated[int, typer.Option(min=1, help="Divide the defender's quality into so many levels.")] = 5,
+    per_level: Annotated[
+        int, typer.Option(min=1, help="Find so many pairs on each level of each attacker and defender.")
+    ] = 2,
     tolerance: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of the scale up to which a defender's scores are equal.")
+        float, typer.Option(min=0, max=1, help="Take a defender's scores for equal up to this share of the scale.")
     ] = 0.02,
     seed: Seed = 0,
     overwrite: Overwrite = False,
@@ -80,9 +87,12 @@ def pairs(
 
 
 def _print_found(found: Found, wanted: int, out: Path) -> None:
-    lines = [f"{out / TO_RATE}: {len(found.to_rate)} pairs to rate, found by {len(found.attacks)} attacks."]
+    lines = [
+        f"{out / TO_RATE}: {counted(len(found.to_rate), 'pair')} to rate, found by "
+        f"{counted(len(found.attacks), 'attack')}."
+    ]
     if found.left_out:
-        lines.append(f"{found.left_out} videos lack a score or a MOS and were left out.")
+        lines.append(f"{counted(found.left_out, 'video')} left out: without a score or a MOS.")
     if len(found.attacks) < wanted:
         lines.append(
             f"{wanted - len(found.attacks)} of {wanted} attacks found nothing: the models agree there, or the defender "
@@ -95,20 +105,21 @@ def _print_found(found: Found, wanted: int, out: Path) -> None:
 
 @app.command()
 def rank(
-    folder: Annotated[Path, typer.Argument(help="Folder that `mdsvqa gmad pairs` wrote.")],
+    folder: Annotated[Path, typer.Argument(help="Read this folder, which `mdsvqa gmad pairs` wrote.")],
     preferences: Annotated[
-        Path | None, typer.Option(help=f"What raters said: {TO_RATE}, filled in (default: that of the folder).")
+        Path | None, typer.Option(help=f"Read what raters said: {TO_RATE}, filled in (default: that of the folder).")
     ] = None,
-    mos: Annotated[str | None, typer.Option(help="Column of MOS, in place of people.")] = None,
+    mos: Annotated[str | None, typer.Option(help="Name the column of MOS, which stands in for people.")] = None,
     mos_std: Annotated[
         str | None,
         typer.Option(
-            help="With --mos: column of the standard deviations of single ratings, or one for all in MOS points "
+            help="Name the column, with --mos, of the standard deviations of single ratings, or one for all in MOS "
+            "points "
             "(default: mos_std where the table has it, else a fifth of the range of the MOS)."
         ),
     ] = None,
-    table: Annotated[Path | None, typer.Option(help="With --mos: where it is (default: the pairs' table).")] = None,
-    draws: Annotated[int, typer.Option(min=1, help="Bootstrap draws of the intervals.")] = 1000,
+    table: Annotated[Path | None, typer.Option(help="Read --mos from this table (default: the pairs' table).")] = None,
+    draws: Annotated[int, typer.Option(min=1, help="Draw the bootstrap of the intervals so often.")] = 1000,
     seed: Seed = 0,
     as_json: AsJson = False,
     csv: Annotated[Path | None, typer.Option(help="Write every figure to this file.")] = None,
@@ -158,7 +169,11 @@ def _print_result(result: Competition, judge: str) -> None:
     console.print(ranking)
     console.print(_matrix("Aggressiveness of the row against the column, -1 to 1", result.aggressiveness))
     console.print(_matrix("Resistance of the row to the column, 0 to 1", result.resistance))
-    judged = f"{result.pairs} pairs rated by {judge}" if judge != "raters" else f"{result.pairs} rated pairs"
+    judged = (
+        f"{counted(result.pairs, 'pair')} rated by {judge}"
+        if judge != "raters"
+        else counted(result.pairs, "rated pair")
+    )
     console.print(judged, soft_wrap=True, highlight=False, markup=False)
 
 

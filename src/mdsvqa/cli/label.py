@@ -11,14 +11,14 @@ from rich.table import Table as RichTable
 
 from mdsvqa.cli.plain import AsJson, choice, print_json
 from mdsvqa.labeling.estimate import Estimate
-from mdsvqa.labeling.figures import screening_figures
 from mdsvqa.labeling.models import MODELS, PAIRS, estimate_scores
-from mdsvqa.labeling.screening import ScreeningSettings, flags, side_by_side
+from mdsvqa.labeling.screening import ScreeningSettings, flags, screening_figures, side_by_side
 from mdsvqa.labeling.vote_export import long_csv, pairs_csv, pseudonyms, videos_csv, wide_csv
 from mdsvqa.labeling.vote_tables import AUTO, FORMATS, LONG, WIDE, read_votes
 from mdsvqa.labeling.votes import REPEAT, PairVotes, Votes
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.results import write_atomically
+from mdsvqa.runtime.words import counted
 from mdsvqa.videos.mos_scale import MosScale
 
 app = typer.Typer(no_args_is_help=True, help="Have videos rated by people, and turn their votes into MOS.")
@@ -26,16 +26,22 @@ app = typer.Typer(no_args_is_help=True, help="Have videos rated by people, and t
 Ratings = Annotated[
     Path,
     typer.Argument(
-        help="Votes: a long table (video, rater, vote), a wide one (a row a video, a column a rater), pairs (better, "
+        help="Read these votes: a long table (video, rater, vote), a wide one (a row a video, a column a rater), "
+        "pairs (better, "
         "worse, rater), Label Studio's JSON, or votes_per_worker of microsoft/P.910."
     ),
 ]
-Form = Annotated[str, typer.Option("--format", help=f"Of the votes: {', '.join(FORMATS)}; auto looks at the columns.")]
+Form = Annotated[
+    str, typer.Option("--format", help=f"Read the votes in this form: {', '.join(FORMATS)}; auto looks at the columns.")
+]
 ScaleOfVotes = Annotated[
-    str | None, typer.Option("--scale", help='Of the votes, such as "0-100" (default: the column scale, else 1-5).')
+    str | None,
+    typer.Option(
+        "--scale", help='Say on which scale the votes are, such as "0-100" (default: the column scale, else 1-5).'
+    ),
 ]
 Question = Annotated[
-    str | None, typer.Option(help="Of Label Studio: the Rating tag to take where annotations have several.")
+    str | None, typer.Option(help="Take this Rating tag of Label Studio, where annotations have several.")
 ]
 MODEL_HELP = "; ".join(f"{name}: {model.about.rstrip('.')}" for name, model in MODELS.items())
 # Rows of a table that a person reads before asking for a file.
@@ -46,11 +52,16 @@ SHOWN = 20
 def mos(
     ratings: Ratings,
     model: Annotated[
-        str | None, typer.Option(help=f"{MODEL_HELP}; {PAIRS}: Thurstone's, for pairs. Default: panel, or {PAIRS}.")
+        str | None,
+        typer.Option(
+            help=f"Make MOS by this model. {MODEL_HELP}; {PAIRS}: Thurstone's, for pairs. Default: panel, or {PAIRS}."
+        ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="CSV to write: id, mos, mos_low, mos_high, mos_std, votes; a study takes it as its labels."),
+        typer.Option(
+            help="Write this CSV: id, mos, mos_low, mos_high, mos_std, votes; a study takes it as its labels."
+        ),
     ] = None,
     form: Form = AUTO,
     scale: ScaleOfVotes = None,
@@ -70,13 +81,15 @@ def mos(
         return
     _print(found, votes)
     if out is not None:
-        Console().print(f"{out}: MOS of {len(votes.videos)} videos", soft_wrap=True, highlight=False, markup=False)
+        Console().print(
+            f"{out}: MOS of {counted(len(votes.videos), 'video')}", soft_wrap=True, highlight=False, markup=False
+        )
 
 
 @app.command("import")
 def import_votes(
     ratings: Ratings,
-    out: Annotated[Path, typer.Option("--out", "-o", help="CSV to write.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Write this CSV.")],
     form: Form = AUTO,
     scale: ScaleOfVotes = None,
     question: Question = None,
@@ -105,7 +118,8 @@ def import_votes(
         print_json(counts)
         return
     Console().print(
-        f"{out}: {len(votes)} votes of {len(votes.raters)} raters on {len(votes.videos)} videos, of which "
+        f"{out}: {counted(len(votes), 'vote')} of {counted(len(votes.raters), 'rater')} on "
+        f"{counted(len(votes.videos), 'video')}, of which "
         f"{counts['counted']} count",
         soft_wrap=True,
         highlight=False,

@@ -8,7 +8,6 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,11 +18,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from mdsvqa.cli.label import app
-from mdsvqa.cli.options import Workers, checked
+from mdsvqa.cli.options import Workers, checked, need_label_packages
 from mdsvqa.cli.plain import AsJson, print_json
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.results import json_text, write_atomically
+from mdsvqa.runtime.words import counted
 from mdsvqa.runtime.workers import cores
 from mdsvqa.study.labeling import LabelingSettings
 
@@ -37,20 +37,25 @@ __all__ = ["app"]
 Study = Annotated[
     Path,
     typer.Argument(
-        help="A study.yaml, whose chosen videos are rated, or a folder or table of videos, or a folder of gMAD pairs."
+        help="Have these rated: the chosen videos of a study.yaml, a folder or table of videos, or a folder of gMAD "
+        "pairs."
     ),
 ]
-Place = Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the rating study; by default beside STUDY.")]
-Method = Annotated[
-    str | None, typer.Option(help="acr, acr-hr, dcr or pairs; in a study.yaml it stands under `labeling:`.")
+Place = Annotated[
+    Path | None, typer.Option("--out", "-o", help="Keep the rating study in this folder; by default beside STUDY.")
 ]
-Contact = Annotated[str | None, typer.Option(help="Whom raters can ask.")]
-Minutes = Annotated[float | None, typer.Option(help="Of watching in a session, at most (default: 20).")]
+Method = Annotated[
+    str | None, typer.Option(help="Rate by acr, acr-hr, dcr or pairs; in a study.yaml it stands under `labeling:`.")
+]
+Contact = Annotated[str | None, typer.Option(help="Say whom raters can ask.")]
+Minutes = Annotated[
+    float | None, typer.Option(help="Have raters watch so many minutes in a session, at most (default: 20).")
+]
 Setting = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
-        help="Any other setting of `labeling:` as name=value, such as --set sessions=1; repeatable. Kept in the folder "
+        help="Set anything else of `labeling:` as name=value, such as --set sessions=1; repeatable. Kept in the folder "
         "of the rating study.",
     ),
 ]
@@ -82,18 +87,26 @@ def prepare(
 def serve(
     study: Study,
     out: Place = None,
-    host: Annotated[str, typer.Option(help="Address of this machine; others reach it only if it is not 127.0.0.1.")] = (
+    host: Annotated[str, typer.Option(help="Listen on this address; others reach it only if it is not 127.0.0.1.")] = (
         "127.0.0.1"
     ),
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = DEFAULT_PORT,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Listen on this port; 0 takes any that is free.")
+    ] = DEFAULT_PORT,
     address: Annotated[
-        str | None, typer.Option(help="That raters open, such as https://rate.example.org behind a proxy.")
+        str | None,
+        typer.Option(help="Name the address that raters open, such as https://rate.example.org behind a proxy."),
     ] = None,
     proxy: Annotated[
-        str, typer.Option(help="Address of a proxy in front, whose word on https and on raters' addresses is taken.")
+        str,
+        typer.Option(
+            help="Name the address of a proxy in front, whose word on https and on raters' addresses is taken."
+        ),
     ] = "",
     raters: Annotated[int, typer.Option(min=0, help="Print so many new personal links at the start.")] = 0,
-    new_password: Annotated[bool, typer.Option("--new-password", help="Make another one for the organiser.")] = False,
+    new_password: Annotated[
+        bool, typer.Option("--new-password", help="Make another password for the organiser.")
+    ] = False,
     method: Method = None,
     contact: Contact = None,
     session_minutes: Minutes = None,
@@ -102,7 +115,7 @@ def serve(
     as_json: AsJson = False,
 ) -> None:
     """Run the rating study until it is interrupted: raters open their links, the organiser looks on."""
-    _need_packages()
+    need_label_packages()
     from mdsvqa.labeling.web.process import Serving
 
     material = _material(study, out, _said(set_, method=method, contact=contact, session_minutes=session_minutes))
@@ -127,10 +140,12 @@ def serve(
 @app.command()
 def invite(
     study: Study,
-    raters: Annotated[int, typer.Option(min=1, max=1000, help="How many more.")],
-    csv_: Annotated[Path | None, typer.Option("--csv", help="File for the links; printed without.")] = None,
+    raters: Annotated[int, typer.Option(min=1, max=1000, help="Invite so many more.")],
+    csv_: Annotated[
+        Path | None, typer.Option("--csv", help="Write the links to this file; they are printed without.")
+    ] = None,
     address: Annotated[
-        str | None, typer.Option(help="That raters open; by default that of the running server.")
+        str | None, typer.Option(help="Begin the links with this address; by default that of the running server.")
     ] = None,
     out: Place = None,
     as_json: AsJson = False,
@@ -183,7 +198,7 @@ def status(study: Study, out: Place = None, as_json: AsJson = False) -> None:
 def export(
     study: Study,
     to: Annotated[
-        Path | None, typer.Option(help="Folder for the files; by default `export` in that of the study.")
+        Path | None, typer.Option(help="Write the files into this folder; by default `export` in that of the study.")
     ] = None,
     end: Annotated[bool, typer.Option("--end", help="End the study first: no new session begins.")] = False,
     out: Place = None,
@@ -207,7 +222,10 @@ def export(
         print_json(found)
         return
     console = Console()
-    lines = [f"{found['out']}: {found['counted']} of {found['votes']} votes count, of {found['raters']} raters"]
+    lines = [
+        f"{found['out']}: {found['counted']} of {counted(found['votes'], 'vote')} counted, of "
+        f"{counted(found['raters'], 'rater')}"
+    ]
     if found["labels"]:
         lines.append(f"{found['labels']}: labels for the loop; go on with: mdsvqa run {study}")
     elif material.labels is not None and not found["ended"]:
@@ -221,7 +239,7 @@ def export(
 @app.command()
 def forget(
     study: Study,
-    rater: Annotated[str, typer.Argument(help="Such as r007.")],
+    rater: Annotated[str, typer.Argument(help="Forget this rater, such as r007.")],
     out: Place = None,
     as_json: AsJson = False,
 ) -> None:
@@ -244,12 +262,6 @@ def forget(
         return
     said = ", ".join(f"{count} {table}" for table, count in gone.items() if count)
     Console().print(f"{rater}: deleted {said}. Files that were exported before are as they were.", soft_wrap=True)
-
-
-def _need_packages() -> None:
-    missing = [name for name in ("fastapi", "uvicorn", "argon2") if find_spec(name) is None]
-    if missing:
-        raise InputError(f"a rating study needs {', '.join(missing)}. Install them: pip install 'mdsvqa[label]'")
 
 
 def _said(pairs: list[str] | None, **options: Any) -> dict[str, Any]:
@@ -372,11 +384,11 @@ def _print_status(found: dict[str, Any]) -> None:
     console.print(f"{found['title']} ({found['method']}): {state}", markup=False, soft_wrap=True)
     left = "" if found["hours_left"] is None else f", about {found['hours_left']:.1f} h of voting left"
     console.print(
-        f"{found['votes']} votes count of {found['votes_given']} given; {found['share_reached']:.0%} of the videos are "
-        f"narrow enough ({found['wanted_share']:.0%} wanted){left}.",
+        f"{found['votes']} of {counted(found['votes_given'], 'vote')} counted; {found['share_reached']:.0%} of the "
+        f"videos are narrow enough ({found['wanted_share']:.0%} wanted){left}.",
         soft_wrap=True,
     )
-    console.print(f"{found['invited']} raters invited, {found['opened']} opened their link.")
+    console.print(f"{counted(found['invited'], 'rater')} invited, {found['opened']} opened their link.")
     table = Table(box=box.SIMPLE_HEAD)
     for heading in ("rater", "done", "votes", "correlation", "traps wrong", "disturbed", "flags"):
         table.add_column(heading, overflow="fold")

@@ -13,6 +13,7 @@ from mdsvqa.cli.printing import study as terminal
 from mdsvqa.evaluation.correlation import srcc
 from mdsvqa.models.doctor import examine
 from mdsvqa.models.settings import VlmSettings
+from mdsvqa.models.vlm.families.catalogue import FAMILIES
 from mdsvqa.models.vlm.load import need_vlm_packages
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.run import Run
@@ -21,11 +22,14 @@ from mdsvqa.study.demo import TINY_STEPS, make_demo_vlm
 
 
 def tiny_vlm(
-    out: Annotated[Path, typer.Argument(help="Folder for the checkpoint.")],
+    out: Annotated[Path, typer.Argument(help="Write the checkpoint into this folder.")],
     corpus: Annotated[
-        Path | None, typer.Option(help="Labeled videos to learn from (split train); by default simulated ones.")
+        Path | None, typer.Option(help="Learn from these labeled videos (split train); by default simulated ones.")
     ] = None,
-    steps_: Annotated[int, typer.Option("--steps", min=1, help="Of training.")] = TINY_STEPS,
+    steps_: Annotated[int, typer.Option("--steps", min=1, help="Train for so many steps.")] = TINY_STEPS,
+    family: Annotated[str, typer.Option(help=f"Make it of these classes: {', '.join(FAMILIES)}.")] = next(
+        iter(FAMILIES)
+    ),
     seed: Seed = 0,
     workers: Workers = 0,
     as_json: AsJson = False,
@@ -34,8 +38,10 @@ def tiny_vlm(
 
     For tests, demonstrations and experiments where no real checkpoint is at hand. Whatever takes a checkpoint takes it.
     """
+    if family not in FAMILIES:
+        raise InputError(f"--family {family}: expected one of {', '.join(FAMILIES)}.")
     with terminal.progress() as show:
-        held_out = make_demo_vlm(out, corpus, show, seed=seed, steps=steps_, workers=cores(workers))
+        held_out = make_demo_vlm(out, corpus, show, seed=seed, steps=steps_, workers=cores(workers), family=family)
     value = srcc(held_out.expected, held_out.mos) if len(held_out.mos) > 1 else float("nan")
     if as_json:
         print_json({"out": str(out), "held_out": len(held_out.mos), "srcc": value})
@@ -44,12 +50,14 @@ def tiny_vlm(
 
 
 def merge(
-    model: Annotated[str, typer.Option("--model", "-m", help="Base checkpoint: a folder or a Hub name.")],
-    adapter: Annotated[str, typer.Option("--adapter", "-a", help="PEFT adapter on it: a folder or a Hub name.")],
+    model: Annotated[str, typer.Option("--model", "-m", help="Name the base checkpoint: a folder or a Hub name.")],
+    adapter: Annotated[str, typer.Option("--adapter", "-a", help="Merge this PEFT adapter: a folder or a Hub name.")],
     out: Out,
     base_adapter: BaseAdapter = None,
-    dtype: Annotated[str, typer.Option(help="Of the weights: bfloat16, float16, float32.")] = "bfloat16",
-    device: Annotated[str, typer.Option(help="To merge on: auto, cpu, cuda, cuda:1.")] = "auto",
+    dtype: Annotated[
+        str, typer.Option(help="Set the precision of the weights: bfloat16, float16, float32.")
+    ] = "bfloat16",
+    device: Annotated[str, typer.Option(help="Merge on this device: auto, cpu, cuda, cuda:1.")] = "auto",
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
@@ -77,10 +85,10 @@ def merge(
 def doctor(
     model: Annotated[
         str | None,
-        typer.Option("--model", "-m", help="Look at this checkpoint, and whether it fits: folder or Hub name."),
+        typer.Option("--model", "-m", help="Look at this checkpoint, and whether it fits: a folder or a Hub name."),
     ] = None,
-    adapter: Annotated[str | None, typer.Option("--adapter", "-a", help="And at this PEFT adapter on it.")] = None,
-    base_adapter: Annotated[str | None, typer.Option(help="Merged into the model below it.")] = None,
+    adapter: Annotated[str | None, typer.Option("--adapter", "-a", help="Look at this PEFT adapter on it too.")] = None,
+    base_adapter: Annotated[str | None, typer.Option(help="Merge this adapter into the model below it.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what this machine will use for models, what is made of a checkpoint, and what to install for more.

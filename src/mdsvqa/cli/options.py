@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
+from importlib.util import find_spec
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin
@@ -19,45 +20,70 @@ from mdsvqa.models.vlm.families.catalogue import FAMILIES
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import first_process
 from mdsvqa.runtime.settings import MOST_SEED, Settings
+from mdsvqa.runtime.words import counted
+from mdsvqa.videos.about import NAMES, sentences, unusual
+from mdsvqa.videos.folder import plain_name
 from mdsvqa.videos.video import Video
+from mdsvqa.videos.view import PLAIN, View
 
 UNDECODABLE = 4
 
 Checked = TypeVar("Checked", bound=Settings)
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the result.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Write the result into this folder.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Make anew what other settings made.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 4 when a video cannot be decoded.")]
-Workers = Annotated[int, typer.Option("--workers", "-j", min=0, help="Processes that decode; 0: one for each core.")]
-Seed = Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Of everything random.")]
-Scale = Annotated[str, typer.Option(help='What MOS in the manifest mean: "1-5", "0-100", "DMOS 0-100".')]
+Workers = Annotated[
+    int, typer.Option("--workers", "-j", min=0, help="Decode in so many processes; 0 is one for each core.")
+]
+Seed = Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Draw everything random by this seed.")]
+Scale = Annotated[str, typer.Option(help='Say what MOS in the manifest mean: "1-5", "0-100", "DMOS 0-100".')]
 Videos = Annotated[
     Path,
-    typer.Argument(help="Manifest (CSV, Excel, MATLAB, JSONL, Parquet, name-MOS text) or folder of videos."),
+    typer.Argument(help="Read this manifest (CSV, Excel, MATLAB, JSONL, Parquet, name-MOS text) or folder of videos."),
 ]
-IdColumn = Annotated[str | None, typer.Option("--id", help="Column of the ids, where it has none of the usual names.")]
-VLM, TRAINING = "Vision-language models", "Training"
+IdColumn = Annotated[
+    str | None, typer.Option("--id", help="Name the column of the ids, where it has none of the usual names.")
+]
+VLM, TRAINING, PICTURES = "Vision-language models", "Training", "HDR and interlaced videos"
 MANIFEST = "Manifest: docs/datasets.md has those of the field"
 VLM_FAMILIES = ", ".join(FAMILIES.values())
 BaseAdapter = Annotated[
     str | None,
     typer.Option(
-        help="PEFT adapter of f itself, merged into --model first: a folder or a Hub name.", rich_help_panel=VLM
+        help="Merge this PEFT adapter of f itself into --model first: a folder or a Hub name.", rich_help_panel=VLM
     ),
 ]
-Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many videos.")]
-Table = Annotated[Path, typer.Argument(help="Any CSV, Excel, MATLAB, JSONL, Parquet, or result folder.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Take only the first so many videos.")]
+Table = Annotated[
+    Path, typer.Argument(help="Read this table: any CSV, Excel, MATLAB, JSONL, Parquet, or result folder.")
+]
 
 
 def rows_of(videos: Sequence[Video], table: pa.Table) -> list[dict[str, Any]]:
     """The rows of these videos: the folder may hold those of an earlier, longer manifest."""
     wanted = {video.id for video in videos}
-    return [row for row in table.select(["id", "status", "text"]).to_pylist() if row["id"] in wanted]
+    columns = [name for name in ("id", "status", "text", *NAMES) if name in table.column_names]
+    return [row for row in table.select(columns).to_pylist() if row["id"] in wanted]
 
 
-def finish_table(done: str, rows: Sequence[Mapping[str, Any]], out: Path, strict: bool, as_json: bool) -> None:
+def finish_table(
+    done: str,
+    rows: Sequence[Mapping[str, Any]],
+    out: Path,
+    strict: bool,
+    as_json: bool,
+    view: View = PLAIN,
+) -> None:
     """Says what became of the videos of a result table.
+
+    Args:
+        done: to them.
+        rows: of the table, see `rows_of`.
+        out: its folder.
+        strict, as_json: options of the command.
+        view: what was done with HDR and interlaced pictures.
 
     Raises:
         typer.Exit: with 1 where none has a result; with `UNDECODABLE` where some have none and `strict` is set.
@@ -65,9 +91,13 @@ def finish_table(done: str, rows: Sequence[Mapping[str, Any]], out: Path, strict
     failures = {row["id"]: _reason(row) for row in rows if row["status"] != "ok"}
     if as_json:
         listed = [{"id": video, "reason": reason} for video, reason in failures.items()]
-        print_json({"videos": len(rows), "ok": len(rows) - len(failures), "failures": listed, "out": str(out)})
+        counts = {"videos": len(rows), "ok": len(rows) - len(failures), "unusual": unusual(rows)}
+        print_json({**counts, "failures": listed, "out": str(out)})
     else:
-        Console().print(f"{out}: {len(rows) - len(failures)} of {len(rows)} videos {done}", soft_wrap=True)
+        place, ok = plain_name(str(out)), len(rows) - len(failures)
+        Console().print(f"{place}: {ok} of {counted(len(rows), 'video')} {done}", soft_wrap=True)
+    for sentence in sentences(unusual(rows), view.hdr, view.deinterlace):
+        terminal.say(sentence)
     terminal.print_failures(failures)
     if rows and len(failures) == len(rows):
         raise typer.Exit(1)
@@ -214,3 +244,10 @@ def print_course(course: Sequence[Mapping[str, float]], out: Path, as_json: bool
         f"{out}: SRCC on held-out videos {after:.3f} after {best['step']:.0f} steps ({before:.3f} before training)",
         soft_wrap=True,
     )
+
+
+def need_label_packages() -> None:
+    """Raises `InputError` where what a rating study needs is not installed."""
+    missing = [name for name in ("fastapi", "uvicorn", "argon2") if find_spec(name) is None]
+    if missing:
+        raise InputError(f"a rating study needs {', '.join(missing)}. Install them: pip install 'mdsvqa[label]'")

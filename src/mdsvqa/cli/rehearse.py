@@ -19,21 +19,21 @@ CLUSTER = "Where"
 
 
 def rehearse(
-    study: Annotated[Path, typer.Argument(help="The study, as `mdsvqa init` writes it.")],
+    study: Annotated[Path, typer.Argument(help="Read this study, as `mdsvqa init` writes it.")],
     repeats: Annotated[
         int | None,
-        typer.Option(min=2, help=f"On each pseudo-target; {DEFAULTS.repeats} by default."),
+        typer.Option(min=2, help=f"Repeat so often on each pseudo-target; {DEFAULTS.repeats} by default."),
     ] = None,
-    minutes: Annotated[float | None, typer.Option(help="After which no further repeat is begun.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Begin no further repeat after so many minutes.")] = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
     engine: Annotated[
-        str, typer.Option(help="local (processes here) or ray (a Ray cluster).", rich_help_panel=CLUSTER)
+        str, typer.Option(help="Work by local (processes here) or ray (a Ray cluster).", rich_help_panel=CLUSTER)
     ] = "local",
     address: Annotated[
         str | None,
         typer.Option(
-            help="Of the Ray cluster; by default the one that this machine is part of, else one is started here.",
+            help="Name the Ray cluster; by default the one that this machine is part of, else one is started here.",
             rich_help_panel=CLUSTER,
         ),
     ] = None,

@@ -9,6 +9,7 @@ import typer
 import mdsvqa
 from mdsvqa.cli.options import (
     MANIFEST,
+    PICTURES,
     VLM,
     VLM_FAMILIES,
     Limit,
@@ -33,13 +34,13 @@ from mdsvqa.models.statistical.features import SAMPLED_FRAMES
 from mdsvqa.models.statistical.route import Route
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.videos.files import check_files
-from mdsvqa.videos.settings import ManifestSettings
+from mdsvqa.videos.settings import ManifestSettings, ViewSettings
 
 SERVER = "Vision-language models behind a server"
 
 
 @with_settings("manifest", ManifestSettings, panel=MANIFEST)
-@with_settings("vlm", VlmSettings, panel=VLM)
+@with_settings("vlm", VlmSettings, panel=VLM, panels={PICTURES: tuple(ViewSettings.model_fields)})
 @with_settings("serving", ServedSettings, only=("concurrency", "timeout", "frames_as"), panel=SERVER)
 def score(
     videos: Videos,
@@ -52,34 +53,40 @@ def score(
         typer.Option(
             "--model",
             "-m",
-            help="statistical, a saved .safetensors file, package.module:Class, or a vision-language checkpoint "
+            help="Score by this model: statistical, a saved .safetensors file, package.module:Class, or a "
+            "vision-language checkpoint "
             f"({VLM_FAMILIES}): a folder or a Hub name such as hollow404/VQR1-7B-YouTubeUGC.",
         ),
     ] = "statistical",
     mos_scale: Scale = "1-5",
     frames: Annotated[
         int | None,
-        typer.Option(min=1, help=f"Sampled from each video; {SAMPLED_FRAMES} for all but vision-language models."),
+        typer.Option(
+            min=1, help=f"Take so many frames of each video; {SAMPLED_FRAMES} for all but vision-language models."
+        ),
     ] = None,
     adapter: Annotated[
-        str | None, typer.Option("--adapter", "-a", help="PEFT adapter: folder or Hub name.", rich_help_panel=VLM)
+        str | None,
+        typer.Option("--adapter", "-a", help="Apply this PEFT adapter: a folder or a Hub name.", rich_help_panel=VLM),
     ] = None,
     route: Annotated[
         str,
         typer.Option(
-            help="Of a fine-tuned statistical model: target reads all videos by it, base by the one before, nearest "
+            help="Route videos, for a fine-tuned statistical model: target reads all videos by it, base by the one "
+            "before, nearest "
             "each by the one whose labels are nearer; the column text says which."
         ),
     ] = "target",
     content: Annotated[
         Path | None,
         typer.Option(
-            help="Content of these videos, as `mdsvqa content` or a study made it, for a statistical model that reads "
-            "it. Without, it is made by the encoder that was recorded with the model."
+            help="Read content features from this folder of `mdsvqa content` or of a study, for a statistical model "
+            "that was trained on them; by default the encoder that was recorded with the model makes them."
         ),
     ] = None,
     encoder: Annotated[
-        str | None, typer.Option(help="That encoder, where it lies elsewhere now: a folder or a Hub name.")
+        str | None,
+        typer.Option(help="Take this encoder (a folder or a Hub name) for that one, where it lies elsewhere now."),
     ] = None,
     server: Annotated[
         str | None,
@@ -102,8 +109,8 @@ def score(
 
     mdsvqa score FOLDER --model hollow404/VQR1-7B-YouTubeUGC --adapter hollow404/MDS-VQA-Active-Finetuning --out scores/
     """
-    listed = mdsvqa.read_videos(videos, mos_scale, manifest)[:limit]
-    changed = vlm.model_dump(exclude_defaults=True, exclude={"frames", "seed"})
+    listed = mdsvqa.read_videos(videos, mos_scale, manifest, terminal.say)[:limit]
+    changed = vlm.model_dump(exclude_defaults=True, exclude={"frames", "seed", *ViewSettings.model_fields})
     if changed and kind_of(model) != "checkpoint" and server is None:
         raise InputError(
             f"--{option_name(next(iter(changed)))}: goes with a vision-language model, and {model!r} is none."
@@ -121,4 +128,4 @@ def score(
         options: dict[str, Any] = {"frames": frames, "seed": seed, "workers": workers, "overwrite": overwrite}
         options |= {"content": content, "encoder": encoder}
         table = mdsvqa.score(listed, f, out=out, route=cast(Route, route), show=show, **options).table
-    finish_table("scored", rows_of(listed, table), out, strict, as_json)
+    finish_table("scored", rows_of(listed, table), out, strict, as_json, vlm.view())

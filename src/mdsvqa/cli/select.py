@@ -33,34 +33,43 @@ WITHOUT_CONTENT = ", ".join(rule.name for rule in RULES.values() if not rule.con
     },
 )
 def select(
-    difficulty: Annotated[Path, typer.Argument(help="Difficulty table, or any CSV with an id (or name) column.")],
+    difficulty: Annotated[
+        Path, typer.Argument(help="Read this difficulty table, or any CSV with an id (or name) column.")
+    ],
     settings: SelectionSettings,
-    budget: Annotated[str, typer.Option("--budget", "-k", help="Videos to choose: 64, or 5%.")] = "5%",
+    budget: Annotated[str, typer.Option("--budget", "-k", help="Choose so many videos: 64, or 5%.")] = "5%",
     minutes: Annotated[
-        float | None, typer.Option(help="In place of --budget: minutes that one rater needs to watch them.")
+        float | None, typer.Option(help="Choose what one rater watches in so many minutes, in place of --budget.")
     ] = None,
-    rule: Annotated[str, typer.Option(help=f"One of {', '.join(RULES)}.")] = SelectionSettings().rule,
-    content: Annotated[Path | None, typer.Option(help=f"Content table; {WITHOUT_CONTENT} need none.")] = None,
+    rule: Annotated[str, typer.Option(help=f"Choose by this rule: {', '.join(RULES)}.")] = SelectionSettings().rule,
+    content: Annotated[Path | None, typer.Option(help=f"Read this content table; {WITHOUT_CONTENT} need none.")] = None,
     id: IdColumn = None,
-    column: Annotated[str, typer.Option(help="Column of the difficulties; higher is harder.")] = "difficulty",
+    column: Annotated[str, typer.Option(help="Name the column of the difficulties; higher is harder.")] = "difficulty",
     labeled: Annotated[
         Path | None,
-        typer.Option(help="Table whose ids are labeled already: not chosen again, and the choice differs from them."),
+        typer.Option(
+            help="Take the ids of this table for labeled: not chosen again, and the choice differs from them."
+        ),
     ] = None,
     explain: Annotated[
         str | None, typer.Option(metavar="ID", help="Say why this video was chosen, or was not; nothing is written.")
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the selection table.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the selection table into this folder.")] = None,
     limit: Limit = None,
     seed: Seed = 0,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
     threads: Annotated[
         int,
-        typer.Option(min=0, help="0: one for each core; more than 1 pays on an idle machine.", rich_help_panel=MACHINE),
+        typer.Option(
+            min=0,
+            help="Compute with so many threads; 0 is one for each core, more than 1 pays on an idle machine.",
+            rich_help_panel=MACHINE,
+        ),
     ] = 1,
     memory: Annotated[
-        float, typer.Option(min=0.01, help="GB for distances and what bounds them.", rich_help_panel=MACHINE)
+        float,
+        typer.Option(min=0.01, help="Use so many GB for distances and what bounds them.", rich_help_panel=MACHINE),
     ] = 2.0,
 ) -> None:
     """Choose the videos to label next."""

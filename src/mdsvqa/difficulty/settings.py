@@ -20,13 +20,15 @@ class FailureTraining(AdapterTraining):
 
     # On the tiny model it learns where the published one does not (benchmarks/vlm_failure.py).
     objective: Literal["fidelity", "reinforce"] = Field(
-        "fidelity", description="fidelity trains the expected answer; reinforce rewards a drawn one, as published."
+        "fidelity",
+        description="Train by fidelity (the expected answer) or by reinforce (rewards a drawn one, as published).",
     )
-    error: ErrorName = Field("rank", description="That g learns to rank: raw, calibrated, rank.")
+    error: ErrorName = Field("rank", description="Let g learn to rank this error: raw, calibrated, rank.")
     format_weight: float = Field(
         1.0,
         ge=0,
-        description="Of what keeps answers in their form: of reinforce a reward beside one in [0, 1], of fidelity the "
+        description="Weigh what keeps answers in their form so much: of reinforce a reward beside one in [0, 1], of "
+        "fidelity the "
         "negative log-probability of a digit from 1 to 5 beside a loss in [0, 1].",
     )
 
@@ -45,7 +47,8 @@ class DifficultySettings(Settings):
     # to +0.023 and from -0.070 to -0.047 SRCC, YouTube-UGC to KoNViD-1k and back (benchmarks/real_domains.py).
     error: ErrorName = Field(
         "rank",
-        description="That g learns to rank: raw (|f - MOS|), calibrated (after the monotone fit of f to MOS), or rank "
+        description="Let g learn to rank this error: raw (|f - MOS|), calibrated (after the monotone fit of f to "
+        "MOS), or rank "
         "(the difference of ranks).",
     )
     # Errors are measured on f refitted without the video's fold. In-sample errors predict nothing.
@@ -67,7 +70,7 @@ class DifficultySettings(Settings):
         "learned from.",
     )
     noise: float = Field(0.1, gt=0, description="Of noise-stability, in standard deviations of each feature.")
-    passes: int = Field(20, ge=2, description="Of noise-stability and mc-dropout.")
+    passes: int = Field(20, ge=2, description="Pass each video so often, for noise-stability and mc-dropout.")
     adapter: Annotated[str, AfterValidator(_train_or_beside)] | None = Field(
         None,
         description="g as a PEFT adapter on f, where f is a vision-language model: a folder, a Hub name, or train to "

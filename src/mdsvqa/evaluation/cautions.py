@@ -3,6 +3,7 @@
 import numpy as np
 
 from mdsvqa.runtime.arrays import Floats
+from mdsvqa.runtime.words import counted
 
 # Of the spread of MOS, below which scores hardly differ. A calibrated model of correlation r has a spread of r.
 NARROW = 0.2
@@ -65,7 +66,7 @@ def few(videos: int, what: str = "There are") -> str:
     """
     if videos >= FEW:
         return ""
-    said = f"{what} only {videos} videos: other ones may give quite other figures."
+    said = f"{what} only {counted(videos, 'video')}: other ones may give quite other figures."
     if videos < TOO_FEW:
         said += f" With fewer than {TOO_FEW} the interval of a high SRCC is too short."
     return said

@@ -17,6 +17,7 @@ from mdsvqa.evaluation.metrics import METRICS, Evaluation, Measured, measured, p
 from mdsvqa.runtime.arrays import Floats, Ints
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.frames import Rows
+from mdsvqa.runtime.words import counted
 
 # What the overall figures of several data sets are called; no data set can have this name.
 OVERALL = "overall"
@@ -142,8 +143,8 @@ def measured_by_dataset(
     for name, rows in groups.items():
         if len(rows) < 5:
             raise InputError(
-                f"data set {name!r} has {len(rows)} videos with a score and a MOS; an evaluation needs at least 5. "
-                "Leave it out."
+                f"data set {name!r} has {counted(len(rows), 'video')} with a score and a MOS; an evaluation needs at "
+                "least 5. Leave it out."
             )
     found = {name: measured(score[rows], mos[rows], counts[name]) for name, rows in groups.items()}
     mean = Measured(

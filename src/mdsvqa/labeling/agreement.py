@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mdsvqa.labeling.estimate import sums
-from mdsvqa.labeling.votes import ANCHOR, REPEAT, TRAP, VIDEO, Votes
+from mdsvqa.labeling.votes import ANCHOR, REPEAT, TRAP, VIDEO, PairVotes, Votes
 from mdsvqa.runtime.arrays import Flags, Floats, Ints
 
 # Common videos below which a correlation is no figure.
@@ -20,7 +20,8 @@ class RaterFigures:
         votes: that count.
         correlation: Pearson's, with the mean of the others' votes on the same videos.
         spread: standard deviation of the votes that count.
-        repeats, repeat_difference: how many videos were rated again, and the mean absolute difference, in levels.
+        repeats, repeat_difference: how many videos, or pairs, were rated again, and the mean absolute difference: in
+            levels, or of the preference.
         traps, traps_wrong: how many were shown, and how many were answered wrongly.
         anchors, anchors_off: the same; an anchor is off by more than one level.
         plays, disturbed: votes given, to whatever, and the share of disturbed plays among them.
@@ -39,27 +40,27 @@ class RaterFigures:
     disturbed: Floats
 
 
-def rater_figures(votes: Votes) -> RaterFigures:
-    """What is known of each rater.
+def rater_figures(votes: Votes | PairVotes) -> RaterFigures:
+    """What is known of each rater; of one who compares pairs neither correlation nor spread.
 
     Args:
         votes: the whole table; corrected votes and those excluded otherwise tell nothing here.
     """
-    raters = len(votes.raters)
-    said, level = votes.excluded == "", (votes.high - votes.low) / 4
-    counted = votes.counted()
-    missed = np.abs(votes.vote - votes.expected) > 0
-    off = np.abs(votes.vote - votes.expected) > level * (1 + 1e-9)
+    raters, said, counted = len(votes.raters), votes.excluded == "", votes.counted()
+    given, value, item, level = _as_levels(votes) if isinstance(votes, Votes) else _as_preferences(votes)
+    missed = np.abs(given - votes.expected) > 0
+    off = np.abs(given - votes.expected) > level * (1 + 1e-9)
 
     def number(which: Flags) -> Ints:
         return np.bincount(votes.rater[which & said], minlength=raters)
 
     plays = number(votes.kind != "")
-    difference, repeats = _repeats(votes)
+    difference, repeats = _repeats(votes, item * raters + votes.rater, value)
+    unknown = np.full(raters, np.nan)
     return RaterFigures(
-        counted.per_rater(),
-        correlation_with_others(counted),
-        _spread(counted),
+        np.bincount(counted.rater, minlength=raters),
+        correlation_with_others(counted) if isinstance(counted, Votes) else unknown,
+        _spread(counted) if isinstance(counted, Votes) else unknown,
         repeats,
         _share(difference / level, repeats),
         number(votes.kind == TRAP),
@@ -172,17 +173,34 @@ def _spread(votes: Votes) -> Floats:
     return np.sqrt(variance)
 
 
-def _repeats(votes: Votes) -> tuple[Floats, Ints]:
-    """Sum of absolute differences between repeats and the first vote, and their number, of each rater."""
+def _as_levels(votes: Votes) -> tuple[Floats, Floats, Ints, float]:
+    """What was said, that again, a number of what it was said of, and the size of a level."""
+    return votes.vote, votes.vote, votes.video, (votes.high - votes.low) / 4
+
+
+def _as_preferences(votes: PairVotes) -> tuple[Floats, Floats, Ints, float]:
+    """What was said; that for the side with the lower place, whichever came first; a number of the pair; a level."""
+    low, high = np.minimum(votes.first, votes.second), np.maximum(votes.first, votes.second)
+    turned = np.where(votes.first == low, votes.preference, 1 - votes.preference)
+    return votes.preference, turned, low * len(votes.videos) + high, 1.0
+
+
+def _repeats(votes: Votes | PairVotes, of_rater: Ints, value: Floats) -> tuple[Floats, Ints]:
+    """Sum of absolute differences between repeats and the first vote, and their number, of each rater.
+
+    Args:
+        votes: the whole table.
+        of_rater: a number of what was rated and by whom, shape (n,).
+        value: what was said, shape (n,).
+    """
     raters = len(votes.raters)
-    pair = votes.video * raters + votes.rater
     whole = (votes.excluded == "") & ~votes.disturbed
     originals = np.flatnonzero(whole & (votes.kind == VIDEO))[::-1]
-    first = dict(zip(pair[originals].tolist(), votes.vote[originals].tolist(), strict=True))
+    first = dict(zip(of_rater[originals].tolist(), value[originals].tolist(), strict=True))
     total, number = np.zeros(raters), np.zeros(raters, np.int64)
     for row in np.flatnonzero(whole & (votes.kind == REPEAT)).tolist():
-        if (before := first.get(int(pair[row]))) is not None:
-            total[votes.rater[row]] += abs(votes.vote[row] - before)
+        if (before := first.get(int(of_rater[row]))) is not None:
+            total[votes.rater[row]] += abs(value[row] - before)
             number[votes.rater[row]] += 1
     return total, number
 

@@ -79,17 +79,3 @@ def estimate_scores(votes: Votes | PairVotes, model: str | None = None) -> Estim
     if not len(counted):
         raise InputError(f"of {len(votes)} answers to pairs none counts, so there are no scores.")
     return thurstone(counted)
-
-
-def five_levels(found: Estimate) -> Estimate:
-    """The same, where its scale has levels.
-
-    Raises:
-        InputError: it comes from pairs.
-    """
-    if found.scale == PAIRS:
-        raise InputError(
-            "these scores come from pairs, whose scale has a unit but no levels; what needs MOS from 1 to 5 cannot use "
-            "them. Train by ranking, which needs the order only, or rate the videos by ACR."
-        )
-    return found

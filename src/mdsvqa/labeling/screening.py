@@ -1,18 +1,21 @@
 """Rules that flag raters. Whether flagged raters count is for the organiser to say; MOS stand side by side."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from mdsvqa.evaluation.correlation import srcc
 from mdsvqa.evaluation.rating_rules import ScreeningSettings
 from mdsvqa.labeling.agreement import RaterFigures, rater_figures
 from mdsvqa.labeling.estimate import Estimate
 from mdsvqa.labeling.models import DEFAULT, estimate_mos
-from mdsvqa.labeling.votes import Votes
+from mdsvqa.labeling.votes import PairVotes, Votes
 from mdsvqa.runtime.arrays import Flags
 
-__all__ = ["RULES", "Flag", "ScreeningSettings", "SideBySide", "flagged", "flags", "side_by_side"]
+__all__ = ["RULES", "Flag", "ScreeningSettings", "SideBySide", "flagged", "flags", "screening_figures", "side_by_side"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class SideBySide:
     kept: Estimate | None
 
 
-def flags(votes: Votes, settings: ScreeningSettings) -> list[Flag]:
+def flags(votes: Votes | PairVotes, settings: ScreeningSettings) -> list[Flag]:
     """The rules that raters break, rater by rater.
 
     Args:
@@ -51,7 +54,7 @@ def flags(votes: Votes, settings: ScreeningSettings) -> list[Flag]:
         settings: of the rules.
     """
     figures = rater_figures(votes)
-    level = (votes.high - votes.low) / 4
+    level = (votes.high - votes.low) / 4 if isinstance(votes, Votes) else 1.0
     return [
         Flag(rater, rule, reason)
         for rater in range(len(votes.raters))
@@ -60,7 +63,7 @@ def flags(votes: Votes, settings: ScreeningSettings) -> list[Flag]:
     ]
 
 
-def flagged(votes: Votes, found: Sequence[Flag]) -> Flags:
+def flagged(votes: Votes | PairVotes, found: Sequence[Flag]) -> Flags:
     """Which raters have a flag, shape (raters,)."""
     marked = np.zeros(len(votes.raters), np.bool_)
     marked[[flag.rater for flag in found]] = True
@@ -71,6 +74,32 @@ def side_by_side(votes: Votes, found: Sequence[Flag], model: str = DEFAULT) -> S
     """MOS with and without flagged raters, by the same model."""
     kept = votes.without_raters(flagged(votes, found), "rater flagged")
     return SideBySide(estimate_mos(votes, model), estimate_mos(kept, model) if kept.counts.any() else None)
+
+
+def screening_figures(votes: Votes | PairVotes, found: Sequence[Flag], both: SideBySide) -> dict[str, Any]:
+    """How many raters each rule flags, why, and what leaving them out changes, JSON-able.
+
+    Args:
+        votes: the whole table.
+        found: flags of its raters.
+        both: MOS with and without them.
+    """
+    raters: dict[int, list[str]] = {}
+    for flag in found:
+        raters.setdefault(flag.rater, []).append(flag.reason)
+    change: dict[str, Any] = {"mean_change": None, "largest_change": None, "srcc": None}
+    if both.kept is not None:
+        common = np.isfinite(both.every.mos) & np.isfinite(both.kept.mos)
+        difference = np.abs(both.every.mos - both.kept.mos)[common]
+        if len(difference):
+            order = float(srcc(both.every.mos[common], both.kept.mos[common]))
+            change = {"mean_change": float(difference.mean()), "largest_change": float(difference.max())}
+            change["srcc"] = order if np.isfinite(order) else None
+    return {
+        "rules": dict(Counter(flag.rule for flag in found)),
+        "raters": [{"rater": rater, "reasons": reasons} for rater, reasons in sorted(raters.items())],
+        "without_flagged": change,
+    }
 
 
 def _wrong_traps(figures: RaterFigures, rater: int, settings: ScreeningSettings, level: float) -> str | None:

@@ -93,23 +93,35 @@ def pairs_csv(votes: PairVotes, raters: Sequence[str] | None = None) -> bytes:
     """Every answer to a pair in a row."""
     names = raters or votes.raters
     rows = (
-        [votes.videos[a], votes.videos[b], names[i], p, int(d), str(e)]
-        for a, b, i, p, d, e in zip(
+        [votes.videos[a], votes.videos[b], names[i], p, str(kind), expected, int(d), str(e)]
+        for a, b, i, p, kind, expected, d, e in zip(
             votes.first.tolist(),
             votes.second.tolist(),
             votes.rater.tolist(),
             votes.preference.tolist(),
+            votes.kind,
+            votes.expected.tolist(),
             votes.disturbed.tolist(),
             votes.excluded,
             strict=True,
         )
     )
-    return csv_bytes(["first", "second", "rater", "preference", "disturbed", "excluded"], rows)
+    return csv_bytes(["first", "second", "rater", "preference", "kind", "expected", "disturbed", "excluded"], rows)
 
 
-def videos_csv(found: Estimate, votes: Votes | PairVotes) -> bytes:
-    """MOS as a table of labels, by `label_rows`."""
-    return csv_bytes(LABELS, label_rows(found, votes))
+def videos_csv(found: Estimate | None, votes: Votes | PairVotes, videos: Sequence[str] | None = None) -> bytes:
+    """MOS as a table of labels, by `label_rows`; scores of pairs, which have no levels, say so: column scale.
+
+    Args:
+        found, votes: as of `label_rows`.
+        videos: of these, in this order; by default of all of the table.
+    """
+    rows = {str(row[0]): row for row in label_rows(found, votes)}
+    chosen = [rows[name] for name in (votes.videos if videos is None else videos)]
+    if isinstance(votes, Votes):
+        return csv_bytes(LABELS, chosen)
+    header = [name.replace("mos", "score") for name in LABELS]
+    return csv_bytes([*header, "scale"], [[*row, "pairs"] for row in chosen])
 
 
 def label_rows(found: Estimate | None, votes: Votes | PairVotes) -> list[list[str | float | int | None]]:
@@ -124,9 +136,9 @@ def label_rows(found: Estimate | None, votes: Votes | PairVotes) -> list[list[st
             no standard deviation.
     """
     unknown = np.full(len(votes.videos), np.nan)
-    given, std, low, high = votes.per_video(), unknown, -np.inf, np.inf
+    given = votes.only(np.isin(votes.kind, (VIDEO, REPEAT))).per_video()
+    std, low, high = unknown, -np.inf, np.inf
     if isinstance(votes, Votes):
-        given = votes.only(np.isin(votes.kind, (VIDEO, REPEAT))).per_video()
         std, low, high = deviations(votes), votes.low, votes.high
     excluded = given - votes.counted().per_video()
     known = [unknown] * 3 if found is None else [found.mos, found.low, found.high]

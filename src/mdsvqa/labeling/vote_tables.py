@@ -157,10 +157,6 @@ def _long(sheet: _Sheet, scale: MosScale | None, names: Sequence[str]) -> Votes:
     method = _one(sheet, "method", ACR)
     if method not in METHODS:
         raise ColumnError(f"{path}, column method: found {method!r}, expected one of {', '.join(METHODS)}.")
-    kinds = sheet.words("kind", VIDEO)
-    for kind in set(kinds) - set(KINDS):
-        row = kinds.index(kind) + 1
-        raise ColumnError(f"{path}, row {row}, column kind: found {kind!r}, expected one of {', '.join(KINDS)}.")
     expected = sheet.name_of(["expected"])
     return _of_rows(
         f"{path}, row",
@@ -169,7 +165,7 @@ def _long(sheet: _Sheet, scale: MosScale | None, names: Sequence[str]) -> Votes:
         vote,
         [str(row) for row in range(1, len(vote) + 1)],
         scale or _scale(sheet),
-        kind=kinds,
+        kind=_kinds(sheet),
         expected=np.full(len(vote), np.nan) if expected is None else sheet.numbers(expected),
         disturbed=_flags(sheet, "disturbed"),
         excluded=sheet.words("excluded", ""),
@@ -206,11 +202,14 @@ def _pairs(sheet: _Sheet) -> PairVotes:
             raise ColumnError(f"{sheet.columns.path}, row {row}: found {one!r} on both sides, expected two videos.")
     rater = sheet.name_of(RATER_COLUMNS)
     given = np.isfinite(preference)
+    expected = sheet.name_of(["expected"])
     found = PairVotes.of(
         first,
         second,
         [NAMELESS] * len(first) if rater is None else sheet.names(rater),
         preference,
+        kind=_kinds(sheet),
+        expected=np.nan if expected is None else sheet.numbers(expected),
         disturbed=_flags(sheet, "disturbed"),
         excluded=sheet.words("excluded", ""),
     )
@@ -302,6 +301,16 @@ def _scale(sheet: _Sheet) -> MosScale:
         return MosScale.parse(text)
     except ValueError as error:
         raise ColumnError(f"{sheet.columns.path}, column scale: {error}") from None
+
+
+def _kinds(sheet: _Sheet) -> list[str]:
+    kinds = sheet.words("kind", VIDEO)
+    for kind in set(kinds) - set(KINDS):
+        row = kinds.index(kind) + 1
+        raise ColumnError(
+            f"{sheet.columns.path}, row {row}, column kind: found {kind!r}, expected one of {', '.join(KINDS)}."
+        )
+    return kinds
 
 
 def _flags(sheet: _Sheet, column: str) -> Flags:

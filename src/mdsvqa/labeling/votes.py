@@ -143,6 +143,8 @@ class PairVotes:
         first, second: places in `videos`, shape (n,).
         rater: place in `raters`, shape (n,).
         preference: 1 for the first, 0 for the second, 0.5 for "cannot tell", shape (n,).
+        kind: one of KINDS, shape (n,).
+        expected: of a trap the preference that it asks for; NaN for all others, shape (n,).
         disturbed: one of the two plays was, shape (n,).
         excluded: why the answer does not count; empty where it does, shape (n,).
     """
@@ -153,6 +155,8 @@ class PairVotes:
     second: Ints
     rater: Ints
     preference: Floats
+    kind: Words
+    expected: Floats
     disturbed: Flags
     excluded: Words
 
@@ -164,11 +168,16 @@ class PairVotes:
         rater: Sequence[str],
         preference: ArrayLike,
         *,
+        kind: str | Sequence[str] = VIDEO,
+        expected: ArrayLike = np.nan,
         disturbed: ArrayLike = False,
         excluded: str | Sequence[str] = "",
         videos: Sequence[str] = (),
+        raters: Sequence[str] = (),
     ) -> Self:
         """Answers from columns of names; arguments as the attributes, names in place of places.
+
+        `videos` and `raters` are names that come first, whether or not they have answers.
 
         >>> PairVotes.of(["a", "c"], ["b", "a"], ["x", "x"], [1, 0.5]).videos
         ('a', 'b', 'c')
@@ -176,14 +185,16 @@ class PairVotes:
         n = len(first)
         both = [name for pair in zip(first, second, strict=True) for name in pair]
         names, places = _places(videos, both)
-        raters, of_rater = _places((), rater)
+        all_raters, of_rater = _places(raters, rater)
         return cls(
             names,
-            raters,
+            all_raters,
             places[0::2],
             places[1::2],
             of_rater,
             np.asarray(preference, np.float64),
+            np.broadcast_to(np.asarray(kind, np.str_), n),
+            np.broadcast_to(np.asarray(expected, np.float64), n),
             np.broadcast_to(np.asarray(disturbed, np.bool_), n),
             np.broadcast_to(np.asarray(excluded, np.str_), n),
         )
@@ -193,12 +204,22 @@ class PairVotes:
 
     def only(self, kept: Flags | Ints) -> Self:
         """Some of the answers, in the given order; names stay, so places do too."""
-        columns = ("first", "second", "rater", "preference", "disturbed", "excluded")
+        columns = ("first", "second", "rater", "preference", "kind", "expected", "disturbed", "excluded")
         return replace(self, **{name: getattr(self, name)[kept] for name in columns})
 
+    @property
+    def counts(self) -> Flags:
+        """Which answers count: to a pair of videos for the first time, undisturbed, not excluded; shape (n,)."""
+        return (self.kind == VIDEO) & ~self.disturbed & (self.excluded == "")
+
     def counted(self) -> Self:
-        """The answers that count: undisturbed, not excluded."""
-        return self.only(~self.disturbed & (self.excluded == ""))
+        """The answers that count."""
+        return self.only(self.counts)
+
+    def without_raters(self, left_out: Flags, reason: str) -> Self:
+        """The same table with every answer of some raters excluded; as of `Votes`."""
+        excluded = np.where(left_out[self.rater] & (self.excluded == ""), reason, self.excluded)
+        return replace(self, excluded=excluded)
 
     def per_video(self) -> Ints:
         """In how many answers each video is, shape (videos,)."""

@@ -14,6 +14,7 @@ import torch
 
 import mdsvqa
 from mdsvqa.models.settings import VlmSettings
+from mdsvqa.models.statistical.opencv import installed_conflict
 from mdsvqa.models.vlm.load import packages_to_install
 from mdsvqa.runtime.workers import cores
 
@@ -69,6 +70,9 @@ def examine(model: str | None = None, adapter: str | None = None, base_adapter: 
     }
     needed = packages_to_install()
     advice = [needed[0].upper() + needed[1:]] if needed else []
+    conflict = installed_conflict()
+    if conflict:
+        advice.append(conflict)
     if not gpu:
         advice.append("No GPU: a 7B model is very slow on a CPU. Serve it elsewhere, or use the statistical model.")
     if gpu and not find_spec("flash_attn"):

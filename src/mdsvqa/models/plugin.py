@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -16,9 +16,12 @@ from mdsvqa.models.settings import BATCH_GB
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import SCORES, Maker, ResultTable, read_table
 from mdsvqa.runtime.run import Run
+from mdsvqa.runtime.words import counted
+from mdsvqa.videos.changes import changed_files, said_of_changed
 from mdsvqa.videos.clip import Clip
 from mdsvqa.videos.decoding import Sampling, Undecodable, decode_all
 from mdsvqa.videos.manifest import Video
+from mdsvqa.videos.view import PLAIN, View
 
 # Clips handed to the model at once, and rows a shard; fewer where their frames take more memory.
 BATCH = 16
@@ -72,7 +75,7 @@ def finetuned_by_class(model: FineTunable, videos: Sequence[Video], folder: Path
     name = type(model).__name__
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with show.working(f"{name}.finetune on {len(videos)} videos"):
+        with show.working(f"{name}.finetune on {counted(len(videos), 'video')}"):
             found: object = model.finetune(videos, folder)
     except Exception as error:  # someone else's code
         raise ModelError(f"{name}.finetune failed with {type(error).__name__}: {error}.") from error
@@ -82,15 +85,23 @@ def finetuned_by_class(model: FineTunable, videos: Sequence[Video], folder: Path
 
 
 def score_videos(
-    videos: Sequence[Video], model: QualityModel, maker: Maker, frames: int, run: Run, batch_gb: float = BATCH_GB
+    videos: Sequence[Video],
+    model: QualityModel,
+    maker: Maker,
+    frames: int,
+    run: Run,
+    view: View = PLAIN,
+    batch_gb: float = BATCH_GB,
 ) -> pa.Table:
-    """Scores each video that has no score yet; the model runs in this process, decoding ahead in others.
+    """Scores each video that has no score yet, and those anew whose files have changed; the model runs in this process,
+    decoding ahead in others.
 
     Args:
         videos: with paths.
         model: f.
         maker: what makes these scores.
         frames: sampled from each video.
+        view: what is done with HDR and interlaced pictures.
         batch_gb: of frames that the model is given at once, see `QualitySettings`.
 
     Returns:
@@ -101,24 +112,32 @@ def score_videos(
         ModelError: the model does not return one `Score` a clip; or it fails as a whole, with its own traceback. Rows
             of earlier batches stay.
     """
-    show, sampling = run.show, Sampling(frames=frames)
+    show, sampling, most_bytes = run.show, Sampling(frames=frames, view=view), batch_gb * 1e9
     with ResultTable(run.out, SCORES, maker, overwrite=run.overwrite) as table:
-        again = [video for video in videos if video.id in unscored(table)]
+        without = unscored(table)
+        changed = changed_files(table, videos) - without
+        if changed:
+            show.note(said_of_changed("Scores", changed, len(videos)))
         watch = _Watch(model, scored=bool(table.ids_with("ok")))
-        mended, most_bytes = 0, batch_gb * 1e9
-        for batch in _batches(decode_all(again, sampling, run.workers), most_bytes):
-            scores = _score_batch(model, batch, watch, again=True)
-            table.replace([asdict(score) for score in scores])
-            mended += sum(score.status == "ok" for score in scores)
+
+        def scored(part: Sequence[Video], *, again: bool = False) -> Iterator[list[dict[str, Any]]]:
+            for batch in _batches(decode_all(part, sampling, run.workers), most_bytes):
+                yield _score_batch(model, batch, watch, again=again)
+
+        again, mended, done = [video for video in videos if video.id in without], 0, 0
+        for rows in scored(again, again=True):
+            table.replace(rows)
+            mended += sum(row["status"] == "ok" for row in rows)
         if mended:
             show.note(f"Scores: {mended} of {len(again)} that had no score before")
+        for rows in scored([video for video in videos if video.id in changed]):
+            table.redo(rows)
         missing = [video for video in videos if video.id not in table.ids]
-        if len(missing) < len(videos):
-            show.note(f"Scores: {len(videos) - len(missing)} of {len(videos)} reused from {run.out}")
-        done = 0
-        for batch in _batches(decode_all(missing, sampling, run.workers), most_bytes):
-            table.append([asdict(score) for score in _score_batch(model, batch, watch)])
-            done += len(batch)
+        if reused := len(videos) - len(missing) - len(changed):
+            show.note(f"Scores: {reused} of {len(videos)} reused from {run.out}")
+        for rows in scored(missing):
+            table.append(rows)
+            done += len(rows)
             show.progress("Scores", done, len(missing))
         watch.end()
     return read_table(run.out)
@@ -208,15 +227,17 @@ class _Watch:
         ) from first.error
 
 
-def _score_batch(model: QualityModel, batch: Sequence[_Decoded], watch: _Watch, *, again: bool = False) -> list[Score]:
-    """The score of each video of a batch; `again` says that they had none before."""
+def _score_batch(
+    model: QualityModel, batch: Sequence[_Decoded], watch: _Watch, *, again: bool = False
+) -> list[dict[str, Any]]:
+    """The row of each video of a batch; `again` says that they had no score before."""
     found = _guarded(model, [clip for _, clip in batch if isinstance(clip, Clip)])
     watch.see(found, again=again)
     scores = iter(each.score for each in found)
     return [
-        Score(video.id, None, "undecodable", clip.reason)
+        asdict(Score(video.id, None, "undecodable", clip.reason))
         if isinstance(clip, Undecodable)
-        else replace(next(scores), note=clip.note)
+        else asdict(next(scores)) | clip.columns
         for video, clip in batch
     ]
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from mdsvqa.runtime.settings import MOST_SEED, Added, Checkpoint, Settings, StudyPath, Unrecorded, beside_study
+from mdsvqa.videos.settings import ViewSettings
 
 HANDCRAFTED = "handcrafted"
 BATCH_GB = 1.0
@@ -13,7 +14,7 @@ STATISTICAL, PRECOMPUTED = "statistical", "precomputed"
 Dtype = Literal["auto", "bfloat16", "float16", "float32"]
 
 
-class VlmSettings(Settings):
+class VlmSettings(ViewSettings):
     """f as a vision-language model: what it sees, how its score is read, how it is run."""
 
     recorded_as: ClassVar[dict[str, str]] = {
@@ -25,7 +26,7 @@ class VlmSettings(Settings):
     }
 
     base_adapter: Unrecorded[Checkpoint | tuple[Checkpoint, ...] | None] = Field(
-        None, description="PEFT adapter of f itself, merged into the model first: a folder or a Hub name."
+        None, description="Merge this PEFT adapter of f itself into the model first: a folder or a Hub name."
     )
     adapter: Unrecorded[Checkpoint | None] = Field(None, description="PEFT adapter: a folder or a Hub name.")
     merge: bool = Field(
@@ -33,45 +34,64 @@ class VlmSettings(Settings):
     )
     reading: Literal["generate", "expected"] = Field(
         "generate",
-        description="generate: the model thinks and answers. expected: the mean of all answers by their "
+        description="Read the model so. generate: the model thinks and answers. expected: the mean of all answers "
+        "by their "
         "probabilities, in one pass, without ties.",
     )
-    prompt: str | None = Field(None, min_length=1, description="Asked in place of the one that it was trained on.")
-    samples: int = Field(1, ge=1, description="Replies a video, drawn when above 1: their mean and spread.")
-    retries: int = Field(0, ge=0, description="Drawn replies in place of an unparsable one.")
+    answers: Added[Literal["scores", "levels"]] = Field(
+        "scores",
+        description="Say what the model answers by: scores, or levels from excellent to bad as Q-Align and its "
+        "successors, "
+        "whose mean by their probabilities is the score (goes with `reading: expected`).",
+    )
+    prompt: str | None = Field(
+        None, min_length=1, description="Ask this in place of the question that it was trained on."
+    )
+    samples: int = Field(
+        1, ge=1, description="Take so many replies a video, drawn when above 1: their mean and spread."
+    )
+    retries: int = Field(0, ge=0, description="Draw so many replies in place of an unparsable one.")
     # None: 1.05 for the paper's checkpoints, which their own inference decodes with.
     repetition_penalty: float | None = Field(
-        None, gt=0, description="On tokens of question and reply; by default the checkpoint's own."
+        None, gt=0, description="Penalise tokens of question and reply by this; by default the checkpoint's own."
     )
     sampling: Literal["reference", "rate", "count"] | None = Field(
         None,
-        description="Which frames. reference: as in the model's training, an even number, from the first to the last. "
+        description="Choose frames so. reference: as in the model's training, an even number, from the first to the "
+        "last. "
         "rate: those on screen at 0, 1/fps, 2/fps, ... seconds. count: as many as `frames` says. By default count "
         "where `frames` or the checkpoint says how many, else reference.",
     )
     # None: what the checkpoint's processor says, else 2 as in the paper's inference.
     fps: float | None = Field(
-        None, gt=0, description="Frames a second of video; by default what the checkpoint says, else 2."
+        None, gt=0, description="Take so many frames a second of video; by default what the checkpoint says, else 2."
     )
-    frames: int | None = Field(None, ge=1, description="Of each video, at equal distances, in place of a rate.")
+    frames: int | None = Field(
+        None, ge=1, description="Take so many frames of each video, at equal distances, in place of a rate."
+    )
     # Limits of the paper's inference: 768 and 128 tokens of 28 x 28 pixels a frame. A checkpoint may allow less.
-    max_pixels: int = Field(768 * 28 * 28, ge=28 * 28, description="Of a frame; larger ones are reduced.")
-    min_pixels: int = Field(128 * 28 * 28, ge=1, description="Of a frame; smaller ones are enlarged.")
+    max_pixels: int = Field(768 * 28 * 28, ge=28 * 28, description="Reduce frames of more pixels.")
+    min_pixels: int = Field(128 * 28 * 28, ge=1, description="Enlarge frames of fewer pixels.")
     # The reference's. Half of a reply says nothing: the answer stands at its end.
-    max_new_tokens: int = Field(2048, ge=16, description="Of a reply; one that is cut has no score.")
+    max_new_tokens: int = Field(
+        2048, ge=16, description="Cut a reply after so many tokens; one that is cut has no score."
+    )
     # None: on a GPU four videos of 20 s at the limits above; on a CPU what its caches like.
     batch_tokens: Unrecorded[int | None] = Field(
         None,
         ge=1,
-        description="Of a batch, padding included; 65,536 on a GPU, fewer on a CPU. One that does not fit "
+        description="Fill a batch with so many tokens, padding included; 65,536 on a GPU, fewer on a CPU. One that "
+        "does not fit "
         "the device is halved.",
     )
-    device: Unrecorded[str] = Field("auto", description="auto, cpu, cuda, cuda:1.")
-    dtype: Dtype = Field("auto", description="Precision of the weights.")
+    device: Unrecorded[str] = Field("auto", description="Compute on this device: auto, cpu, cuda, cuda:1.")
+    dtype: Dtype = Field("auto", description="Set the precision of the weights.")
     attention: Literal["auto", "sdpa", "flash_attention_2", "eager"] = Field(
-        "auto", description="Implementation of attention."
+        "auto", description="Name the implementation of attention."
     )
-    load_in_4bit: bool = Field(False, description="By bitsandbytes, for a GPU that is too small.")
+    load_in_4bit: bool = Field(
+        False, description="Load weights in 4 bits by bitsandbytes, for a GPU that is too small."
+    )
     trust_remote_code: Unrecorded[bool] = Field(False, description="Run Python code that comes with a checkpoint.")
     seed: int = Field(0, ge=0, description="Of drawn replies.")
 
@@ -81,7 +101,7 @@ class VlmSettings(Settings):
 
     def seen(self) -> dict[str, Any]:
         """What of the settings says which frames a model sees, and how large, for records of results."""
-        names = ("sampling", "rate", "frames", "most_pixels", "fewest_pixels")
+        names = ("sampling", "rate", "frames", "most_pixels", "fewest_pixels", *ViewSettings.model_fields)
         return {name: value for name, value in self.record().items() if name in names}
 
     def below(self) -> "VlmSettings":
@@ -109,6 +129,8 @@ class VlmSettings(Settings):
             raise ValueError(f"`frames` goes with `sampling: count`, and `sampling: {self.sampling}` with `fps`.")
         if self.fps is not None and self.sampling == "count":
             raise ValueError("`fps` goes with `sampling: reference` or `rate`, and `sampling: count` with `frames`.")
+        if self.answers == "levels" and self.reading != "expected":
+            raise ValueError("`answers: levels` are read by their probabilities. Use `reading: expected`.")
         if self.samples > 1 and self.reading == "expected":
             raise ValueError("`samples` draws replies; the expected score has none. Use `reading: generate`.")
         return self
@@ -123,12 +145,12 @@ class ServedSettings(Settings):
     url: str = Field(description="Of the server, with its /v1.")
     model: str = Field("", description="As the server calls it; by default as f is called.")
     # Enough for a server to fill its batches.
-    concurrency: int = Field(16, ge=1, description="Requests under way at a time.")
-    timeout: float = Field(300.0, gt=0, description="For one reply, in seconds.")
+    concurrency: int = Field(16, ge=1, description="Have so many requests under way at a time.")
+    timeout: float = Field(300.0, gt=0, description="Wait so many seconds for one reply.")
     # Half a minute in all.
     retries: int = Field(5, ge=0, description="Of a request, with growing pauses.")
     frames_as: Literal["auto", "video", "images"] = Field(
-        "auto", description="video (vLLM), images (any server), or auto: video where the server is vLLM."
+        "auto", description="Send frames as video (vLLM), images (any server), or auto: video where the server is vLLM."
     )
     # JPEG is one of the distortions that are to be measured.
     picture: Literal["png", "jpeg"] = Field("png", description="How a frame is packed; png loses nothing.")
@@ -141,7 +163,7 @@ def _named_or_beside(model: str, info: ValidationInfo) -> str:
     return model if model in (STATISTICAL, PRECOMPUTED) else beside_study(model, info)
 
 
-class QualitySettings(Settings):
+class QualitySettings(ViewSettings):
     """f, the model that is to become better."""
 
     model: Annotated[str, AfterValidator(_named_or_beside)] = Field(
@@ -216,20 +238,23 @@ class AdapterTraining(Settings):
 
     lora: LoraSettings = Field(LoraSettings(), description="The adapter.")
     # The paper's.
-    epochs: int = Field(10, ge=1, description="Passes over the labeled videos.")
-    steps: int | None = Field(None, ge=1, description="Batches, in place of epochs.")
+    epochs: int = Field(10, ge=1, description="Pass over the labeled videos so often.")
+    steps: int | None = Field(None, ge=1, description="Train for so many batches, in place of epochs.")
     # 496 pairs where they are of one data set.
-    batch_size: int = Field(32, ge=2, description="Videos compared in a step, over all processes.")
+    batch_size: int = Field(32, ge=2, description="Compare so many videos in a step, over all processes.")
     # The paper's, for 7 billion weights. The tiny model wants 1e-3.
-    learning_rate: float = Field(1e-5, gt=0, description="Of AdamW.")
-    warmup: float = Field(0.05, ge=0, lt=1, description="Share of the steps over which the learning rate rises.")
-    weight_decay: float = Field(0.0, ge=0, description="Of AdamW.")
-    clip: float = Field(1.0, gt=0, description="The norm of the gradient.")
+    learning_rate: float = Field(1e-5, gt=0, description="Set the learning rate of AdamW.")
+    warmup: float = Field(0.05, ge=0, lt=1, description="Raise the learning rate over this share of the steps.")
+    weight_decay: float = Field(0.0, ge=0, description="Set the weight decay of AdamW.")
+    clip: float = Field(1.0, gt=0, description="Clip the norm of the gradient to this.")
     held_out: float = Field(
-        0.2, gt=0, lt=1, description="Share of the labeled videos that are not learned from and say when to stop."
+        0.2,
+        gt=0,
+        lt=1,
+        description="Hold out this share of the labeled videos, not to learn from but to say when to stop.",
     )
-    evaluations: int = Field(20, ge=1, description="On held-out videos, with a checkpoint each.")
-    patience: int = Field(5, ge=1, description="Evaluations without a better one until it stops.")
+    evaluations: int = Field(20, ge=1, description="Evaluate so often on held-out videos, with a checkpoint each time.")
+    patience: int = Field(5, ge=1, description="Stop after so many evaluations without a better one.")
     # None: on a GPU two videos of 20 frames of 512 x 512 pixels; on a CPU what its caches like.
     batch_tokens: Unrecorded[int | None] = Field(
         None, ge=1, description="That a device holds at a time; halved for good when they do not fit."
@@ -238,7 +263,7 @@ class AdapterTraining(Settings):
         None, description="Compute the activations twice instead of keeping them; by default on a GPU."
     )
     # 512 x 512, as in the paper's training.
-    max_pixels: int = Field(512 * 512, ge=28 * 28, description="Of a frame; larger ones are reduced.")
+    max_pixels: int = Field(512 * 512, ge=28 * 28, description="Reduce frames of more pixels.")
     seed: int = Field(0, ge=0, le=MOST_SEED, description="Of the adapter, the order, dropout.")
 
 
@@ -250,12 +275,14 @@ class VlmFinetuning(AdapterTraining):
     # Anew: what an early round taught does not lean on the order of the rounds.
     start: Added[Literal["base", "round"]] = Field(
         "base",
-        description="Of each round of a study: base trains a fresh adapter on all labels so far, round goes on from "
+        description="Start each round of a study so: base trains a fresh adapter on all labels so far, round goes "
+        "on from "
         "the adapter of the round before.",
     )
     # On the tiny model it learns where the published one does not (benchmarks/finetuning_learns.py).
     objective: Literal["fidelity", "grpo"] = Field(
-        "fidelity", description="fidelity trains the expected score; grpo rewards drawn replies, as published."
+        "fidelity",
+        description="Train by fidelity (the expected score) or by grpo (rewards drawn replies, as published).",
     )
     # A twentieth of the pool against the whole source would be in few pairs. 0.8 is better for the statistical model;
     # no GPU has shown it for one of these.
@@ -263,27 +290,32 @@ class VlmFinetuning(AdapterTraining):
         0.5,
         ge=0,
         le=1,
-        description="Share of newly labeled pairs: a batch holds as many new videos as make so many of its pairs. null "
+        description="Give newly labeled pairs this share: a batch holds as many new videos as make so many of its "
+        "pairs. null "
         "goes by their number.",
     )
     form_weight: float = Field(
-        0.05, ge=0, description="Of the negative log-probability that an answer begins with a digit from 1 to 5."
+        0.05,
+        ge=0,
+        description="Weigh this so much: the negative log-probability that an answer begins with a digit from 1 to 5.",
     )
     # With less, replies of the tiny model lost their form.
-    text_weight: float = Field(1.0, ge=0, description="Of the base model's own replies, so that f' keeps writing.")
-    text_share: float = Field(0.25, gt=0, le=1, description="Of a batch's videos on which that is computed.")
+    text_weight: float = Field(
+        1.0, ge=0, description="Weigh the base model's own replies so much, so that f' keeps writing."
+    )
+    text_share: float = Field(0.25, gt=0, le=1, description="Compute that on this share of a batch's videos.")
     least_spread: float = Field(
-        0.1, ge=0, lt=1, description="Share of the spread of scores before training under which they collapsed."
+        0.1, ge=0, lt=1, description="Stop as collapsed below this share of the spread that scores had before training."
     )
     least_formed: float = Field(
-        0.8, ge=0, le=1, description="Share of well-formed replies before training under which form is broken."
+        0.8, ge=0, le=1, description="Stop as broken below this share of the well-formed replies before training."
     )
-    watched: int = Field(16, ge=1, description="Held-out videos whose replies are written at each evaluation.")
+    watched: int = Field(16, ge=1, description="Write the replies of so many held-out videos at each evaluation.")
     # The paper's.
-    generations: int = Field(4, ge=2, description="Of grpo: replies a video.")
-    temperature: float = Field(1.0, gt=0, description="Of grpo: at which they are drawn.")
-    max_new_tokens: int = Field(256, ge=16, description="Of grpo: of a reply.")
-    kl: float = Field(0.04, ge=0, description="Of grpo: weight of the divergence from the base.")
+    generations: int = Field(4, ge=2, description="Draw so many replies a video; of grpo.")
+    temperature: float = Field(1.0, gt=0, description="Draw replies at this temperature; of grpo.")
+    max_new_tokens: int = Field(256, ge=16, description="Draw replies of at most so many tokens; of grpo.")
+    kl: float = Field(0.04, ge=0, description="Weigh the divergence from the base so much; of grpo.")
 
     @property
     def new_share(self) -> float | None:
@@ -352,19 +384,25 @@ def _is_encoder(encoder: str, info: ValidationInfo) -> str:
     )
 
 
-class ContentSettings(Settings):
+class ContentSettings(ViewSettings):
     """F, the content features."""
 
     encoder: Annotated[Checkpoint, AfterValidator(_is_encoder)] = Field(
         HANDCRAFTED,
-        description="handcrafted (embedded), or a CLIP, SigLIP, SigLIP 2 or DINOv2 checkpoint: a folder or a Hub name "
+        description="Encode by handcrafted (embedded), or by a CLIP, SigLIP, SigLIP 2 or DINOv2 checkpoint: a "
+        "folder or a Hub name "
         "such as openai/clip-vit-large-patch14, google/siglip2-base-patch16-224, facebook/dinov2-base.",
     )
     # A scene of the length of a typical test clip (2 to 20 s) shows little more in more frames.
-    frames: int = Field(8, ge=1, description="Of each video, at equal distances.")
+    frames: int = Field(8, ge=1, description="Take so many frames of each video, at equal distances.")
     # None: 256 on a GPU; on a CPU 32, what its caches like.
     batch_size: int | None = Field(
-        None, ge=1, exclude=True, description="Frames a pass of a checkpoint; 256 on a GPU, 32 on a CPU."
+        None,
+        ge=1,
+        exclude=True,
+        description="Put so many frames into a pass of a checkpoint; by default 256 on a GPU, 32 on a CPU.",
     )
-    device: str = Field("auto", exclude=True, description="auto, cpu, cuda, cuda:1.")
-    dtype: Dtype = Field("auto", description="Of a checkpoint; auto is float16 on a GPU, float32 on a CPU.")
+    device: str = Field("auto", exclude=True, description="Compute on this device: auto, cpu, cuda, cuda:1.")
+    dtype: Dtype = Field(
+        "auto", description="Set the precision of a checkpoint; auto is float16 on a GPU, float32 on a CPU."
+    )

@@ -13,6 +13,7 @@ from mdsvqa.study.result import StudyResult
 from mdsvqa.videos.clip import Clip
 from mdsvqa.videos.decoding import Sampling, decode_video
 from mdsvqa.videos.video import Video
+from mdsvqa.videos.view import PLAIN, View
 
 THUMBNAILS = 60
 # Pairs of test videos, each way.
@@ -44,7 +45,7 @@ def pool_points(config: StudyConfig, result: StudyResult, mos: Floats) -> list[P
                 float(place[row, 1]),
                 float(result.difficulty[row]),
                 None if pick is None else pick["rank"],
-                picture_of(video) if video.id in shown else None,
+                picture_of(video, config.quality.view()) if video.id in shown else None,
                 float(result.scores[0][index]),
                 float(mos[row]) if np.isfinite(mos[row]) else None,
                 diversity if config.selection.rule == "mds" else None,
@@ -54,13 +55,13 @@ def pool_points(config: StudyConfig, result: StudyResult, mos: Floats) -> list[P
     return points
 
 
-def picture_of(video: Video) -> str | None:
+def picture_of(video: Video, view: View = PLAIN) -> str | None:
     """A thumbnail of a video's middle frame, None where there is no file."""
-    clip = decode_video(video, Sampling(frames=1, longest_side=320))
+    clip = decode_video(video, Sampling(frames=1, longest_side=320, view=view))
     return thumbnail(clip.frames) if isinstance(clip, Clip) else None
 
 
-def video_pairs(result: StudyResult) -> tuple[list[VideoPair], list[VideoPair]]:
+def video_pairs(config: StudyConfig, result: StudyResult) -> tuple[list[VideoPair], list[VideoPair]]:
     """Test videos of the target on which the base and the fine-tuned model disagree most.
 
     Returns:
@@ -75,14 +76,14 @@ def video_pairs(result: StudyResult) -> tuple[list[VideoPair], list[VideoPair]]:
     dataset = np.unique(names, return_inverse=True)[1].astype(np.int64)
 
     def shown(pair: Pair) -> VideoPair:
-        return VideoPair(*(_paired(result, int(test[place])) for place in (pair.better, pair.worse)))
+        return VideoPair(*(_paired(config, result, int(test[place])) for place in (pair.better, pair.worse)))
 
     blind = disagreements(before, after, dataset, PAIRS), disagreements(after, before, dataset, PAIRS)
     return [shown(pair) for pair in blind[0]], [shown(pair) for pair in blind[1]]
 
 
-def _paired(result: StudyResult, index: int) -> PairedVideo:
+def _paired(config: StudyConfig, result: StudyResult, index: int) -> PairedVideo:
     video = result.data.videos[index]
     mos = float("nan") if video.mos is None else video.mos
     before, after = (float(result.scores[turn][index]) for turn in (0, -1))
-    return PairedVideo(video.id, mos, before, after, picture_of(video))
+    return PairedVideo(video.id, mos, before, after, picture_of(video, config.quality.view()))

@@ -76,8 +76,8 @@ def report_data(config: StudyConfig, result: StudyResult, figures: Figures, comm
     rules = rule_results(result, figures)
     mos = pool_mos(config, data)
     failure, failure_said = failure_table(config, result, mos)
-    base_sees_none, tuned_sees_none = video_pairs(result)
     intervals, intervals_said = predicted_intervals(result, mos)
+    base_sees_none, tuned_sees_none = video_pairs(config, result)
     rehearsal, by_rule = load_rehearsal(config), figures.on_target
     extra = [failure] if rehearsal is None else [failure, rehearsal_table(rehearsal, by_rule)]
     return ReportData(

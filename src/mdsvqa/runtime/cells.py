@@ -73,6 +73,8 @@ def number_of(cell: Any, *, decimal_comma: bool = False) -> float:
     """
     if says_no_number(cell):
         return math.nan
+    if isinstance(cell, bool):
+        raise ValueError(f"{cell!r} is a truth value and no number")
     if isinstance(cell, str):
         text = tidy(cell)
         if decimal_comma and _DECIMAL_COMMA.fullmatch(text):

@@ -1,5 +1,9 @@
 """Variables of MATLAB files, up to version 7.3."""
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +15,9 @@ from mdsvqa.runtime.cells import folded, tidy
 from mdsvqa.runtime.column_names import SCORES_AS_MOS, Names, find_column
 from mdsvqa.runtime.optional import need_package
 from mdsvqa.runtime.table_content import ColumnError, TableContent
+
+# In which a file is read on the slowest machine, and more for large ones.
+_SECONDS, _BYTES_A_SECOND = 60.0, 1e6
 
 
 def read_matlab(path: Path, variable: str | None, names: Names) -> TableContent:
@@ -24,7 +31,7 @@ def read_matlab(path: Path, variable: str | None, names: Names) -> TableContent:
     Raises:
         ColumnError: it cannot be read, or it is unclear which variables are meant.
     """
-    vectors = dict(_vectors(_load(path)))
+    vectors = _vectors_apart(path)
     if not vectors:
         raise ColumnError(
             f"{path}: found no vectors. Tables of MATLAB cannot be read outside of it: writetable(T, 'labels.csv')."
@@ -41,6 +48,35 @@ def read_matlab(path: Path, variable: str | None, names: Names) -> TableContent:
     if names.id is None and _find(path, "id", columns) is None and len(texts) == 1:
         columns["id"] = columns.pop(texts[0])
     return TableContent(columns)
+
+
+def _vectors_apart(path: Path) -> dict[str, list[Any]]:
+    """Every vector of a file by its dotted name, read in a process of its own: damaged files crash the libraries.
+
+    A plain process, as one of multiprocessing would import the caller's script again.
+    """
+    reads = f"from pathlib import Path; from {__name__} import print_vectors; print_vectors(Path({os.fspath(path)!r}))"
+    told = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    try:
+        enough = _SECONDS + path.stat().st_size / _BYTES_A_SECOND
+        done = subprocess.run([sys.executable, "-c", reads], capture_output=True, env=told, timeout=enough, check=False)
+        answer = json.loads(done.stdout)
+    except (ValueError, subprocess.TimeoutExpired):
+        raise ColumnError(
+            f"{path}: cannot be read as a MATLAB file: it is damaged, and crashes or stalls what reads it."
+        ) from None
+    if isinstance(answer, str):
+        raise ColumnError(answer)
+    vectors: dict[str, list[Any]] = answer
+    return vectors
+
+
+def print_vectors(path: Path) -> None:
+    """Prints the vectors of a file as JSON, or a sentence on why there are none."""
+    try:
+        print(json.dumps(dict(_vectors(_load(path)))))
+    except ColumnError as error:
+        print(json.dumps(str(error)))
 
 
 def _named(path: Path, wanted: str, vectors: Mapping[str, Sequence[Any]]) -> str:

@@ -30,6 +30,18 @@ Maker = Mapping[str, Any]
 # Values that are made a text of at a time.
 FINGERPRINT = 1 << 16
 
+# Of the file that a row was made of (`videos.about`): bytes, time of its last change in ns since 1970, what its
+# pictures are. Null in rows of no file, and in those that are older than these columns.
+ABOUT = (
+    ("size", pa.int64()),
+    ("mtime", pa.int64()),
+    ("transfer", pa.string()),
+    ("primaries", pa.string()),
+    ("range", pa.string()),
+    ("sar", pa.string()),
+    ("interlaced", pa.bool_()),
+    ("rotation", pa.int64()),
+)
 SCORES = pa.schema(
     [
         ("id", pa.string()),
@@ -38,6 +50,7 @@ SCORES = pa.schema(
         ("text", pa.string()),
         ("spread", pa.float64()),
         ("expected", pa.float64()),
+        *ABOUT,
         ("note", pa.string()),
     ]
 )
@@ -47,6 +60,7 @@ FEATURES = pa.schema(
         ("features", pa.list_(pa.float32())),
         ("status", pa.string()),
         ("text", pa.string()),
+        *ABOUT,
         ("note", pa.string()),
     ]
 )
@@ -93,6 +107,7 @@ def content_schema(dims: int) -> pa.Schema:
             ("frames", pa.list_(pa.list_(pa.float16(), dims))),
             ("status", pa.string()),
             ("text", pa.string()),
+            *ABOUT,
             ("note", pa.string()),
         ]
     )
@@ -261,8 +276,25 @@ class ResultTable:
         rows = [row for shard in _shards(self.folder) for row in _read_shard(shard, ["id", "status"]).to_pylist()]
         return {row["id"] for row in rows if row["status"] == status}
 
+    def stamps(self) -> dict[str, tuple[int, int]]:
+        """Size and time of change of the file that each row was made of, where that is known."""
+        rows = [row for part in _shards(self.folder) for row in _known(part, ["id", "size", "mtime"]).to_pylist()]
+        return {row["id"]: (row["size"], row["mtime"]) for row in rows if row.get("mtime") is not None}
+
+    def redo(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Replaces rows that were made of files that have changed; what was made of this table is out of date then."""
+        if not rows:
+            return
+        meta = read_meta(self.folder)
+        # First: a kill may then leave a mark without a change, and never a change without its mark.
+        meta["anew"] = meta.get("anew", 0) + len(rows)
+        write_atomically(self.folder / "meta.json", (json.dumps(meta, indent=2, sort_keys=True) + "\n").encode())
+        self.replace(rows)
+
     def replace(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Puts rows in the places of those with the same ids, shard by shard."""
+        if not rows:
+            return
         new = {row["id"]: row for row in rows}
         for shard in _shards(self.folder):
             old = _read_shard(shard)
@@ -302,6 +334,15 @@ def _read_shard(shard: Path, columns: list[str] | None = None) -> pa.Table:
         raise TableError(f"{shard}: cannot be read ({error}). Delete it; its rows are then computed again.") from None
 
 
+def _known(shard: Path, columns: Sequence[str]) -> pa.Table:
+    """Of some columns those that the shard has; older ones have fewer."""
+    try:
+        there = set(pq.read_schema(shard).names)
+    except (OSError, pa.ArrowException):
+        there = set(columns)  # what is wrong with it is said by who reads it
+    return _read_shard(shard, [name for name in columns if name in there])
+
+
 def _ids(folder: Path) -> Iterator[str]:
     for shard in _shards(folder):
         yield from _read_shard(shard, ["id"])["id"].to_pylist()
@@ -339,6 +380,17 @@ def read_table(folder: Path) -> pa.Table:
         raise TableError(f"{folder}: has no rows yet; run the step that makes it first.")
     # Older shards lack the columns that came since.
     return pa.concat_tables([_read_shard(shard) for shard in shards], promote_options="default").combine_chunks()
+
+
+def made_by(folder: Path) -> dict[str, Any]:
+    """What made a result, for the records of what is made of it in turn: its maker, and which state of its rows.
+
+    Raises:
+        TableError: as `read_meta`.
+    """
+    meta = read_meta(folder)
+    maker: dict[str, Any] = meta["maker"]
+    return {**maker, "anew": meta["anew"]} if meta.get("anew") else maker
 
 
 def read_parts(folder: Path, columns: list[str]) -> Iterator[pa.Table]:

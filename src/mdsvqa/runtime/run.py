@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from mdsvqa.runtime.progress import Show, Silent
 from mdsvqa.runtime.results import Maker, computed
+from mdsvqa.runtime.words import counted
 
 
 @dataclass(frozen=True)
@@ -37,5 +38,5 @@ class Run:
         """A result that is made at once, or that is there; `name` is what is said of it."""
         table, reused = computed(self.out, schema, maker, rows, overwrite=self.overwrite)
         if name:
-            self.show.note(f"{name}: reused" if reused else f"{name}: {table.num_rows} rows")
+            self.show.note(f"{name}: reused" if reused else f"{name}: {counted(table.num_rows, 'row')}")
         return table

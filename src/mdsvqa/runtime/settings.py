@@ -1,5 +1,6 @@
 """What settings are made of: groups of fields that are checked, documented and recorded in one place."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
@@ -19,13 +20,35 @@ Unrecorded = Annotated[T, _UNRECORDED]
 # Of a field that is younger than results on disk: recorded where it is not at its default, so that they stay valid.
 Added = Annotated[T, _ADDED]
 
+# RFC 3986, 3.1. One letter is a drive of Windows.
+_SCHEME = re.compile(r"\s*([a-z][a-z0-9+.-]+):/(/?)", re.IGNORECASE)
+
 
 class ConfigError(InputError):
     """A study file or an option that cannot be used; the message names it and what to change."""
 
 
+def scheme_of(place: Path | str) -> str | None:
+    """The scheme of a place in a store or on a server, in small letters; None of a path on this machine.
+
+    Args:
+        place: as it is written, or as a path, which has lost one of its slashes.
+
+    >>> scheme_of("s3://bucket/a.mp4"), scheme_of(Path("GS://bucket")), scheme_of("a: b/c.mp4"), scheme_of("C:/a.mp4")
+    ('s3', 'gs', None, None)
+    """
+    found = _SCHEME.match(str(place))
+    path = place if isinstance(place, Path) else None
+    if found is None or (not found[2] and path is None) or (path is not None and path.exists()):
+        return None
+    return found[1].lower()
+
+
 def in_study(path: Path, info: ValidationInfo) -> Path:
     """A path of a study.yaml, from the study's folder; any other one as it is."""
+    scheme = scheme_of(path)
+    if scheme is not None:
+        raise ValueError(f"found a path with the scheme {scheme!r} ({path}); expected a file or folder of this machine")
     return path if info.context is None else info.context["folder"] / path.expanduser()
 
 

@@ -115,6 +115,8 @@ def read_jsonl(path: Path, names: Names) -> TableContent:
                 f"{path}, line {number}: not valid JSON ({error.msg} at column {error.colno}); expected one object a "
                 "line."
             ) from None
+        except RecursionError:
+            raise ColumnError(f"{path}, line {number}: lists in lists, too deep to be read; expected values.") from None
         if not isinstance(row, dict):
             raise ColumnError(
                 f'{path}, line {number}: expected one JSON object as in {{"id": "0012"}}, found {line[:40]!r}.'

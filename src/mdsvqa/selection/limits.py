@@ -10,7 +10,8 @@ from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.user_tables import MISSING, Columns, Names, read_columns
 from mdsvqa.selection.base import Limits
 from mdsvqa.selection.settings import SelectionSettings, budget_seconds
-from mdsvqa.videos.probing import DECODING_ERRORS, Undecodable, probe
+from mdsvqa.videos.films import look_at
+from mdsvqa.videos.probing import DECODING_ERRORS, Undecodable
 
 # Of a video, where a table has it.
 SECONDS = "seconds"
@@ -71,6 +72,6 @@ def _length(video: str, stated: float, path: Path | None) -> float:
     if stated > 0 or path is None:
         return stated
     try:
-        return probe(path).duration or np.nan
+        return look_at(path).duration or np.nan
     except (Undecodable, *DECODING_ERRORS):
         return float("nan")

@@ -36,48 +36,56 @@ class SelectionSettings(Settings):
         0.0,
         ge=0,
         lt=1,
-        description="Share of the budget for videos drawn at random from the whole pool, which nothing learns from: "
+        description="Spend this share of the budget on videos drawn at random from the whole pool, which nothing "
+        "learns from: "
         "they show how good the model is on the target.",
     )
     # Raw lambdas do not transfer between feature spaces. On z-scores and mean distance 1, about 3 did best for the
     # paper's rule on YouTube-UGC and KoNViD-1k.
-    lambda_: float = Field(3.0, ge=0, alias="lambda", description="Weight of diversity against difficulty.")
+    lambda_: float = Field(3.0, ge=0, alias="lambda", description="Weigh diversity so much against difficulty.")
     # Raw and standard are level on these two, ranks no better (benchmarks/real_domains.py); raw needs a lambda for each
     # encoder.
     scale: Scale = Field(
         "standard",
-        description="standard: z-scores of difficulty, distances over the pool's mean distance. raw: both as they are, "
+        description="Scale difficulty and distances so. standard: z-scores of difficulty, distances over the pool's "
+        "mean distance. raw: both as they are, "
         "as in the paper (lambda 0.25 with CLIP, 0.075 with SigLIP 2 features). rank: standard, for ranks of "
         "difficulty.",
     )
-    ties: Literal["id", "random"] = Field("id", description="Who wins among equals: the smallest id, or chance.")
+    ties: Literal["id", "random"] = Field("id", description="Let the smallest id win among equals, or chance.")
     about: Unrecorded[StudyPath | None] = Field(
         None,
-        description="Table with ids and what a choice goes by: the column of `group`, and seconds of each video; by "
+        description="Read a table with ids and what a choice goes by: the column of `group`, and seconds of each "
+        "video; by "
         "default the manifest.",
     )
-    group: str | None = Field(None, description="Column of it, such as uploader.")
-    most_per_group: int | None = Field(None, ge=1, description="Videos of each group; those of none are not bound.")
-    least_per_group: int = Field(0, ge=0, description="Videos of each group, as far as it has them.")
+    group: str | None = Field(None, description="Group by this column of it, such as uploader.")
+    most_per_group: int | None = Field(
+        None, ge=1, description="Choose at most so many of each group; videos of none are not bound."
+    )
+    least_per_group: int = Field(0, ge=0, description="Choose at least so many of each group, as far as it has them.")
     apart: float = Field(
         0.0,
         ge=0,
-        description="No two videos nearer than this Chamfer distance: 0.1 removes near-duplicates where features are "
+        description="Choose no two videos nearer than this Chamfer distance: 0.1 removes near-duplicates where "
+        "features are "
         "of unit norm, as those of all encoders here.",
     )
     parts: Added[int] = Field(
         1,
         ge=1,
-        description="Random parts of a pool above 14,142 videos that facility location chooses from at a time, each in "
-        "a process or a task of its own; then it chooses among what they propose.",
+        description="Let so many random parts of a pool above 14,142 videos propose choices, each in a process or a "
+        "task of its own, and let facility location choose among these.",
     )
-    exclude: Unrecorded[StudyPath | None] = Field(None, description="Table whose ids are never chosen.")
-    device: str = Field("auto", exclude=True, description="That computes distances: auto, cpu, cuda.")
+    exclude: Unrecorded[StudyPath | None] = Field(None, description="Never choose the ids of this table.")
+    device: str = Field("auto", exclude=True, description="Compute distances on this device: auto, cpu, cuda.")
     engine: Literal["local", "ray"] = Field(
-        "local", exclude=True, description="Where parts are chosen from: processes here, or a Ray cluster."
+        "local", exclude=True, description="Choose from parts in processes here (local) or on a Ray cluster (ray)."
     )
     address: str | None = Field(
-        None, exclude=True, description="Of the Ray cluster; by default the one that this machine is part of."
+        None,
+        exclude=True,
+        description="Use the Ray cluster at this address; by default the one that this machine is part of.",
     )
     threads: int | None = Field(None, ge=1, exclude=True, description="For distances.")
     # The centers of half a million videos of 512 numbers fit in half of it in single precision.

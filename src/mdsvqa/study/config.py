@@ -1,9 +1,9 @@
 """What a study.yaml may say; each group stands in the room that obeys it."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, PrivateAttr, field_validator
+from pydantic import AfterValidator, Field, PrivateAttr, field_validator, model_validator
 
 from mdsvqa.difficulty.catalogue import check_predictor
 from mdsvqa.difficulty.settings import DifficultySettings
@@ -12,7 +12,7 @@ from mdsvqa.runtime.settings import MOST_SEED, Added, ConfigError, Settings, Stu
 from mdsvqa.selection.catalogue import rule_named
 from mdsvqa.selection.settings import AUTO, SelectionSettings, budget_count
 from mdsvqa.study.labeling import LabelingSettings, said_without_a_value
-from mdsvqa.videos.settings import ManifestSettings
+from mdsvqa.videos.settings import ManifestSettings, ViewSettings
 
 
 def _rule(name: str) -> str:
@@ -62,7 +62,7 @@ class RehearsalSettings(Settings):
     repeats: int = Field(
         16, ge=2, description="On each pseudo-target, every rule in each; half of the source is drawn anew."
     )
-    minutes: float | None = Field(None, gt=0, description="After which no further repeat is begun.")
+    minutes: float | None = Field(None, gt=0, description="Begin no further repeat after so many minutes.")
 
     @field_validator("targets")
     @classmethod
@@ -82,8 +82,8 @@ class RehearsalSettings(Settings):
         return budgets
 
 
-class StudyConfig(Settings):
-    """A whole study."""
+class StudyConfig(ViewSettings):
+    """A whole study; `hdr` and `deinterlace` hold for all that looks at videos and does not say otherwise itself."""
 
     title: str = Field("Study", description="Of the report.")
     videos: StudyPath = Field(
@@ -128,6 +128,20 @@ class StudyConfig(Settings):
 
     _bare_labeling = field_validator("labeling", mode="before")(said_without_a_value)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _view_of_all(cls, given: Any) -> Any:
+        view = {name: given[name] for name in ViewSettings.model_fields if name in given}
+        if not view:
+            return given
+        found = {**given, **{name: _viewed(given.get(name, {}), view) for name in ("quality", "content")}}
+        quality = found["quality"]
+        if isinstance(quality, QualitySettings):
+            found["quality"] = quality.model_copy(update={"vlm": _viewed(quality.vlm, view)})
+        elif isinstance(quality, dict):
+            found["quality"] = {**quality, "vlm": _viewed(quality.get("vlm", {}), view)}
+        return found
+
     @field_validator("selection")
     @classmethod
     def _rule_exists(cls, selection: SelectionSettings) -> SelectionSettings:
@@ -143,6 +157,13 @@ class StudyConfig(Settings):
         except ConfigError as error:
             raise ValueError(str(error)) from None
         return difficulty
+
+
+def _viewed(group: Any, view: dict[str, Any]) -> Any:
+    """A group of settings with a view of the whole study, where it says nothing else."""
+    if isinstance(group, ViewSettings):
+        return group.model_copy(update={name: view[name] for name in view.keys() - group.model_fields_set})
+    return {**view, **group} if isinstance(group, dict) else group
 
 
 def read_study(path: Path) -> StudyConfig:

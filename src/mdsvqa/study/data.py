@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -28,11 +28,13 @@ from mdsvqa.selection.distances.chamfer import Content
 from mdsvqa.selection.limits import read_limits
 from mdsvqa.selection.settings import Space
 from mdsvqa.study.config import StudyConfig
+from mdsvqa.videos.about import NAMES, sentences, unusual
 from mdsvqa.videos.files import check_files
 from mdsvqa.videos.labels import FIVE_LEVELS, ROUND_LABELS, Labels, known_labels, read_labels
 from mdsvqa.videos.manifest import parse_scale, read_videos
 from mdsvqa.videos.roles import Role, roles_of, with_split
 from mdsvqa.videos.video import Video
+from mdsvqa.videos.view import View
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class StudyData:
         maker: what made the features and the content, for the results that depend on them.
         content_is_features: there are no files, and the standardised features stand in for content.
         feature_sets: features of each set, side by side, where each has a kernel of its own; else none.
+        about: the file of each video and what its pictures are, as columns of `videos.about.About`, by id.
     """
 
     videos: Sequence[Video]
@@ -93,6 +96,7 @@ class StudyData:
     maker: Mapping[str, str]
     content_is_features: bool = False
     feature_sets: tuple[int, ...] = ()
+    about: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def of_videos(
@@ -255,10 +259,13 @@ def gather(config: StudyConfig, run: Run) -> StudyData:
     Raises:
         ConfigError, ManifestError, ColumnError, TableError: something handed in cannot be used.
     """
-    videos = [with_split(video) for video in read_videos(config.videos, config.mos_scale, config.manifest)]
+    videos = [
+        with_split(video) for video in read_videos(config.videos, config.mos_scale, config.manifest, run.show.note)
+    ]
     videos = _without_excluded(videos, config, run)
     check_files(config.videos, videos, run.show)
     failures: dict[str, str] = {}
+    about: dict[str, dict[str, Any]] = {}
     given, sets = config.quality.features, feature_sets(config)
     rows: dict[str, Floats] = {}
     if isinstance(given, Path):
@@ -269,7 +276,9 @@ def gather(config: StudyConfig, run: Run) -> StudyData:
                 failures[video] = f"not in {given.name}"
         made_features = fingerprint([given.name, values.tobytes().hex()])
     elif sets != ("content",):
-        table = extract_features(videos, config.quality.frames, run.within("features"))
+        view = config.quality.view()
+        table = extract_features(videos, config.quality.frames, run.within("features"), view)
+        about = _about(table, videos, view, run)
         rows = _rows(table, videos, failures)
         made_features = fingerprint(read_meta(config.out / "features"))
     content_is_features = isinstance(given, Path) and not any(video.path for video in videos)
@@ -280,6 +289,7 @@ def gather(config: StudyConfig, run: Run) -> StudyData:
         made_content = made_features
     else:
         table = encode_content(videos, config.content, run.within("content"))
+        about = about or _about(table, videos, config.content.view(), run)
         frames = _frames(table, videos, failures)
         made_content = fingerprint(read_meta(config.out / "content"))
     if "content" in sets:
@@ -301,7 +311,7 @@ def gather(config: StudyConfig, run: Run) -> StudyData:
             raise ConfigError(f"{config.videos}: has no usable video of split {name!r} ({meaning}).")
     both = data.features.shape[1], 2 * data.content.dims
     sizes = tuple({"statistical": both[0] - both[1] * ("content" in sets), "content": both[1]}[name] for name in sets)
-    return replace(data, content_is_features=content_is_features, feature_sets=sizes)
+    return replace(data, content_is_features=content_is_features, feature_sets=sizes, about=about)
 
 
 def feature_sets(config: StudyConfig) -> tuple[FeatureSet, ...]:
@@ -328,6 +338,16 @@ def _without_excluded(videos: Sequence[Video], config: StudyConfig, run: Run) ->
         run.show.note(said)
     excluded = set(listed)
     return [video for video in videos if video.split != "pool" or video.id not in excluded]
+
+
+def _about(table: pa.Table, videos: Sequence[Video], view: View, run: Run) -> dict[str, dict[str, Any]]:
+    """What a table says of the files of some videos; said aloud where it changes what a model sees."""
+    wanted = {video.id for video in videos}
+    known = table.select(["id", *(name for name in NAMES if name in table.column_names)]).to_pylist()
+    found = {row.pop("id"): row for row in known if row["id"] in wanted}
+    for sentence in sentences(unusual(found.values()), view.hdr, view.deinterlace):
+        run.show.note(sentence)
+    return found
 
 
 def _rows(table: pa.Table, videos: Sequence[Video], failures: dict[str, str]) -> dict[str, Floats]:

@@ -1,9 +1,12 @@
 """The demonstration: made-up videos of two domains, simulated raters, every step real."""
 
+import csv
+import io
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mdsvqa.models.vlm.families.catalogue import FAMILIES
 from mdsvqa.models.vlm.load import need_vlm_packages
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import write_atomically
@@ -20,7 +23,9 @@ if TYPE_CHECKING:
 SECONDS = (2.0, 2.4)
 # After these the tiny model hardly gets better; a minute or two.
 TINY_STEPS = 110
-WRITING = "Writing simulated videos"
+WRITING, LESSONS = "Writing simulated videos", "Writing simulated videos for the tiny model to learn from"
+# Added to a seed, for videos that no demonstration's study has.
+OTHER_VIDEOS = 1_000_003
 STUDY = """\
 # The demonstration's study. Change it and run it again: mdsvqa run {path}
 title: Demonstration on simulated videos
@@ -45,6 +50,8 @@ seed: {seed}
 quality:
   # Made on the spot, of the real classes. The real one: hollow404/VQR1-7B-YouTubeUGC
   model: tiny-vlm
+# Half of the budget is spent first; the model and what it is expected to fail on learn from it before the rest is.
+rounds: 2
 selection:
   rule: mds
   budget: 5%
@@ -55,6 +62,23 @@ finetuning:
     steps: 60
     evaluations: 6
 """
+# The MOS of the pool come from raters: the manifest that the study reads has none of them.
+UNLABELED = "unlabeled.csv"
+LABEL_STUDY = """\
+# The demonstration's study with a rating study in its loop. Run it again: mdsvqa run {path}
+title: Demonstration with raters
+videos: corpus/unlabeled.csv
+out: results-label
+simulated: true
+seed: {seed}
+selection:
+  rule: facility-location
+  budget: 5%
+labeling:
+  title: Demonstration
+  sessions: 1
+  content: content
+"""
 
 
 def prepare_demo(
@@ -62,6 +86,7 @@ def prepare_demo(
     show: Show,
     *,
     vlm: bool = False,
+    label: bool = False,
     seed: int = 0,
     seeds: int = 10,
     source: int = 300,
@@ -73,6 +98,7 @@ def prepare_demo(
     Args:
         folder: of the demonstration.
         vlm: score by a tiny vision-language model, which is trained here first, instead of the statistical one.
+        label: the pool has no MOS; a rating study is to find them.
         seed: of the corpus and the study.
         seeds: of the comparison.
         source, pool, test: videos of the source, of the target's pool, and of its test set.
@@ -85,26 +111,51 @@ def prepare_demo(
         show.note(f"Simulated videos: reused from {corpus}")
     sizes = {"source": source, "pool": pool, "test": test}
     make_corpus(corpus, seed=seed, **sizes, seconds=SECONDS, workers=cores(0), progress=partial(show.progress, WRITING))
-    study = folder / ("study-vlm.yaml" if vlm else "study.yaml")
-    write_atomically(study, (VLM_STUDY if vlm else STUDY).format(path=study, seed=seed, seeds=seeds).encode())
+    name, text = ("study-vlm.yaml", VLM_STUDY) if vlm else ("study.yaml", STUDY)
+    if label:
+        name, text = "study-label.yaml", LABEL_STUDY
+        write_atomically(corpus / UNLABELED, without_mos(corpus / "manifest.csv"))
+    study = folder / name
+    write_atomically(study, text.format(path=study, seed=seed, seeds=seeds).encode())
     if vlm and (folder / "tiny-vlm").is_dir():
         show.note(f"Tiny vision-language model: reused from {folder / 'tiny-vlm'}")
     elif vlm:
-        make_demo_vlm(folder / "tiny-vlm", corpus / "manifest.csv", show, seed=seed, workers=cores(0))
+        make_demo_vlm(folder / "tiny-vlm", None, show, seed=seed, workers=cores(0))
     return read_study(study)
 
 
+def without_mos(manifest: Path) -> bytes:
+    """A manifest of which nobody has rated the pool."""
+    with manifest.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    hidden = {"mos": "", "mos_std": "", "ratings": "", "true_quality": ""}
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(row | hidden if row["split"] == "pool" else row for row in rows)
+    return text.getvalue().encode()
+
+
 def make_demo_vlm(
-    out: Path, manifest: Path | None, show: Show, *, seed: int, workers: int, steps: int = TINY_STEPS
+    out: Path,
+    manifest: Path | None,
+    show: Show,
+    *,
+    seed: int,
+    workers: int,
+    steps: int = TINY_STEPS,
+    family: str = next(iter(FAMILIES)),
 ) -> "HeldOut":
     """A tiny vision-language model that has learned from labeled videos.
 
     Args:
         out: folder of the checkpoint.
-        manifest: of the videos, split train to learn from and test to look at; None makes simulated ones beside `out`.
+        manifest: of the videos, split train to learn from and test to look at; None makes simulated ones beside `out`,
+            other ones than those of the demonstration with this seed: what it is later measured on it never saw.
         seed: of the model and the simulated videos.
         steps: of training.
         workers: processes that render and decode.
+        family: its name in `families.catalogue`.
 
     Returns:
         What it says of the videos of split test that come from the data sets it learned from.
@@ -117,8 +168,13 @@ def make_demo_vlm(
         corpus = out.with_name(out.name + "-corpus")
         sizes = {"source": 300, "pool": 0, "test": 0}
         manifest = make_corpus(
-            corpus, seed=seed, **sizes, seconds=SECONDS, workers=workers, progress=partial(show.progress, WRITING)
+            corpus,
+            seed=seed + OTHER_VIDEOS,
+            **sizes,
+            seconds=SECONDS,
+            workers=workers,
+            progress=partial(show.progress, LESSONS),
         )
     videos = load_videos(manifest)
     train, test = in_role(videos, "source"), in_role(videos, "source test")
-    return make_tiny_vlm(out, train, test, TinyTraining(steps=steps, seed=seed), workers, show)
+    return make_tiny_vlm(out, train, test, TinyTraining(steps=steps, seed=seed), workers, show, family=family)

@@ -10,6 +10,7 @@ from mdsvqa.models.base import ModelError
 from mdsvqa.runtime.arrays import Floats, Ints
 from mdsvqa.runtime.results import column
 from mdsvqa.runtime.settings import ConfigError
+from mdsvqa.runtime.words import counted
 from mdsvqa.selection.base import Rule
 from mdsvqa.study.contracts import Refittable, StudyModel
 from mdsvqa.study.data import StudyData
@@ -78,6 +79,6 @@ class FromAdapter:
             raise ModelError(f"adapter {adapter!r}: gives no difficulty for any video of the pool.")
         if missing.any():
             run.show.note(
-                f"Difficulty: {missing.sum()} of {len(pool)} videos have none; they are taken for the easiest"
+                f"Difficulty: {missing.sum()} of {counted(len(pool), 'video')} without one, taken for the easiest"
             )
         return Prediction(np.where(missing, np.nanmin(difficulty), difficulty), f"adapter {adapter}")

@@ -8,6 +8,7 @@ from mdsvqa.difficulty.prediction import Prediction, difficulty_rows, write_choi
 from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.results import DIFFICULTY, SELECTION, Maker, column, fingerprint
 from mdsvqa.runtime.run import Run
+from mdsvqa.runtime.words import counted
 from mdsvqa.selection.base import Pick, Rule
 from mdsvqa.selection.select import Choice, selection_rows
 from mdsvqa.study.config import StudyConfig
@@ -35,7 +36,7 @@ class Tables:
     def difficulty(self, turn: int, rule: Rule, f: StudyModel, compute: Callable[[], Prediction]) -> Floats:
         """See `loop.Keep`."""
         config, data, show = self.config, self.data, self.run.show
-        show.note(f"Round {turn} of {config.rounds}: choosing from {len(self.pool) - self.chosen} videos")
+        show.note(f"Round {turn} of {config.rounds}: choosing from {counted(len(self.pool) - self.chosen, 'video')}")
         maker = {"step": "difficulty", "round": turn, "model": fingerprint(f.made_by(data)), "material": data.maker}
         maker |= {"settings": config.difficulty.record(whole=True), "seed": config.seed}
         maker |= {"rule": rule.name} if rule.difficulty == "committee" else {}

@@ -73,7 +73,7 @@ class LabelingSettings(Settings):
     screening: ScreeningSettings = ScreeningSettings()
     stopping: StoppingSettings = StoppingSettings()
     link_days: float = Field(30, gt=0, description="After which a link no longer opens.")
-    seed: int = Field(0, ge=0, le=MOST_SEED, description="Of everything random.")
+    seed: int = Field(0, ge=0, le=MOST_SEED, description="Draw everything random by this seed.")
 
     @model_validator(mode="after")
     def _repeats_fit_the_method(self) -> "LabelingSettings":

@@ -8,6 +8,7 @@ import numpy as np
 from mdsvqa.runtime.matching import match_ids
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.settings import ConfigError
+from mdsvqa.runtime.words import counted
 from mdsvqa.selection.audit import AUDIT
 from mdsvqa.selection.base import Pick
 from mdsvqa.study.config import StudyConfig
@@ -56,14 +57,15 @@ class RatersFile:
         write_label_request(path, [videos[video] for video in unrated])
         if config.labeling is not None:
             return (
-                f"{len(unrated)} videos need labels; they are listed in {path}, the most useful first. Have people "
-                f"rate them: mdsvqa label serve {config.file or 'STUDY'}. When that study has ended, run again; its "
-                "labels are taken by themselves."
+                f"{counted(len(unrated), 'video', 'needs', 'need')} labels; listed in {path}, the most useful first. "
+                f"Have people rate them: mdsvqa label serve {config.file or 'STUDY'}. When that study has ended, run "
+                "again; its labels are taken by themselves."
             )
         answer = config.labels or "a CSV that `labels:` in the study file names"
         return (
-            f"{len(unrated)} videos need labels; they are listed in {path}, the most useful first. Put their MOS into "
-            f"{answer} (columns id, mos; an empty mos says that a video could not be rated) and run again."
+            f"{counted(len(unrated), 'video', 'needs', 'need')} labels; listed in {path}, the most useful first. "
+            f"Put their MOS into {answer} (columns id, mos; an empty mos says that a video could not be rated) and "
+            "run again."
         )
 
 

@@ -32,7 +32,7 @@ from mdsvqa.study.raters import RatersFile, gather_labels
 from mdsvqa.study.rehearsal.run import load_rehearsal, with_rehearsed_rule
 from mdsvqa.study.result import StudyResult
 from mdsvqa.study.rule_comparison import check_comparison, compare_rules
-from mdsvqa.study.usable import scored
+from mdsvqa.study.usable import as_chosen, scored
 
 
 def run_study(config: StudyConfig, show: Show, *, overwrite: bool = False) -> StudyResult:
@@ -51,7 +51,7 @@ def run_study(config: StudyConfig, show: Show, *, overwrite: bool = False) -> St
     """
     run = Run(config.out, show, cores(config.workers), overwrite)
     early = open_before_data(config, run)
-    data = gather(config, run)
+    data = as_chosen(gather(config, run), run)
     check_comparison(config, data)
     f = participant(config, early, data, run)
     data = scored(config, data, f, run)

@@ -31,7 +31,7 @@ from mdsvqa.runtime.results import (
     ResultTable,
     fingerprint,
     fingerprint_of,
-    read_meta,
+    made_by,
     read_table,
 )
 from mdsvqa.runtime.run import Run
@@ -52,6 +52,7 @@ from mdsvqa.study.participants.unrefitted import errors_of
 from mdsvqa.study.rule_comparison import all_known
 from mdsvqa.videos.labels import Labels
 from mdsvqa.videos.manifest import load_videos
+from mdsvqa.videos.manifest_cells import path_of
 from mdsvqa.videos.roles import in_role, with_split
 from mdsvqa.videos.video import Video
 
@@ -80,13 +81,17 @@ def score(
         The scores table; what the statistical model reads goes to `features` in its folder, the model that was trained
         to `model.safetensors` there.
     """
+    view = model.vlm.view()
     if model.kind == "plugin":
-        frames = frames or SAMPLED_FRAMES
-        maker = {"step": "scores", "model": model.name, "frames": frames}
-        return score_videos(videos, model.plugin, maker, frames, run)
+        maker = {"step": "scores", "model": model.name, "frames": frames or SAMPLED_FRAMES, **view.record()}
+        return score_videos(videos, model.plugin, maker, frames or SAMPLED_FRAMES, run, view)
     saved = model.saved
-    inputs = read_inputs(videos, saved, frames, run, content, encoder)
-    kernel_model = saved or _trained(videos, inputs, frames or SAMPLED_FRAMES, run.show, seed)
+    if saved is None and not in_role(videos, "source"):
+        raise InputError(_needs_labeled("0"))
+    inputs = read_inputs(videos, saved, frames, run, view, content, encoder)
+    kernel_model = saved or _trained(
+        videos, inputs, Recipe(("statistical",), frames or SAMPLED_FRAMES, view.record()), run.show, seed
+    )
     maker = {
         "step": "scores",
         "model": fingerprint({name: value.tolist() for name, value in kernel_model.arrays().items()}),
@@ -97,31 +102,40 @@ def score(
         if saved is None:
             # Not before the folder turned out to be this model's: scores of one model beside another would mislead.
             kernel_model.save(run.out / "model.safetensors")
-        wanted = [video.id for video in videos if video.id not in table.ids]
+        wanted, stamps = [video.id for video in videos], table.stamps()
         mended = table.ids_with("undecodable") & inputs.rows.keys()
-        table.append(_score_rows(kernel_model, inputs, wanted, route))
+        changed = [video for video in wanted if video in stamps and stamps[video] != inputs.stamp(video)]
+        table.redo(_score_rows(kernel_model, inputs, changed, route))
+        table.append(_score_rows(kernel_model, inputs, [video for video in wanted if video not in table.ids], route))
         table.replace(_score_rows(kernel_model, inputs, list(mended), route))
     return read_table(run.out)
 
 
-def _trained(videos: Sequence[Video], inputs: Inputs, frames: int, show: Show, seed: int) -> KernelModel:
-    source = [video for video in in_role(videos, "source") if video.id in inputs.rows]
-    data = _arrays(source, inputs.rows).labeled_source()
-    if len(data) == 0:
+def _trained(videos: Sequence[Video], inputs: Inputs, recipe: Recipe, show: Show, seed: int) -> KernelModel:
+    source = in_role(videos, "source")
+    usable = [video for video in source if video.id in inputs.rows]
+    if not usable:
+        first = source[0].id
         raise InputError(
-            "the statistical model learns from labeled videos (split train, with MOS), and there are none. Add some, "
-            "or name a saved model by --model FILE."
+            _needs_labeled(f"{len(source)}, of which not one can be used ({first}: {inputs.failed[first][1]})")
         )
+    data = _arrays(usable, inputs.rows).labeled_source()
     with show.working(f"Training the statistical model on {len(data)} labeled videos"):
-        return replace(fit_statistical(data, seed=seed), recipe=Recipe(("statistical",), frames))
+        return replace(fit_statistical(data, seed=seed), recipe=recipe)
+
+
+def _needs_labeled(found: str) -> str:
+    return (
+        f"the statistical model learns from labeled videos (split train, with MOS); found {found}. Add some, or name a "
+        "saved model by --model FILE."
+    )
 
 
 def _score_rows(model: KernelModel, inputs: Inputs, wanted: Sequence[str], route: Route) -> list[dict[str, Any]]:
     known = [video for video in wanted if video in inputs.rows]
     scored = score_rows(model, known, np.stack([inputs.rows[video] for video in known]), route) if known else []
-    rows = {row["id"]: row for row in scored}
-    failed = {video: {"id": video, "status": why[0], "text": why[1]} for video, why in inputs.failed.items()}
-    return [rows[video] if video in rows else failed[video] for video in wanted]
+    rows = {row["id"]: row for row in scored} | inputs.failed_rows()
+    return [rows[video] | inputs.about[video] for video in wanted]
 
 
 def _by_id(table: pa.Table, column: str) -> dict[str, Any]:
@@ -165,8 +179,8 @@ def difficulty(
             f"features, and a pool; found {len(data.source)} and {len(data.pool)}."
         )
     settings, show = usual_predictor(settings, refitted=model is not None), run.show
-    maker = {"step": "difficulty", "scores": fingerprint(read_meta(scores)["maker"]), "cross_fitted": model is not None}
-    maker |= {"features": fingerprint(read_meta(features)["maker"])}
+    maker = {"step": "difficulty", "scores": fingerprint(made_by(scores)), "cross_fitted": model is not None}
+    maker |= {"features": fingerprint(made_by(features))}
     maker |= {"settings": settings.record(whole=True), "seed": seed}
     labeled = [(data.videos[int(i)].id, data.videos[int(i)].mos) for i in [*data.source, *data.source_test]]
     maker |= {"videos": fingerprint([labeled, data.ids(data.pool)]), "rule": rule}
@@ -267,11 +281,11 @@ def candidates(
     paths = {} if budget_seconds(settings.budget) is None else _paths(settings, found)
     limits = read_limits(settings, ids, paths, None if table.is_dir() else table)
     here = set(ids)
-    made_by = None if content is None else fingerprint(read_meta(content)["maker"])
+    encoded = None if content is None else fingerprint(made_by(content))
     known = [video for video in labeled if video in here]
     difficulties = np.array([values[video] for video in ids])
     told = [note for note in notes if note]
-    return Candidates(ids, difficulties, features, limits, known, made_by, len(values) - len(ids), told)
+    return Candidates(ids, difficulties, features, limits, known, encoded, len(values) - len(ids), told)
 
 
 def _check_committee(table: Path, settings: SelectionSettings) -> None:
@@ -293,7 +307,7 @@ def _paths(settings: SelectionSettings, table: Columns) -> dict[str, Path | None
         return {}
     folder = table.path.parent
     paths = zip(table.ids(), table.column("path"), strict=True)
-    return {video: folder / path if path else None for video, path in paths}
+    return {video: path_of(path, folder, f"{table.path}, id {video!r}") if path else None for video, path in paths}
 
 
 def choose(given: Candidates, settings: SelectionSettings, run: Run | None, *, seed: int) -> list[dict[str, Any]]:

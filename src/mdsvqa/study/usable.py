@@ -1,39 +1,50 @@
-"""Which videos of a study f gave a score, and whether they are enough for what comes next."""
+"""Which videos of a study can be used and have a score by f, and whether they are enough for what comes next."""
 
 import json
+from collections.abc import Sequence
 
 import numpy as np
 
 from mdsvqa.runtime.results import is_table, json_text, read_table, write_atomically
 from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.settings import ConfigError
+from mdsvqa.runtime.words import counted
 from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.contracts import Refittable, StudyModel
 from mdsvqa.study.data import StudyData
 
 NO_SCORE = "the quality model gave no score"
 SCORED_LATER = "had no score when the videos of round 1 were chosen"
-# Beside the choice of the first round: the ids that had no score then.
-LEFT_OUT = "left_out.json"
+DECODED_LATER = "could not be decoded when the videos of round 1 were chosen"
+# Beside the choice of the first round: the ids that had no score then, and those that could not be decoded.
+LEFT_OUT, UNDECODED = "left_out.json", "undecoded.json"
 # Test videos below which there is no figure.
 FEWEST = 5
+
+
+def as_chosen(data: StudyData, run: Run) -> StudyData:
+    """The videos that could be decoded when those of round 1 were chosen; all of them where no choice was made yet.
+
+    A choice that was made stays as it is, people may be rating it: files that were mended since are left out, unless
+    everything is to be made anew (`run.overwrite`).
+    """
+    ids = np.array(data.ids(np.arange(len(data.videos))), object)
+    late = np.isin(ids, sorted(_recorded(run, UNDECODED)))
+    _say_late(run, ids[late].tolist(), DECODED_LATER)
+    return data.only(~late, DECODED_LATER)
 
 
 def scored(config: StudyConfig, data: StudyData, f: StudyModel, run: Run) -> StudyData:
     """The videos that f gave a score, with why the others are not there.
 
-    A choice that was made stays as it is, people may be rating it: videos that f scored only since are left out, unless
-    everything is to be made anew (`run.overwrite`).
+    Videos that f scored only after a choice was made are left out, as in `as_chosen`.
 
     Raises:
         ConfigError: a role has too few of them for the next step; the message has the counts.
     """
     known = np.isfinite(f.scores(data).score)
-    record = run.out / "round-1" / LEFT_OUT
-    chosen = is_table(run.out / "round-1" / "difficulty") and not run.overwrite
-    earlier = set(json.loads(record.read_text())) if chosen and record.exists() else set()
     ids = np.array(data.ids(np.arange(len(data.videos))), object)
-    late = known & np.isin(ids, sorted(earlier))
+    late = known & np.isin(ids, sorted(_recorded(run, LEFT_OUT)))
     found = data.only(known, NO_SCORE).only(~late[known], SCORED_LATER)
     reasons = _reasons(run)
     without = [video for video in ids[~known] if reasons.get(video)]
@@ -41,17 +52,34 @@ def scored(config: StudyConfig, data: StudyData, f: StudyModel, run: Run) -> Stu
     if not known.all():
         why = f" ({reasons[without[0]]})" if without else ""
         example = without[0] if without else ids[~known][0]
-        run.show.note(f"{(~known).sum()} of {len(ids)} videos have no score, such as {example}{why}")
-    if late.any():
+        run.show.note(f"{(~known).sum()} of {counted(len(ids), 'video')} without a score, such as {example}{why}")
+    _say_late(run, ids[late].tolist(), SCORED_LATER)
+    _check_roles(config, data, found, f, why=reasons[without[0]] if without else "")
+    if not _is_chosen(run):
+        folder = run.out / "round-1"
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / LEFT_OUT, json_text([*ids[~known]]).encode())
+        write_atomically(folder / UNDECODED, json_text(sorted(data.failures)).encode())
+    return found
+
+
+def _is_chosen(run: Run) -> bool:
+    """Whether a choice was made, and is to stay."""
+    return is_table(run.out / "round-1" / "difficulty") and not run.overwrite
+
+
+def _recorded(run: Run, name: str) -> set[str]:
+    """The ids in a record that lies beside the choice; none where there is no choice."""
+    record = run.out / "round-1" / name
+    return set(json.loads(record.read_text())) if _is_chosen(run) and record.exists() else set()
+
+
+def _say_late(run: Run, ids: Sequence[str], why: str) -> None:
+    if ids:
         run.show.note(
-            f"{late.sum()} videos {SCORED_LATER}, such as {ids[late][0]}; that choice stays. To choose anew with them: "
+            f"{counted(len(ids), 'video')} {why}, such as {ids[0]}; that choice stays. To choose anew with all: "
             "--overwrite"
         )
-    _check_roles(config, data, found, f, why=reasons[without[0]] if without else "")
-    if not chosen:
-        record.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(record, json_text([*ids[~known]]).encode())
-    return found
 
 
 def _reasons(run: Run) -> dict[str, str]:

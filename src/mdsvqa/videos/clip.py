@@ -1,11 +1,13 @@
 """A video as every model sees it: sampled frames in memory, with the time of each."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mdsvqa.runtime.arrays import Floats
+from mdsvqa.videos.about import NOTHING, About
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,7 @@ class Clip:
         timestamps: seconds from the start of the video, shape (T,), ascending.
         fps: mean frame rate of the file in Hz, None when the file does not say.
         duration: of the file in seconds, None when the file does not say.
+        about: the file, and what its pictures are.
         note: what was unusual about the file and what was done about it, None where nothing was.
     """
 
@@ -26,4 +29,10 @@ class Clip:
     timestamps: Floats
     fps: float | None = None
     duration: float | None = None
+    about: About = NOTHING
     note: str | None = None
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """What is known of the file, as a row of a result has it."""
+        return {**self.about.columns, "note": self.note}

@@ -11,31 +11,35 @@ x264 writes them), and the conversion of all the others to RGB.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import partial
 from itertools import dropwhile
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from mdsvqa.runtime.arrays import Ints
 from mdsvqa.runtime.workers import map_in_workers
+from mdsvqa.videos.about import NOTHING, about_file, about_frame, has_padding, pixel_shape, squared_size
 from mdsvqa.videos.clip import Clip
+from mdsvqa.videos.colour import picture_channels
 from mdsvqa.videos.cropping import Cropper, Part
+from mdsvqa.videos.deinterlacing import deinterlaced
+from mdsvqa.videos.films import Film, open_film
 from mdsvqa.videos.frame_times import Sampling, centre, decode_runs, frames_asked, pick_frames, reduced_size
 from mdsvqa.videos.orientation import Orientations
 from mdsvqa.videos.packets import WHOLE, Packets, read_packets
-from mdsvqa.videos.probing import DECODING_ERRORS, Undecodable, VideoInfo, open_video, probe
+from mdsvqa.videos.probing import DECODING_ERRORS, Undecodable, VideoInfo, decoder_of, open_video, probe
 from mdsvqa.videos.time_line import TimeLine, time_line
-from mdsvqa.videos.video import Video
+from mdsvqa.videos.video import RawFormat, Video
 
 __all__ = ["Sampling", "Undecodable", "VideoInfo", "decode_all", "map_in_workers", "probe", "sample_clip"]
 
@@ -45,19 +49,18 @@ Pictures = NDArray[np.uint8]
 _TELLS_UNREFERENCED = "h264"
 # Of the frames asked for, the share below which a note says why there are no more.
 _FEW = 0.5
-# Chroma at full resolution, and the same bytes on every machine.
-_SAME_BYTES = Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
-_EXACT = Interpolation.AREA | _SAME_BYTES
-_ENLARGING = Interpolation.BICUBIC | _SAME_BYTES
 
 
-def sample_clip(path: Path, id: str, sampling: Sampling, *, threads: int = 1, spare: bool = True) -> Clip:
+def sample_clip(
+    path: Path, id: str, sampling: Sampling, *, threads: int = 1, spare: bool = True, raw: RawFormat | None = None
+) -> Clip:
     """Decodes the frames of a video that a sampling asks for.
 
     Each frame is the one on screen at a wanted time, or of a wanted number (see `pick_frames`); times count from the
     first frame. A video with fewer frames than asked gives those it has, none twice. Frames are RGB by the matrix and
-    range that the file states (BT.601 when it is silent, as in FFmpeg), upright by its display matrix, without tone
-    mapping of HDR. Where the picture's size changes on the way, all are brought to the one that is shown longest.
+    range that the file states (BT.601 when it is silent, as in FFmpeg), upright by its display matrix, of square
+    pixels, over black where they are transparent. HDR and interlaced ones are as they are stored, unless
+    `Sampling.view` says else. Where the picture's size changes on the way, all have the one that is shown longest.
 
     A frame whose time stamp is damaged is never taken; the others keep their times (see `time_line`).
 
@@ -71,10 +74,14 @@ def sample_clip(path: Path, id: str, sampling: Sampling, *, threads: int = 1, sp
         sampling: how many frames, and how large.
         threads: for decoding, 0 for one a core.
         spare: whether to pass over packets that no wanted frame needs. The frames are the same either way.
+        raw: the format of a raw video.
 
     Raises:
         Undecodable: the file gives no frames, or is truncated or damaged.
     """
+    film = open_film(path, raw)
+    if film is not None:
+        return _film_clip(film, id, sampling)
     with open_video(path, threads) as (container, stream):
         packets = read_packets(path, container, stream)
     if packets.pts is not None:
@@ -82,7 +89,8 @@ def sample_clip(path: Path, id: str, sampling: Sampling, *, threads: int = 1, sp
         picks = pick_frames(packets.times, packets.duration, sampling, packets.rate)
         wanted = np.sort(packets.pts[packets.shown])[picks].tolist()
         ways = [(False, [(0, wanted)])]
-        if spare:
+        # Deinterlacing looks at the frames around the wanted ones.
+        if spare and sampling.view.deinterlace == "none":
             runs = decode_runs(packets.pts, packets.keyframe, packets.shown, wanted)
             # Each can miss: a frame may be two packets of one field each, indices of transport streams are guesses.
             ways = [(True, runs), (False, runs), *ways]
@@ -90,8 +98,8 @@ def sample_clip(path: Path, id: str, sampling: Sampling, *, threads: int = 1, sp
             printer = _decode_runs(path, packets, runs, sampling, threads, sparing)
             if len(printer.shapes) > 1:
                 break
-            if len(printer.pictures) == len(wanted):
-                return _clip(id, line, picks, printer.pictures, sampling, packets.damaged)
+            if len(printer) == len(wanted):
+                return _clip(id, line, picks, printer, sampling, packets.damaged)
     return _second_look(path, id, packets, sampling, threads)
 
 
@@ -117,10 +125,24 @@ def decode_video(video: Video, sampling: Sampling) -> Clip | Undecodable:
     """The clip of a video of a manifest, or why there is none; see `sample_clip`."""
     if video.path is None:
         return Undecodable(video.id, "the manifest gives no path")
+    # Before: a file that changes while it is read is seen to have changed by the next run.
+    file = about_file(video.path)
     try:
-        return sample_clip(video.path, video.id, sampling)
+        clip = sample_clip(video.path, video.id, sampling, raw=video.raw)
     except Undecodable as reason:
         return reason
+    return replace(clip, about=clip.about.of(file))
+
+
+def _film_clip(film: Film, id: str, sampling: Sampling) -> Clip:
+    picks = pick_frames(film.times, film.duration, sampling)
+    printer = _Printer(len(picks), sampling)
+    try:
+        for frame in film.frames(picks.tolist()):
+            printer.take(frame)
+    except DECODING_ERRORS as error:
+        raise Undecodable(film.path, f"damaged: {error}") from error
+    return _clip(id, TimeLine(film.times, film.duration), picks, printer, sampling)
 
 
 def _decoder_crashed(video: Video) -> Clip | Undecodable:
@@ -163,6 +185,26 @@ class _Printer:
         self._room: Pictures = np.empty((0, 3, 0, 0), np.uint8)
         self._taken = 0
         self.shapes: set[_Shape] = set()
+        self._sar: Fraction | None = None
+        self._interlaced = self._opaque = False
+        self.about = NOTHING
+
+    def shown(self, stream: VideoStream, frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
+        """The frames of a stream as they are to be shown; says to `about` what they are."""
+        self._sar, self._opaque = pixel_shape(stream), has_padding(stream)
+        frames = self._watched(frames)
+        if self._sampling.view.deinterlace == "none" or stream.time_base is None:
+            return frames
+        return deinterlaced(frames, stream.time_base)
+
+    def _watched(self, frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
+        for frame in frames:
+            self._interlaced = self._interlaced or bool(frame.interlaced_frame)
+            yield frame
+            del frame
+
+    def __len__(self) -> int:
+        return self._taken
 
     @property
     def pictures(self) -> Pictures:
@@ -181,9 +223,11 @@ class _Printer:
         shape = self._shape or self.see(frame)
         if not self._taken:
             self._shape = shape
-            width, height = reduced_size(shape.width, shape.height, self._sampling)
+            sar = self._sar if self._sampling.sar == "square" else None
+            width, height = reduced_size(*squared_size(shape.width, shape.height, sar), self._sampling)
             self._size = (height, width) if shape.sideways else (width, height)
             self._rows, self._columns = (centre(side, self._sampling.window) for side in self._size[::-1])
+            self.about = about_frame(frame, self._sar, 90 * orientation.turns)
             # Filled in place: stacking the pictures of a long clip would need their memory twice.
             kept = [part.stop - part.start for part in (self._rows, self._columns)]
             self._room = np.empty((self._count, 3, *kept), np.uint8)
@@ -193,38 +237,21 @@ class _Printer:
             frame, part = self._cropper.crop(frame, part)
             width, height = frame.width, frame.height
         rows, columns = slice(part.top, part.top + part.height), slice(part.left, part.left + part.width)
-        for place, channel in zip(self._room[self._taken], self._channels(frame, width, height), strict=True):
+        channels = picture_channels(self._reformatter, frame, width, height, self._sampling.view, opaque=self._opaque)
+        for place, channel in zip(self._room[self._taken], channels, strict=True):
             place[:] = orientation.upright(channel[rows, columns])
         self._taken += 1
-
-    def _channels(self, frame: VideoFrame, width: int, height: int) -> Sequence[NDArray[np.uint8]]:
-        """Red, green and blue of a frame, each of shape (height, width)."""
-        # Only where the picture's size changes on the way.
-        enlarges = width > frame.width or height > frame.height
-        way = _ENLARGING if enlarges else _EXACT
-        if frame.format.is_rgb or frame.format.has_palette:
-            # FFmpeg would scale RGB by way of YUV, and makes planar RGB of fewer than 8 bits too dark.
-            rgb = self._reformatter.reformat(frame, format="rgb24", interpolation=_EXACT, threads=1).to_ndarray()
-            if (width, height) != (frame.width, frame.height):
-                rgb = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_CUBIC if enlarges else cv2.INTER_AREA)
-            return [np.asarray(rgb[..., channel], np.uint8) for channel in range(3)]
-        # Planar, which FFmpeg writes faster than interleaved RGB, and at the reduced size at once, which spares
-        # enlarging chroma to the full size only to reduce it again.
-        planar = self._reformatter.reformat(frame, width, height, "gbrp", interpolation=way, threads=1)
-        green, blue, red = (
-            np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[:height, :width]
-            for plane in planar.planes
-        )
-        return red, green, blue
+        self.about = replace(self.about, interlaced=self._interlaced)
 
 
 def _frames(stream: VideoStream, packets: Iterable["Packet[VideoStream]"], tally: _Tally) -> Iterator[VideoFrame]:
     """Frames in order of display; packets that the decoder refuses are counted and passed over."""
+    decode = decoder_of(stream)
     try:
         for packet in packets:
             tally.fed += packet.size > 0
             try:
-                frames = packet.decode()
+                frames = list(decode(packet))
             except DECODING_ERRORS:
                 tally.refused += packet.size > 0
                 continue
@@ -234,7 +261,7 @@ def _frames(stream: VideoStream, packets: Iterable["Packet[VideoStream]"], tally
     except DECODING_ERRORS:
         # The file broke off; the decoder still holds frames.
         with suppress(*DECODING_ERRORS):
-            yield from stream.decode(None)
+            yield from decode(None)
 
 
 def _decode_runs(
@@ -260,7 +287,7 @@ def _decode_runs(
             missing = set(wanted)
             if sparing:
                 source = _without_unreferenced(stream, source, frozenset(wanted))
-            for frame in _frames(stream, source, _Tally()):
+            for frame in printer.shown(stream, _frames(stream, source, _Tally())):
                 printer.see(frame)
                 if (sparing and frame.interlaced_frame) or len(printer.shapes) > 1:
                     break
@@ -312,16 +339,16 @@ def _second_look(path: Path, id: str, packets: Packets, sampling: Sampling, thre
     counted = packets.pts is None and packets.ordered
     if counted:
         picks = pick_frames(packets.times, packets.duration, sampling, packets.rate)
-    came, pictures = _decode_whole(path, packets, picks, sampling, threads)
+    came, printer = _decode_whole(path, packets, picks, sampling, threads)
     line = _line_of(came, packets)
     shown = _seconds_shown(came, line)
     if counted and len(came) == len(packets.times) and len(shown) == 1:
-        return _clip(id, line, picks, pictures, sampling)
+        return _clip(id, line, picks, printer, sampling)
     good = np.flatnonzero(line.good)
     picks = pick_frames(line.times[good], line.duration, sampling, packets.rate)
     shape = max(shown, key=lambda one: shown[one])
-    _, pictures = _decode_whole(path, packets, good[picks], sampling, threads, shape)
-    return _clip(id, line, picks, pictures, sampling, resized=shape if len(shown) > 1 else None)
+    _, printer = _decode_whole(path, packets, good[picks], sampling, threads, shape)
+    return _clip(id, line, picks, printer, sampling, resized=shape if len(shown) > 1 else None)
 
 
 def _line_of(came: Sequence[_Came], packets: Packets) -> TimeLine:
@@ -351,7 +378,7 @@ def _decode_whole(
     sampling: Sampling,
     threads: int,
     shape: _Shape | None = None,
-) -> tuple[list[_Came], Pictures]:
+) -> tuple[list[_Came], _Printer]:
     """Every frame that comes out, and the pictures of those at some places in that order."""
     tally = _Tally()
     came: list[_Came] = []
@@ -361,7 +388,7 @@ def _decode_whole(
         source: Iterator[Packet[VideoStream]] = container.demux(stream)
         if packets.keyframe.any():
             source = dropwhile(lambda packet: not packet.is_keyframe, source)
-        for number, frame in enumerate(_frames(stream, source, tally)):
+        for number, frame in enumerate(printer.shown(stream, _frames(stream, source, tally))):
             came.append(_Came(frame.pts, printer.see(frame)))
             if number in wanted:
                 printer.take(frame)
@@ -374,14 +401,14 @@ def _decode_whole(
     duration = _line_of(came, packets).duration
     if packets.pts is not None and duration < WHOLE * packets.duration:
         raise Undecodable(path, f"damaged: {duration:.2f} s of {packets.duration:.2f} s can be decoded")
-    return came, printer.pictures
+    return came, printer
 
 
 def _clip(
     id: str,
     line: TimeLine,
     picks: NDArray[np.intp],
-    pictures: Pictures,
+    printer: _Printer,
     sampling: Sampling,
     damaged: int = 0,
     resized: _Shape | None = None,
@@ -401,4 +428,5 @@ def _clip(
     asked = min(frames_asked(line.duration, sampling), len(times))
     if len(picks) < _FEW * asked:
         notes.append(f"{len(picks)} of {asked} frames: few of the file's {len(times)} are shown at those times")
-    return Clip(id, pictures, times[picks], len(times) / line.duration, line.duration, "; ".join(notes) or None)
+    note = "; ".join(notes) or None
+    return Clip(id, printer.pictures, times[picks], len(times) / line.duration, line.duration, printer.about, note)

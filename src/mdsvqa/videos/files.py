@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Show
+from mdsvqa.runtime.words import counted
 from mdsvqa.videos.video import Video
 
 
@@ -32,7 +33,7 @@ def check_files(manifest: Path, videos: Sequence[Video], show: Show) -> None:
             "the folder of the manifest, or from the one named for its videos."
         )
     verb = "is" if len(missing) == 1 else "are"
-    show.note(f"{manifest}: {len(missing)} of {len(listed)} files {verb} not there, such as {where}")
+    show.note(f"{manifest}: {len(missing)} of {counted(len(listed), 'file')} {verb} not there, such as {where}")
 
 
 def _is_there(path: Path | None) -> bool:

@@ -3,11 +3,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mdsvqa.runtime.arrays import Flags, Floats, Ints
+from mdsvqa.videos.view import PLAIN, View
 
 # Containers such as WebM and FLV round timestamps to 1 ms: the frame of 66.67 ms says 67.
 _TIMESTAMP_ROUNDING = 1e-3
@@ -32,6 +34,9 @@ class Sampling:
         longest_side, shortest_side: in pixels; larger pictures are reduced to it, smaller ones stay.
         most_pixels: width times height; larger pictures are reduced until they do not exceed it.
         window: in pixels; of larger pictures the square of this side at the centre is kept, see `centre`.
+        sar: square gives pictures square pixels, stored leaves them as they are in the file: for artefacts, which
+            scaling hides.
+        view: what is done with HDR and interlaced pictures.
     """
 
     frames: int | None = None
@@ -43,6 +48,8 @@ class Sampling:
     shortest_side: int | None = None
     most_pixels: int | None = None
     window: int | None = None
+    sar: Literal["square", "stored"] = "square"
+    view: View = PLAIN
 
     def __post_init__(self) -> None:
         if (self.frames is None) == (self.rate is None):

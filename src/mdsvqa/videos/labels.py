@@ -11,7 +11,8 @@ import numpy as np
 
 from mdsvqa.runtime.results import write_atomically
 from mdsvqa.runtime.user_tables import ColumnError, Names, read_columns
-from mdsvqa.videos.manifest import Video
+from mdsvqa.videos.manifest import Video, cell
+from mdsvqa.videos.manifest_cells import RAW_COLUMNS, raw_cells
 from mdsvqa.videos.mos_scale import MosScale
 
 # In the folder of a round: the list that goes out to raters.
@@ -48,8 +49,9 @@ def write_label_request(path: Path, videos: Sequence[Video]) -> None:
     """Writes the videos to be rated, best first, as a CSV to fill in: id, path, mos, mos_std."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["id", "path", "mos", "mos_std"])
-    writer.writerows([video.id, video.path or "", "", ""] for video in videos)
+    raw = any(video.raw is not None for video in videos)
+    writer.writerow(["id", "path", "mos", "mos_std", *(RAW_COLUMNS if raw else ())])
+    writer.writerows([video.id, cell(video.path), "", "", *(raw_cells(video) if raw else ())] for video in videos)
     write_atomically(path, text.getvalue().encode())
 
 
@@ -71,10 +73,12 @@ def write_training_set(
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["id", "path", "dataset", "mos", "new", "held_out"])
+    raw = any(video.raw is not None for video in videos)
+    writer.writerow(["id", "path", "dataset", "mos", "new", "held_out", *(RAW_COLUMNS if raw else ())])
     for video in videos:
         flags = [int(video.id in new), int(video.id in held_out)]
-        writer.writerow([video.id, video.path or "", video.dataset, video.mos, *flags])
+        cells = [video.id, cell(video.path), video.dataset, video.mos, *flags]
+        writer.writerow([*cells, *(raw_cells(video) if raw else ())])
     write_atomically(path, text.getvalue().encode())
 
 
@@ -88,9 +92,14 @@ def read_labels(path: Path, scale: MosScale, names: Names | None = None) -> Labe
         names: of the manifest's columns of ids and MOS; where the table lacks them, it has the usual ones.
 
     Raises:
-        ColumnError: the table cannot be used, or a MOS is not on the scale.
+        ColumnError: the table cannot be used, has scores of pairs in place of MOS, or a MOS is not on the scale.
     """
     table = read_columns(path, names).or_usual()
+    if "pairs" in table.cells.get("scale", ()):
+        raise ColumnError(
+            f"{path}: its scores come from pairs, whose scale has a unit but no levels, and MOS on the 1-5 scale are "
+            "expected. Rate the videos by ACR, or train by ranking outside of the loop, which needs the order only."
+        )
     mos: dict[str, float] = {}
     unratable = set()
     for row, (video, value) in enumerate(zip(table.ids(), table.mos(), strict=True), 1):

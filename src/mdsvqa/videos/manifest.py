@@ -9,11 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import cast, get_args
 
-from mdsvqa.runtime.cells import tidy
-from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.results import write_atomically
 from mdsvqa.runtime.settings import ConfigError
 from mdsvqa.runtime.user_tables import ColumnError, Columns, Names, place_of_table, read_columns
+from mdsvqa.videos.folder import RAW_ENDINGS, VIDEO_EXTENSIONS, list_folder, named_file, plain_name, said_of_passed_over
+from mdsvqa.videos.manifest_cells import RAW_COLUMNS, ManifestError, path_of, raw_cells, raw_format, refuse_scheme
 from mdsvqa.videos.mos_scale import MosScale
 from mdsvqa.videos.settings import ManifestSettings
 from mdsvqa.videos.video import Split, Video
@@ -29,16 +29,17 @@ __all__ = [
     "write_manifest",
 ]
 
-VIDEO_EXTENSIONS = frozenset(
-    """.3g2 .3gp .asf .avi .divx .f4v .flv .gif .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogm .ogv .qt .rm
-    .rmvb .ts .vob .webm .wmv .y4m""".split()  # noqa: SIM905
-)
 _COLUMNS = ("id", "path", "dataset", "split", "mos", "mos_std", "ratings")
 _SPLITS = get_args(Split)
+# Pictures that may lie beside a film of the same name, and what only a manifest can read.
+_LAST = {".apng", ".gif", ".webp", *RAW_ENDINGS}
+_ENDINGS = sorted({*VIDEO_EXTENSIONS, *RAW_ENDINGS}, key=lambda ending: (ending in _LAST, ending))
+_RAW = tuple(RAW_ENDINGS)
+Note = Callable[[str], None]
 
 
-class ManifestError(InputError):
-    """A manifest that cannot be used as it is; the message says where, what and how to mend it."""
+def unheard(text: str) -> None:
+    """A `Note` that nobody is told."""
 
 
 def read_manifest(
@@ -52,9 +53,10 @@ def read_manifest(
     """Reads a manifest: a table of any form that `read_columns` takes, as data sets ship them.
 
     Columns are id, path, dataset, split, mos, mos_std, ratings, by these or other usual names, whatever their capitals;
-    any others are ignored. A manifest has at least an id or a path column. Ids are kept character by character, but for
-    white space around them; without an id column they are the names of the files without extension. A file without
-    column names has lines of `name mos [std]` or `path, duration, fps, mos`. A relative path counts from
+    width, height, pix_fmt, fps of raw video (.yuv); any others are ignored. A manifest has at least an id or a path
+    column. Ids are kept character by character, but for white space around them; without an id column they are the
+    names of the files without extension. A file without column names has lines of `name mos [std]` or
+    `path, duration, fps, mos`. A relative path counts from
     `videos_folder`, or from the manifest's folder. A row without a path has the file in `videos_folder`, or in a folder
     below it, that is called like its id (with or without extension); without `videos_folder`, the file beside the
     manifest that is called exactly like its id, if there is one.
@@ -82,35 +84,33 @@ def read_manifest(
     return [_video(row, files, scale, dataset) for row in rows]
 
 
-def find_videos(folder: Path, *, dataset: str = "default") -> list[Video]:
+def find_videos(folder: Path, *, dataset: str = "default", note: Note = unheard) -> list[Video]:
     """Every video file in a folder and the folders below it, by extension.
 
     Args:
         folder: to search. Hidden files and folders are skipped, links to folders are not followed.
         dataset: that the videos belong to.
+        note: told in one line how many files of which endings are no videos.
 
     Returns:
-        Videos sorted by id, the path relative to the folder with forward slashes and extension.
+        Videos sorted by id, the path relative to the folder with forward slashes and extension; what of it no table
+        can hold is escaped (see `plain_name`).
 
     Raises:
         ManifestError: there is no such folder, or no video in it.
     """
     if not folder.is_dir():
         raise ManifestError(f"{folder}: found no such folder; expected a folder of videos.")
-    root = folder.absolute()
-    files = [file for file in root.rglob("*") if file.suffix.lower() in VIDEO_EXTENSIONS and file.is_file()]
-    ids: dict[str, Path] = {}
-    for file in sorted(files):
-        # White space around an id is lost wherever tables are read.
-        name = file.relative_to(root).as_posix()
-        ids[name if tidy(name) in ids else tidy(name)] = file
-    shown = sorted(id for id in ids if not any(part.startswith(".") for part in id.split("/")))
-    if not shown:
+    found = list_folder(folder)
+    ignored = said_of_passed_over(found.passed_over)
+    if not found.videos:
         raise ManifestError(
             f"{folder}: found no video; expected files ending in {' '.join(sorted(VIDEO_EXTENSIONS))}. "
-            "List files with other endings in a manifest."
+            f"List files with other endings in a manifest.{f' {ignored}' if ignored else ''}"
         )
-    return [Video(id, ids[id], dataset) for id in shown]
+    if ignored:
+        note(f"{plain_name(str(folder))}: {ignored}")
+    return [Video(id, path, dataset) for id, path in found.videos.items()]
 
 
 def load_videos(
@@ -120,14 +120,16 @@ def load_videos(
     scale: MosScale | Mapping[str, MosScale] | None = None,
     dataset: str | None = None,
     names: Names | None = None,
+    note: Note = unheard,
 ) -> list[Video]:
     """Videos of a manifest file (see `read_manifest`) or of a folder (see `find_videos`).
 
     Raises:
         ManifestError: source is neither, or what it holds is wrong.
     """
+    refuse_scheme(source, "videos")
     if source.is_dir():
-        return find_videos(source, dataset=dataset or "default")
+        return find_videos(source, dataset=dataset or "default", note=note)
     return read_manifest(source, videos_folder=videos_folder, scale=scale, dataset=dataset, names=names)
 
 
@@ -139,21 +141,31 @@ def write_manifest(path: Path, videos: Iterable[Video]) -> None:
             folder can be moved.
         videos: with unique ids.
     """
-    folder = path.absolute().parent
+    folder, videos = path.absolute().parent, list(videos)
     text = io.StringIO(newline="")
     table = csv.writer(text)
-    table.writerow(_COLUMNS)
+    raw = any(video.raw is not None for video in videos)
+    table.writerow([*_COLUMNS, *(RAW_COLUMNS if raw else ())])
     for video in videos:
-        table.writerow([_cell(getattr(video, column), folder) for column in _COLUMNS])
+        cells = [cell(getattr(video, column), folder) for column in _COLUMNS]
+        table.writerow([*cells, *(raw_cells(video) if raw else ())])
     write_atomically(path, text.getvalue().encode("utf-8"))
 
 
-def _cell(value: object, folder: Path) -> str:
+def cell(value: object, folder: Path | None = None) -> str:
+    """What a table says of something about a video, as `read_manifest` reads it.
+
+    Args:
+        value: of a field of `Video`.
+        folder: that a path in it counts from; any other path is written whole.
+    """
     if value is None:
         return ""
     if isinstance(value, Path):
         absolute = value.absolute()
-        return absolute.relative_to(folder).as_posix() if absolute.is_relative_to(folder) else str(absolute)
+        if folder is not None and absolute.is_relative_to(folder):
+            return plain_name(absolute.relative_to(folder).as_posix(), edges=True)
+        return plain_name(str(absolute), edges=True)
     # repr keeps every digit of a float.
     return value if isinstance(value, str) else repr(value)
 
@@ -170,6 +182,7 @@ class _Row:
     mos: float | None
     mos_std: float | None
     ratings: float | None
+    raw: tuple[str, ...]
 
 
 def _rows(table: Columns) -> list[_Row]:
@@ -188,9 +201,12 @@ def _rows(table: Columns) -> list[_Row]:
         table.mos()  # says which columns there are
     columns = [numbers(mos), *(numbers(name if name in table else None) for name in ("mos_std", "ratings"))]
     where = [table.where(row) for row in range(1, count + 1)]
-    return [
-        _Row(*row) for row in zip(where, ids, texts("path"), texts("dataset"), texts("split"), *columns, strict=True)
-    ]
+    paths = texts("path")
+    # What other tables have under these names is theirs.
+    any_raw = any((path or id).lower().endswith(_RAW) for path, id in zip(paths, ids, strict=True))
+    raw = zip(*map(texts, RAW_COLUMNS), strict=True) if any_raw else [("",) * len(RAW_COLUMNS)] * count
+    said = zip(where, ids, paths, texts("dataset"), texts("split"), *columns, raw, strict=True)
+    return [_Row(*row) for row in said]
 
 
 @dataclass(frozen=True)
@@ -205,9 +221,9 @@ class _Files:
     base: Path
     searched: bool
 
-    def at(self, written: str) -> Path:
+    def at(self, written: str, where: str) -> Path:
         """The file of a path as it is written, or from where its first folders are the last ones of the base."""
-        exact = self.base / written
+        exact = path_of(written, self.base, where)
         if not self.searched or exact.is_file():
             return exact
         parts, above = Path(written).parts, self.base.parts
@@ -215,14 +231,15 @@ class _Files:
         within = [self.base.joinpath(*parts[count:]) for count in shared]
         return next((file for file in within if file.is_file()), exact)
 
-    def named(self, id: str) -> Path | None:
+    def named(self, id: str, where: str) -> Path | None:
         """The file that is called like an id."""
-        exact = self.at(id)
         if not self.searched:
-            return exact if exact.suffix.lower() in VIDEO_EXTENSIONS and exact.is_file() else None
+            exact = named_file(self.base / id)
+            return exact if exact.suffix.lower() in _ENDINGS and exact.is_file() else None
+        exact = self.at(id, where)
         if exact.is_file():
             return exact
-        beside = [self.base / f"{id}{extension}" for extension in sorted(VIDEO_EXTENSIONS)]
+        beside = [self.base / f"{id}{extension}" for extension in _ENDINGS]
         found = next((file for file in beside if file.is_file()), None)
         if found is None and len(self._below.get(id, ())) == 1:
             found = self._below[id][0]
@@ -234,7 +251,7 @@ class _Files:
         """Files in the folders below, by name, with and without extension."""
         found: dict[str, list[Path]] = {}
         for file in sorted(self.base.rglob("*")):
-            if file.suffix.lower() in VIDEO_EXTENSIONS and not file.name.startswith(".") and file.is_file():
+            if file.suffix.lower() in _ENDINGS and not file.name.startswith(".") and file.is_file():
                 for name in {file.name, file.stem}:
                     found.setdefault(name, []).append(file)
         return found
@@ -242,6 +259,8 @@ class _Files:
 
 def _video(row: _Row, files: _Files, scale: MosScale | Mapping[str, MosScale] | None, dataset: str | None) -> Video:
     where = f"{row.where}, id {row.id!r}"
+    if any(0xD800 <= ord(character) <= 0xDFFF for character in row.id):
+        raise ManifestError(f"{row.where}: found the id {row.id!r}; expected characters, and half of a pair is none.")
     if row.split not in _SPLITS:
         raise ManifestError(f"{where}: found split {row.split!r}; expected train, test, pool or nothing.")
     if row.mos_std is not None and row.mos_std < 0:
@@ -256,14 +275,16 @@ def _video(row: _Row, files: _Files, scale: MosScale | Mapping[str, MosScale] | 
             f"{where}: found dataset {study!r}; expected one whose MOS scale is stated: {', '.join(scale)}."
         )
     scale = scale.get(study) if isinstance(scale, Mapping) else scale
+    path = files.at(row.path, where) if row.path else files.named(row.id, where)
     return Video(
         id=row.id,
-        path=files.at(row.path) if row.path else files.named(row.id),
+        path=path,
         dataset=study,
         split=cast(Split, row.split),
         mos=row.mos if scale is None else _convert(where, row.mos, scale.to_five),
         mos_std=row.mos_std if scale is None else _convert(where, row.mos_std, scale.std_to_five),
         ratings=None if row.ratings is None else int(row.ratings),
+        raw=None if path is None or path.suffix.lower() not in RAW_ENDINGS else raw_format(row.raw, where),
     )
 
 
@@ -275,7 +296,10 @@ def _convert(where: str, value: float | None, convert: Callable[[float], float])
 
 
 def read_videos(
-    source: Path | str, mos_scale: str | Mapping[str, str] = "1-5", manifest: ManifestSettings | None = None
+    source: Path | str,
+    mos_scale: str | Mapping[str, str] = "1-5",
+    manifest: ManifestSettings | None = None,
+    note: Note = unheard,
 ) -> list[Video]:
     """The videos of a manifest or a folder, MOS on the 1-5 scale.
 
@@ -283,17 +307,19 @@ def read_videos(
         source: manifest or folder.
         mos_scale: of every data set, or by data set.
         manifest: how it is read where it is one.
+        note: as `find_videos`.
 
     Raises:
         ManifestError, ConfigError: the manifest or the scale cannot be used.
     """
+    refuse_scheme(source, "videos")
     manifest = manifest or ManifestSettings()
     scale = (
         parse_scale(mos_scale)
         if isinstance(mos_scale, str)
         else {name: parse_scale(text) for name, text in mos_scale.items()}
     )
-    return load_videos(Path(source), videos_folder=manifest.videos_folder, scale=scale, names=manifest.names)
+    return load_videos(Path(source), videos_folder=manifest.videos_folder, scale=scale, names=manifest.names, note=note)
 
 
 def parse_scale(text: str) -> MosScale:

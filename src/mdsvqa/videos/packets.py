@@ -20,6 +20,9 @@ _STATES_DURATION = ("mov", "matroska", "avi", "flv", "asf")
 # A file is whole when this share of the duration it states is there; muxers round, and audio may end later.
 WHOLE = 0.95
 _USUAL_RATE = 25.0
+# MPEG program streams state the times of few frames, and FFmpeg's for the others go astray: where they contradict each
+# other, frames follow one another by their lengths.
+_FILLED_IN = "mpeg"
 # Some muxers write thousands of frames a second; a rate of variable frames is off by less than this factor.
 _NONSENSE = 4
 
@@ -100,6 +103,9 @@ def read_packets(path: Path, container: InputContainer, stream: VideoStream) -> 
     frame = _frame_length(stamps, stream, tick)
     edited = shown
     pts, shown = (None, shown) if slots_only else _presentation_times(stamps, shown, stream)
+    filled_in = container.format.name == _FILLED_IN and (pts is None or bool((edited & ~shown).any()))
+    if filled_in:
+        pts, shown = None, edited
     visible = [stamp for stamp, is_shown in zip(stamps, shown, strict=True) if is_shown]
     slots = {stamp.dts for stamp in visible} - {None}
     last = 0.0
@@ -114,6 +120,9 @@ def read_packets(path: Path, container: InputContainer, stream: VideoStream) -> 
         # Frames are shown one after the other in the slots of their packets.
         decoded = np.array(sorted(slot for slot in slots if slot is not None), np.int64)
         times = (decoded - decoded[0]) * float(tick)
+    elif filled_in:
+        lengths = np.array([stamp.length * float(tick) or frame for stamp in visible])
+        times, last = np.cumsum(lengths) - lengths, float(lengths[-1])
     else:
         times = np.arange(len(visible), dtype=np.float64) * frame
     return Packets(
@@ -125,7 +134,7 @@ def read_packets(path: Path, container: InputContainer, stream: VideoStream) -> 
         tick=tick,
         frame=frame,
         stream=stream.index,
-        ordered=pts is not None or slots_only or all(stamp.pts is None for stamp in visible),
+        ordered=pts is not None or slots_only or filled_in or all(stamp.pts is None for stamp in visible),
         damaged=int(edited.sum() - shown.sum()),
         rate=_stated_rate(stream, len(times) / duration),
     )

@@ -1,11 +1,14 @@
 """Does something to every video of a table that is not in it yet, shard by shard."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any
 
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import ResultTable
+from mdsvqa.videos.about import NAMES
+from mdsvqa.videos.changes import changed_files, said_of_changed
 from mdsvqa.videos.decoding import map_in_workers
 from mdsvqa.videos.manifest import Video
 
@@ -28,7 +31,8 @@ def sweep(
     finish: Finish | None = None,
     shard: int = SHARD,
 ) -> None:
-    """Appends a row for each video that has none; tries those again that could not be decoded or failed.
+    """Appends a row for each video that has none; tries those again that could not be decoded or failed, and makes
+    those anew whose files have changed.
 
     Args:
         table: open for adding rows.
@@ -36,18 +40,20 @@ def sweep(
         row_of: picklable; makes the row of one video, in a worker process.
         workers: processes; 0 or 1 for none beside this one.
         label: of the progress.
-        finish: makes the rows of a shard out of what `row_of` gave, in this process, while the workers make the next.
+        finish: makes the rows of a shard out of what `row_of` gave, in this process, while the workers make the next;
+            what they say of their files stays.
         shard: rows that are written at once.
     """
     ahead = shard if finish else 0
-    finish = finish or list
-    _retry(table, videos, row_of, finish, workers, shard, label, show)
+    finish = partial(_finished, finish=finish or list)
+    anew = _again(table, videos, row_of, finish, workers, shard, label, show)
     missing = [video for video in videos if video.id not in table.ids]
+    reused = len(videos) - len(missing) - anew
+    if reused:
+        some = f"{reused} of" if reused < len(videos) else "all"
+        show.note(f"{label}: {some} {len(videos)} reused from {table.folder}")
     if not missing:
-        show.note(f"{label}: all {len(videos)} reused from {table.folder}")
         return
-    if len(missing) < len(videos):
-        show.note(f"{label}: {len(videos) - len(missing)} of {len(videos)} reused from {table.folder}")
     rows: list[Row] = []
     for done, row in enumerate(map_in_workers(row_of, missing, workers, crashed=_crashed, ahead=ahead), 1):
         rows.append(row)
@@ -57,7 +63,7 @@ def sweep(
         show.progress(label, done, len(missing))
 
 
-def _retry(
+def _again(
     table: ResultTable,
     videos: Sequence[Video],
     row_of: RowOf,
@@ -66,18 +72,29 @@ def _retry(
     shard: int,
     label: str,
     show: Show,
-) -> None:
+) -> int:
+    """How many rows were made of other files."""
     # A path may have been corrected since, a file mended. Rows keep their places: a rerun ends in the same tables.
     without = table.ids_with("undecodable") | table.ids_with("failed")
-    again = [video for video in videos if video.id in without]
+    changed = changed_files(table, videos) - without
+    if changed:
+        show.note(said_of_changed(label, changed, len(videos)))
+    again = [video for video in videos if video.id in without or video.id in changed]
     made = map_in_workers(row_of, again, workers, crashed=_crashed)
     mended = 0
     while window := list(islice(made, shard)):
-        rows = [row for row in finish(window) if row["status"] == "ok"]
-        table.replace(rows)
-        mended += len(rows)
+        rows = finish(window)
+        table.redo([row for row in rows if row["id"] in changed])
+        table.replace(back := [row for row in rows if row["id"] in without and row["status"] == "ok"])
+        mended += len(back)
     if mended:
-        show.note(f"{label}: {mended} of {len(again)} that could not be decoded before")
+        show.note(f"{label}: {mended} of {len(without)} that could not be decoded before")
+    return len(changed)
+
+
+def _finished(prepared: Sequence[Row], finish: Finish) -> Sequence[Row]:
+    rows = zip(prepared, finish(prepared), strict=True)
+    return [{**{name: given[name] for name in NAMES if name in given}, **row} for given, row in rows]
 
 
 def _crashed(video: Video) -> Row:

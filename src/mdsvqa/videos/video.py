@@ -1,10 +1,30 @@
 """A video as a manifest knows it: what it is called, where it is, how people rated it."""
 
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
 Split = Literal["", "train", "test", "pool"]
+
+
+@dataclass(frozen=True)
+class RawFormat:
+    """What the pictures of a raw video are.
+
+    Attributes:
+        width, height: in pixels.
+        pix_fmt: as FFmpeg calls it, such as yuv420p or yuv420p10le.
+        fps: pictures a second.
+    """
+
+    width: int
+    height: int
+    pix_fmt: str
+    fps: Fraction
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height} {self.pix_fmt}"
 
 
 @dataclass(frozen=True)
@@ -19,6 +39,7 @@ class Video:
         mos: mean opinion score, on the scale of the manifest unless that was converted.
         mos_std: standard deviation of the ratings behind mos, on the same scale.
         ratings: how many ratings are behind mos.
+        raw: of a raw video (.yuv), which does not say it itself.
     """
 
     id: str
@@ -28,3 +49,4 @@ class Video:
     mos: float | None = None
     mos_std: float | None = None
     ratings: int | None = None
+    raw: RawFormat | None = None

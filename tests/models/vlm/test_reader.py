@@ -33,8 +33,8 @@ GENERATE, EXPECTED = VlmSettings(max_new_tokens=64), VlmSettings(reading="expect
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tiny_vlm: Path):
-    return load_checkpoint(GENERATE, str(tiny_vlm))
+def checkpoint(any_vlm: Path):
+    return load_checkpoint(GENERATE, str(any_vlm))
 
 
 @pytest.fixture(scope="module")
@@ -160,11 +160,11 @@ def test_frames_in_memory_are_scored_like_files(checkpoint) -> None:
     assert [score.status for score in scores] == ["ok", "undecodable"]
 
 
-def test_an_adapter_changes_scores_and_merging_it_does_not_change_them_again(tiny_vlm, tmp_path, clips) -> None:
-    folder = with_lora(tiny_vlm, tmp_path / "adapter")
-    plain = load_vlm(str(tiny_vlm), EXPECTED)[0].read(clips)
-    adapted, maker = load_vlm(str(tiny_vlm), replace_settings(EXPECTED, adapter=str(folder)))
-    merged, _ = load_vlm(str(tiny_vlm), replace_settings(EXPECTED, adapter=str(folder), merge=True))
+def test_an_adapter_changes_scores_and_merging_it_does_not_change_them_again(any_vlm, tmp_path, clips) -> None:
+    folder = with_lora(any_vlm, tmp_path / "adapter")
+    plain = load_vlm(str(any_vlm), EXPECTED)[0].read(clips)
+    adapted, maker = load_vlm(str(any_vlm), replace_settings(EXPECTED, adapter=str(folder)))
+    merged, _ = load_vlm(str(any_vlm), replace_settings(EXPECTED, adapter=str(folder), merge=True))
     values = [score.score for score in adapted.read(clips)]
     assert values != [score.score for score in plain]
     assert values == pytest.approx([score.score for score in merged.read(clips)], abs=1e-4)
@@ -237,12 +237,12 @@ def test_a_name_says_whether_it_is_a_vision_language_model(model: str, expected:
     assert (kind_of(model) == "checkpoint") is expected
 
 
-def test_ten_kills_and_a_rerun_score_like_one_undisturbed_run(tiny_vlm, small_corpus, tmp_path: Path) -> None:
+def test_ten_kills_and_a_rerun_score_like_one_undisturbed_run(any_vlm, small_corpus, tmp_path: Path) -> None:
     folder = shutil.copytree(small_corpus.parent / "videos", tmp_path / "videos")
     (folder / "empty.mp4").touch()
     whole = next(iter(sorted(folder.glob("source*")))).read_bytes()
     (folder / "truncated.mp4").write_bytes(whole[: len(whole) // 2])
-    command = ["score", str(folder), "--model", str(tiny_vlm), "--max-new-tokens", "48", "--workers", "2", "--out"]
+    command = ["score", str(folder), "--model", str(any_vlm), "--max-new-tokens", "48", "--workers", "2", "--out"]
     whole, killed = tmp_path / "undisturbed", tmp_path / "killed"
     kill_ten_times([*command, str(whole)], [*command, str(killed)], tmp_path)
     rows = read_table(tmp_path / "undisturbed").to_pylist()

@@ -21,7 +21,8 @@ from mdsvqa.models.vlm import prompts
 from mdsvqa.models.vlm.checkpoint import Checkpoint, load_checkpoint
 from mdsvqa.models.vlm.clips import ModelClip, Prompt, VisualLimits, read_clip, sampling_of, wanted_limits
 from mdsvqa.models.vlm.expected import AnswerTree, expected_value, read_tree, read_tree_at_once
-from mdsvqa.models.vlm.families.qwen2_5_vl import FAMILY, tokenise_prompt
+from mdsvqa.models.vlm.families.qwen2_5_vl import FAMILY
+from mdsvqa.models.vlm.families.transformers_family import tokenise_prompt
 from mdsvqa.models.vlm.reader import VlmReader
 from mdsvqa.videos import packets
 from mdsvqa.videos.decoding import sample_clip

@@ -13,6 +13,7 @@ from mdsvqa.evaluation.intervals import Interval
 from mdsvqa.evaluation.metrics import METRICS
 from mdsvqa.evaluation.paper_tables import probability
 from mdsvqa.evaluation.study_size import Design, StudySize, ratings_for
+from mdsvqa.runtime.words import counted
 
 MEAN = "mean of data sets"
 
@@ -119,7 +120,7 @@ def print_study_size(found: StudySize, wanted: float | None, half_width: float) 
     by_size: dict[int, list[Design]] = {}
     for design in sorted(found.designs, key=lambda design: (design.videos, design.raters)):
         by_size.setdefault(design.videos, []).append(design)
-    headings = ["videos", *(f"{count} raters" for count in raters)]
+    headings = ["videos", *(counted(count, "rater") for count in raters)]
     rows = [[str(videos), *(f"{design.width:.3f}" for design in row)] for videos, row in by_size.items()]
     console.print(_table("Width of the 95% interval of SRCC", headings, rows))
     expected = {design.raters: design.attenuation for design in found.designs}
@@ -134,7 +135,8 @@ def print_study_size(found: StudySize, wanted: float | None, half_width: float) 
         console.print(f"No design here reaches {wanted:g}: name more videos or raters, or a wider interval.")
     else:
         console.print(
-            f"Smallest for {wanted:g}: {best.videos} videos x {best.raters} raters, {best.videos * best.raters} "
+            f"Smallest for {wanted:g}: {counted(best.videos, 'video')} x {counted(best.raters, 'rater')}, "
+            f"{best.videos * best.raters} "
             f"ratings; expected width {best.width:.3f}.",
             highlight=False,
         )
@@ -153,4 +155,4 @@ def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -
 
 def _print_left_out(console: Console, left_out: int) -> None:
     if left_out:
-        console.print(f"{left_out} rows were left out: something asked for is missing, or not asked for.")
+        console.print(f"{counted(left_out, 'row')} left out: something asked for is missing, or not asked for.")

@@ -2,28 +2,29 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mdsvqa.evaluation.failure import FIGURES, FailureEvaluation
 from mdsvqa.evaluation.intervals import Interval
 from mdsvqa.evaluation.paper_tables import probability
-from mdsvqa.models.doctor import Findings
-from mdsvqa.report.figures import Figures
-from mdsvqa.report.rehearsal import rehearsal_sentences
-from mdsvqa.report.sentences import findings
 from mdsvqa.runtime.progress import terminal as progress
+from mdsvqa.runtime.words import counted
 from mdsvqa.selection.audit import AUDIT
-from mdsvqa.selection.catalogue import BASE, label_of
-from mdsvqa.selection.explain import Explanation
 from mdsvqa.selection.settings import RULE_MATTERS
-from mdsvqa.study.config import StudyConfig
-from mdsvqa.study.rehearsal.run import load_rehearsal
-from mdsvqa.study.result import StudyResult
+from mdsvqa.videos.folder import plain_name
+
+# Nobody waits for PyTorch who only asks for help.
+if TYPE_CHECKING:
+    from mdsvqa.evaluation.failure import FailureEvaluation
+    from mdsvqa.models.doctor import Findings
+    from mdsvqa.report.figures import Figures
+    from mdsvqa.selection.explain import Explanation
+    from mdsvqa.study.config import StudyConfig
+    from mdsvqa.study.result import StudyResult
 
 __all__ = [
     "print_explanation",
@@ -33,13 +34,18 @@ __all__ = [
     "print_selection",
     "print_study",
     "progress",
+    "say",
 ]
 
 MOST_LISTED = 20
 
 
-def print_study(config: StudyConfig, result: StudyResult, figures: Figures, page: Path) -> None:
+def print_study(config: "StudyConfig", result: "StudyResult", figures: "Figures", page: Path) -> None:
     """The figures of a study, what they mean, and where its page is."""
+    from mdsvqa.report.rehearsal import rehearsal_sentences
+    from mdsvqa.report.sentences import findings
+    from mdsvqa.study.rehearsal.run import load_rehearsal
+
     console = Console()
     data = result.data
     console.print(f"\n[bold]{escape(config.title)}[/bold]", highlight=False)
@@ -64,7 +70,9 @@ def print_study(config: StudyConfig, result: StudyResult, figures: Figures, page
     console.print(f"\nReport: {page}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _rules_table(config: StudyConfig, figures: Figures) -> Table:
+def _rules_table(config: "StudyConfig", figures: "Figures") -> Table:
+    from mdsvqa.selection.catalogue import label_of
+
     table = Table(
         title=f"SRCC with MOS after labeling {config.selection.budget} of the pool: mean of {config.comparison.seeds} "
         "seeds",
@@ -89,7 +97,9 @@ def _rules_table(config: StudyConfig, figures: Figures) -> Table:
     return table
 
 
-def _rounds_table(figures: Figures) -> Table:
+def _rounds_table(figures: "Figures") -> Table:
+    from mdsvqa.selection.catalogue import BASE
+
     table = Table(title="SRCC with MOS [95% interval]", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for heading in ("model", "target test", "against base", "source test"):
         table.add_column(heading, no_wrap=True)
@@ -123,18 +133,18 @@ def print_selection(rows: Sequence[Mapping[str, Any]], out: Path | None, pool: i
     if audited:
         Console().print("audit: drawn at random. Measure the model on these, and train it on the others.")
     if left_out:
-        Console().print(f"{left_out} videos were left out: excluded, or without a difficulty or frames.")
+        Console().print(f"{counted(left_out, 'video')} left out: excluded, or without a difficulty or frames.")
     if len(rows) > RULE_MATTERS * pool:
         Console().print(
-            f"{len(rows)} of {pool} videos: with more than {RULE_MATTERS:.0%} of a pool labeled it hardly matters "
-            "which rule chooses.",
+            f"{len(rows)} of {counted(pool, 'video')}: with more than {RULE_MATTERS:.0%} of a pool labeled it hardly "
+            "matters which rule chooses.",
             soft_wrap=True,
         )
     if out is not None:
         Console().print(str(out), soft_wrap=True, highlight=False, markup=False)
 
 
-def print_explanation(found: Explanation) -> None:
+def print_explanation(found: "Explanation") -> None:
     """Why a video was chosen, or was not."""
     console = Console(highlight=False)
     console.print(f"{found.id}: {found.reason}", markup=False, soft_wrap=True)
@@ -160,8 +170,10 @@ def _ordinal(number: int) -> str:
     return f"{number}{'th' if number % 100 in (11, 12, 13) else ending}"
 
 
-def print_failure(difficulty: str, error: str, result: FailureEvaluation, left_out: int) -> None:
+def print_failure(difficulty: str, error: str, result: "FailureEvaluation", left_out: int) -> None:
     """How well one column of difficulties predicts errors, and what its controls give."""
+    from mdsvqa.evaluation.failure import FIGURES
+
     title = f"{difficulty}: {result.n} videos, {result.k} chosen, {error} error"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for heading in ("figure", "value", "95% interval"):
@@ -171,9 +183,14 @@ def print_failure(difficulty: str, error: str, result: FailureEvaluation, left_o
         table.add_row(words, f"{interval.value:.3f}", f"{interval.low:.3f} to {interval.high:.3f}")
     Console().print(table)
     if left_out:
-        Console().print(f"{left_out} rows were left out: no score, no MOS, or no difficulty.")
+        Console().print(f"{counted(left_out, 'row')} left out: no score, no MOS, or no difficulty.")
     for warning in result.warnings:
         Console().print(f"Warning: {warning}", highlight=False, markup=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    """One line on stderr."""
+    Console(stderr=True).print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def print_failures(failures: Mapping[str, str]) -> None:
@@ -181,14 +198,14 @@ def print_failures(failures: Mapping[str, str]) -> None:
     if not failures:
         return
     console = Console(stderr=True)
-    console.print(f"{len(failures)} videos could not be used:", highlight=False)
+    console.print(f"{counted(len(failures), 'video')} could not be used:", highlight=False)
     for video, reason in list(failures.items())[:MOST_LISTED]:
-        console.print(f"  {video}: {reason}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"  {plain_name(video)}: {plain_name(reason)}", highlight=False, markup=False, soft_wrap=True)
     if len(failures) > MOST_LISTED:
         console.print(f"  ... and {len(failures) - MOST_LISTED} more, in the table", highlight=False)
 
 
-def print_findings(findings: Findings) -> None:
+def print_findings(findings: "Findings") -> None:
     """What `mdsvqa doctor` found."""
     console = Console()
     parts = [("This machine", findings.facts), ("Packages", findings.packages)]

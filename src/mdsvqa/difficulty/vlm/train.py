@@ -28,6 +28,7 @@ from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import Maker, claimed, fingerprint
 from mdsvqa.runtime.run import Run
+from mdsvqa.runtime.words import counted
 from mdsvqa.videos.video import Video
 
 # The card comes last: where it is, all is done.
@@ -101,7 +102,7 @@ def train_failure_predictor(
         failed = cache.fill(known, run.workers, run.show) if processes.rank == 0 else {}
         processes.barrier()
         if failed:
-            run.show.note(f"{len(failed)} videos cannot be decoded and are left run.out")
+            run.show.note(f"{counted(len(failed), 'video')} left out: cannot be decoded")
         there = [video for video in known if cache.has(video)]
         failures = failure_set(there, scores, training)
         course = _train(adapted, reading, failures, cache, training, run.out, run.show, processes)

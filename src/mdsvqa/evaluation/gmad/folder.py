@@ -16,6 +16,7 @@ from mdsvqa.runtime.cells import number_of, says_no_number
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.results import json_text, write_atomically
 from mdsvqa.runtime.user_tables import MISSING, ColumnError, Columns, read_columns
+from mdsvqa.runtime.words import counted
 
 PAIRS, TO_RATE, MADE_BY = "pairs.csv", "to_rate.csv", "gmad.json"
 SIDES = {"left": 1.0, "equal": 0.5, "right": 0.0}
@@ -90,7 +91,9 @@ def find_pairs(
     opinions = None if mos is None else columns.numbers(mos)
     whole = np.isfinite([*scores.values(), *([] if opinions is None else [opinions])]).all(0)
     if whole.sum() < 2:
-        raise InputError(f"{table}: found {int(whole.sum())} videos with all of {', '.join(models)}; expected more.")
+        raise InputError(
+            f"{table}: found {counted(int(whole.sum()), 'video')} with all of {', '.join(models)}; expected more."
+        )
     kept = {model: score[whole] for model, score in scores.items()}
     scale = common_scale(kept, None if opinions is None else opinions[whole], frozenset(falling))
     limits: dict[str, Any] = {"levels": levels, "per_level": per_level, "tolerance": tolerance, "seed": seed}

@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from mdsvqa.labeling.collecting.database import Connection
+from mdsvqa.labeling.collecting.database import Connection, keep_fact
 from mdsvqa.labeling.stimuli import Prepared, Stimulus
+
+NAMED_PAIRS = "named_pairs"
 
 
 def put_stimuli(connection: Connection, prepared: Prepared) -> None:
@@ -21,6 +23,8 @@ def put_stimuli(connection: Connection, prepared: Prepared) -> None:
         )  # fmt: skip
     numbers = numbers_of(connection, "video", "reference")
     _put_references(connection, prepared.stimuli, numbers)
+    # Pairs that a study chooses itself get their rows when they are shown.
+    keep_fact(connection, NAMED_PAIRS, "1" if prepared.pairs else "")
     for name, first, second in prepared.pairs:
         if first in numbers and second in numbers:
             connection.execute(
@@ -31,7 +35,7 @@ def put_stimuli(connection: Connection, prepared: Prepared) -> None:
 
 def _put_references(connection: Connection, stimuli: Iterable[Stimulus], numbers: dict[str, int]) -> None:
     for each in stimuli:
-        if each.role in ("video", "training") and each.reference in numbers:
+        if each.role in ("video", "training", "trap") and each.reference in numbers:
             connection.execute(
                 "UPDATE stimuli SET reference = ? WHERE role = ? AND id = ?",
                 (numbers[each.reference], each.role, each.id),

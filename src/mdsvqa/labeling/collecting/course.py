@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mdsvqa.labeling.collecting import voting
-from mdsvqa.labeling.collecting.catalogue import stimuli_of
+from mdsvqa.labeling.collecting.catalogue import NAMED_PAIRS, stimuli_of
 from mdsvqa.labeling.collecting.database import Connection, fact
 from mdsvqa.labeling.collecting.raters import last_event, note
 from mdsvqa.labeling.collecting.refusals import Refused
@@ -122,9 +122,10 @@ class TrainingHistory:
             judged = connection.execute(
                 "SELECT count(DISTINCT pair) AS n FROM slots WHERE rater = ?", (rater,)
             ).fetchone()["n"]
-            named = connection.execute("SELECT count(*) AS n FROM pairs").fetchone()["n"]
+            if fact(connection, NAMED_PAIRS):
+                return bool(judged < connection.execute("SELECT count(*) AS n FROM pairs").fetchone()["n"])
             videos = len(stimuli_of(connection, "video"))
-            return bool(judged < (named or videos * (videos - 1) // 2))
+            return bool(judged < videos * (videos - 1) // 2)
         seen = "SELECT coalesce(second, first) FROM slots WHERE rater = ?"
         more = connection.execute(
             f"SELECT 1 FROM stimuli WHERE role = 'video' AND NOT retired AND number NOT IN ({seen}) LIMIT 1", (rater,)

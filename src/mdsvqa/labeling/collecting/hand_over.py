@@ -10,6 +10,7 @@ from mdsvqa.labeling.collecting.catalogue import stimuli_of
 from mdsvqa.labeling.collecting.database import Connection
 from mdsvqa.labeling.collecting.raters import excluded_raters, name_of
 from mdsvqa.labeling.votes import TRAINING, VIDEO, PairVotes, Votes
+from mdsvqa.runtime.arrays import Ints
 from mdsvqa.study.labeling import LabelingSettings
 
 CORRECTED = "corrected"
@@ -59,9 +60,12 @@ def pair_votes_of(connection: Connection, settings: LabelingSettings) -> PairVot
         [row["video"] for row in rows],
         [name_of(row["rater"]) for row in rows],
         [row["value"] for row in rows],
+        kind=[row["kind"] for row in rows] or VIDEO,
+        expected=[np.nan if row["expected"] is None else row["expected"] for row in rows] or np.nan,
         disturbed=[bool(row["disturbed"]) for row in rows] or False,
         excluded=_reasons(connection, rows) or "",
         videos=video_ids(connection, settings),
+        raters=[name_of(rater) for rater in raters_of(connection)],
     )
 
 
@@ -76,6 +80,20 @@ def _reasons(connection: Connection, rows: Sequence[Row]) -> list[str]:
         CORRECTED if not row["last"] else f"rater excluded: {out[row['rater']]}" if row["rater"] in out else ""
         for row in rows
     ]
+
+
+def pairs_under_way(connection: Connection, votes: PairVotes, at: float, seconds: float) -> tuple[Ints, Ints]:
+    """Places of the pairs in open slots of sessions that began no longer than so many seconds ago."""
+    rows = connection.execute(
+        "SELECT one.id AS first, other.id AS second FROM slots JOIN sessions ON sessions.number = session JOIN stimuli "
+        "AS one ON one.number = first JOIN stimuli AS other ON other.number = second WHERE kind = 'video' AND pair IS "
+        "NOT NULL AND closed IS NULL AND sessions.created > ?",
+        (at - seconds,),
+    ).fetchall()
+    place = {name: number for number, name in enumerate(votes.videos)}
+    known = [(place[row["first"]], place[row["second"]]) for row in rows if {row["first"], row["second"]} <= set(place)]
+    both = np.array(known, np.int64).reshape(-1, 2)
+    return both[:, 0], both[:, 1]
 
 
 def under_way(connection: Connection, votes: Votes, at: float, seconds: float) -> UnderWay:

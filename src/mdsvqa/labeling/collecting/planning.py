@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from mdsvqa.labeling.assignment import Panelists, UnderWay, next_videos, panelists
-from mdsvqa.labeling.collecting.catalogue import numbers_of, stimuli_of
-from mdsvqa.labeling.collecting.database import Connection, reading
-from mdsvqa.labeling.collecting.hand_over import under_way, votes_of
+from mdsvqa.labeling.collecting.catalogue import NAMED_PAIRS, numbers_of, stimuli_of
+from mdsvqa.labeling.collecting.database import Connection, fact, reading
+from mdsvqa.labeling.collecting.hand_over import pair_votes_of, pairs_under_way, under_way, votes_of
 from mdsvqa.labeling.collecting.raters import name_of
 from mdsvqa.labeling.collecting.sessions import ABANDONED, fewest_judged_pairs
+from mdsvqa.labeling.pair_assignment import asked, next_pairs
+from mdsvqa.labeling.pairs import posterior
 from mdsvqa.labeling.votes import Votes
 from mdsvqa.runtime.arrays import Flags, Ints
 from mdsvqa.study.labeling import LabelingSettings
@@ -23,6 +25,8 @@ from mdsvqa.study.labeling import LabelingSettings
 _REFIT_SECONDS = 60.0
 # Between two looks at all votes and open slots; what this planner gives out itself it knows at once.
 _LOOK_AGAIN_SECONDS = 5.0
+# Videos among which pairs are chosen at a time: seconds of work for a session.
+MOST_COMPARED = 300
 
 
 class PlanNeededError(Exception):
@@ -122,17 +126,60 @@ class Planner:
             self._seen = _Seen(time.monotonic(), votes, numbers, open_, self._slots(durations), pending)
         return self._seen
 
-    def pairs(self, seed: int, at: float) -> list[tuple[int, int]]:
-        """Pairs of numbers, the most wanted first."""
+    def pairs(self, rater: int, seed: int, at: float) -> list[tuple[int, int]]:
+        """Pairs of numbers for a rater, the most wanted first."""
         with reading(self.path) as connection:
-            return fewest_judged_pairs(connection, random.Random(seed), at)
+            if fact(connection, NAMED_PAIRS):
+                return fewest_judged_pairs(connection, random.Random(seed), at)
+            return self._chosen_pairs(connection, rater, np.random.default_rng(seed), at)
+
+    def _chosen_pairs(
+        self, connection: Connection, rater: int, rng: np.random.Generator, at: float
+    ) -> list[tuple[int, int]]:
+        """Rounds of pairs that are expected to tell most, until a session is full of them."""
+        rows = stimuli_of(connection, "video")
+        votes = pair_votes_of(connection, self.settings).counted()
+        pending = pairs_under_way(connection, votes, at, ABANDONED)
+        place = {name: number for number, name in enumerate(votes.videos)}
+        views = np.bincount(np.concatenate([votes.first, votes.second, *pending]), minlength=len(votes.videos))
+        # Of very many videos, those that were seen least: the work grows with the square of their number.
+        order = sorted(rows, key=lambda row: (views[place[row["id"]]], rng.random()))[:MOST_COMPARED]
+        numbers = [int(row["number"]) for row in order]
+        inside = np.full(len(votes.videos), -1)
+        inside[[place[row["id"]] for row in order]] = np.arange(len(order))
+        of_these = (inside[votes.first] >= 0) & (inside[votes.second] >= 0)
+        first, second = (inside[side[of_these]] for side in (votes.first, votes.second))
+        known = posterior(first, second, votes.preference[of_these], len(order))
+        going = [inside[side] for side in pending]
+        kept = (going[0] >= 0) & (going[1] >= 0)
+        known = asked(known, going[0][kept], going[1][kept])
+        shut = self._judged(connection, rater, numbers)
+        left, found = self._slots([row["duration"] for row in rows]), list[tuple[int, int]]()
+        while left > 0:
+            one, other = next_pairs(known, rng, shut=shut, most=left)
+            if not len(one):
+                break
+            found += [(numbers[i], numbers[j]) for i, j in zip(one.tolist(), other.tolist(), strict=True)]
+            shut[one, other] = shut[other, one] = True
+            known, left = asked(known, one, other), left - len(one)
+        return found
+
+    def _judged(self, connection: Connection, rater: int, numbers: Sequence[int]) -> Flags:
+        """Pairs that a rater has seen, among some videos."""
+        place = {number: i for i, number in enumerate(numbers)}
+        shut = np.zeros((len(numbers), len(numbers)), np.bool_)
+        rows = connection.execute("SELECT first, second FROM slots WHERE rater = ? AND pair IS NOT NULL", (rater,))
+        for row in rows:
+            if row["first"] in place and row["second"] in place:
+                i, j = place[row["first"]], place[row["second"]]
+                shut[i, j] = shut[j, i] = True
+        return shut
 
     def _slots(self, durations: Sequence[float]) -> int:
         settings = self.settings
-        each = sum(durations) / max(len(durations), 1) * (2 if settings.method == "dcr" else 1)
-        extras = sum(1 / every for every in (settings.trap_every, settings.anchor_every) if every)
-        if settings.method == "dcr":
-            extras = 0.0
+        two, traps, anchors = settings.method in ("dcr", "pairs"), settings.trap_every, settings.anchor_every
+        each = sum(durations) / max(len(durations), 1) * (2 if two else 1)
+        extras = sum(1 / every for every in (traps, 0 if two else anchors) if every)
         # One more than fits: the session is filled by the durations of the videos themselves.
         return max(1, int(settings.session_minutes * 60 / each * (1 - extras)) - settings.repeats + 1)
 

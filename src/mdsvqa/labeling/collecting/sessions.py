@@ -3,7 +3,6 @@
 import random
 import secrets
 from collections.abc import Callable, Collection, Sequence
-from itertools import combinations
 from typing import Any
 
 from mdsvqa.labeling.collecting.catalogue import stimuli_of
@@ -72,9 +71,9 @@ def begin_session(
     rules = Rules(
         settings.session_minutes * 60, settings.repeats, settings.repeat_gap, settings.trap_every, settings.anchor_every
     )
-    singles = settings.method in ("acr", "acr-hr")
-    traps = _extras(connection, TRAP, seen) if singles else []
-    anchors = _extras(connection, ANCHOR, seen) if singles else []
+    traps = _traps(connection, settings, seen)
+    # What is known of an anchor is its MOS, which says nothing of a difference.
+    anchors = _extras(connection, ANCHOR, seen) if settings.method in ("acr", "acr-hr") else []
     order = session_order(entries, traps, anchors, rules, draws)
     if order:
         _put(connection, rater, turn, order, at)
@@ -145,21 +144,31 @@ def pair_number(connection: Connection, first: int, second: int) -> int:
 
 
 def fewest_judged_pairs(connection: Connection, draws: random.Random, at: float) -> list[tuple[int, int]]:
-    """The pairs of the study by how many judgements they have or will have; ties by chance.
-
-    Where the study names no pairs: every two videos, those with the fewest judgements first.
-    """
+    """The pairs that the study names by how many judgements they have or will have; ties by chance."""
     rows = connection.execute(
         "SELECT pair, count(*) AS n FROM slots JOIN sessions ON sessions.number = session WHERE pair IS NOT NULL AND "
         "(closed IS NOT NULL OR created > ?) AND coalesce(outcome, '') != 'unplayable' GROUP BY pair",
         (at - ABANDONED,),
     )
     counts = {int(row["pair"]): int(row["n"]) for row in rows}
-    named = connection.execute("SELECT number, first, second FROM pairs").fetchall()
     shown = {int(row["number"]) for row in stimuli_of(connection, "video")}
+    named = connection.execute("SELECT number, first, second FROM pairs").fetchall()
     listed = {(row["first"], row["second"]): counts.get(row["number"], 0) for row in named}
-    pairs = [pair for pair in listed if set(pair) <= shown] or list(combinations(sorted(shown), 2))
-    return sorted(pairs, key=lambda pair: (listed.get(pair, 0), draws.random()))
+    pairs = [pair for pair in listed if set(pair) <= shown]
+    return sorted(pairs, key=lambda pair: (listed[pair], draws.random()))
+
+
+def _traps(connection: Connection, settings: LabelingSettings, seen: Collection[Any]) -> list[Shown]:
+    """Traps that the rater has not seen: alone, or behind the clip that they are compared with."""
+    if settings.method in ("acr", "acr-hr"):
+        return _extras(connection, TRAP, seen)
+    before = {int(row["number"]): row for role in ("video", "reference") for row in stimuli_of(connection, role)}
+    return [
+        Shown(TRAP, row["reference"], seconds, frozenset({row["content"]}), row["number"])
+        for row in stimuli_of(connection, TRAP)
+        if row["number"] not in seen and row["reference"] in before
+        for seconds in [row["duration"] + before[row["reference"]]["duration"]]
+    ]
 
 
 def _extras(connection: Connection, kind: str, seen: Collection[Any]) -> list[Shown]:

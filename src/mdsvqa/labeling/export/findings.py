@@ -35,8 +35,8 @@ class Findings:
         kept: the table whose votes count by the settings: without flagged raters where those do not count.
         estimate: MOS by the model of the study of what is kept; None where no vote counts.
         every, without_flagged: the same with, and without, the votes of flagged raters.
-        flags: rules that raters break; none in a study of pairs.
-        raters: figures of each rater; None in a study of pairs.
+        flags: rules that raters break.
+        raters: figures of each rater.
         standing: against the rule that ends the study; None where there is no estimate.
     """
 
@@ -46,20 +46,13 @@ class Findings:
     every: Estimate | None
     without_flagged: Estimate | None
     flags: Sequence[Flag]
-    raters: RaterFigures | None
+    raters: RaterFigures
     standing: Standing | None
 
 
 def findings(connection: Connection, settings: LabelingSettings) -> Findings:
     """What the votes of a study say."""
     votes = table_of(connection, settings)
-    gone = unplayable_everywhere(connection)
-    if isinstance(votes, PairVotes):
-        found = estimate_scores(votes) if len(votes.counted()) else None
-        # Half-widths of preferences are no levels: the numbers end a study of pairs.
-        rule = settings.stopping.model_copy(update={"half_width": None})
-        where = None if found is None else standing(found, rule, unratable=_marks(votes.videos, gone))
-        return Findings(votes, votes, found, found, found, [], None, where)
     marked = flags(votes, settings.screening)
     without = votes.without_raters(flagged(votes, marked), "rater flagged")
     kept = votes if settings.flagged_count else without
@@ -67,14 +60,19 @@ def findings(connection: Connection, settings: LabelingSettings) -> Findings:
     found = every if settings.flagged_count else fewer
     where = None
     if found is not None:
-        others = set(votes.videos) - set(videos_of(connection, settings))
         # Traps, anchors and practice stand in the table of votes; nothing waits for them.
-        where = standing(found, settings.stopping, unratable=_marks(votes.videos, gone | others))
+        others = set(votes.videos) - set(videos_of(connection, settings))
+        unratable = _marks(votes.videos, unplayable_everywhere(connection) | others)
+        # Half-widths of preferences are no levels: the numbers end a study of pairs.
+        pairs = settings.method == "pairs"
+        rule = settings.stopping.model_copy(update={"half_width": None}) if pairs else settings.stopping
+        where = standing(found, rule, unratable=unratable)
     return Findings(votes, kept, found, every, fewer, marked, rater_figures(votes), where)
 
 
-def _estimate(votes: Votes, settings: LabelingSettings) -> Estimate | None:
-    return estimate_scores(votes, settings.model) if votes.counts.any() else None
+def _estimate(votes: Votes | PairVotes, settings: LabelingSettings) -> Estimate | None:
+    model = None if settings.method == "pairs" else settings.model
+    return estimate_scores(votes, model) if votes.counts.any() else None
 
 
 def _marks(names: Sequence[str], marked: set[str]) -> Any:
@@ -89,9 +87,11 @@ def videos_of(connection: Connection, settings: LabelingSettings) -> list[str]:
 
 def unplayable_everywhere(connection: Connection) -> set[str]:
     """Videos that some browser could not play and none did."""
+    # Of a pair either side may be the one that did not play.
     rows = connection.execute(
         "SELECT stimuli.id, sum(outcome = 'unplayable') AS bad, sum(outcome = 'voted') AS good FROM slots JOIN stimuli "
-        "ON stimuli.number = coalesce(second, first) WHERE kind = 'video' GROUP BY stimuli.id"
+        "ON stimuli.number = coalesce(second, first) OR (pair IS NOT NULL AND stimuli.number = first) "
+        "WHERE kind = 'video' GROUP BY stimuli.id"
     )
     return {row["id"] for row in rows if row["bad"] and not row["good"]}
 
@@ -140,17 +140,16 @@ def overview(connection: Connection, settings: LabelingSettings, at: float) -> d
 
 def agreement(found: Findings) -> dict[str, float | None]:
     """How far raters agree, with the others and with themselves."""
-    if isinstance(found.kept, PairVotes) or found.raters is None:
-        return {}
     counted, figures = found.kept.counted(), found.raters
     known = figures.correlation[np.isfinite(figures.correlation)]
+    levels = counted if isinstance(counted, Votes) and len(counted) else None
     return {
-        "krippendorff_alpha": number(krippendorff_alpha(counted)) if len(counted) else None,
+        "krippendorff_alpha": None if levels is None else number(krippendorff_alpha(levels)),
         "mean_correlation": number(float(known.mean())) if len(known) else None,
         "repeat_difference": _mean(figures.repeat_difference, figures.repeats),
         "traps_right": _share(figures.traps_wrong, figures.traps),
         "anchors_right": _share(figures.anchors_off, figures.anchors),
-        "sos_a": number(sos(counted).a) if len(counted) else None,
+        "sos_a": None if levels is None else number(sos(levels).a),
     }
 
 
@@ -192,10 +191,16 @@ def _videos(connection: Connection, settings: LabelingSettings, found: Findings)
                 "votes": int(estimate.votes[j]) if known and estimate is not None else 0,
                 "mos": number(float(estimate.mos[j])) if known and estimate is not None else None,
                 "half_width": number(float(high - low) / 2),
+                "all_raters": _score(found.every, j),
+                "without_flagged": _score(found.without_flagged, j),
                 "unplayable": name in gone,
             }
         )
     return rows
+
+
+def _score(estimate: Estimate | None, j: int | None) -> float | None:
+    return None if estimate is None or j is None else number(float(estimate.mos[j]))
 
 
 def _raters(connection: Connection, found: Findings) -> list[dict[str, Any]]:
@@ -237,7 +242,7 @@ def _raters(connection: Connection, found: Findings) -> list[dict[str, Any]]:
 
 
 def _figures(found: Findings, name: str) -> dict[str, Any]:
-    if found.raters is None or name not in found.votes.raters:
+    if name not in found.votes.raters:
         return {}
     i, figures = found.votes.raters.index(name), found.raters
     return {

@@ -11,7 +11,7 @@ from mdsvqa.labeling.collecting.database import Connection
 from mdsvqa.labeling.collecting.raters import name_of
 from mdsvqa.labeling.differences import differences
 from mdsvqa.labeling.export.findings import Findings, overview, videos_of
-from mdsvqa.labeling.vote_export import LABELS, csv_bytes, deviations, label_rows
+from mdsvqa.labeling.vote_export import csv_bytes, deviations, videos_csv
 from mdsvqa.labeling.votes import Votes
 from mdsvqa.study.labeling import LabelingSettings
 
@@ -41,13 +41,7 @@ def videos_table(connection: Connection, settings: LabelingSettings, found: Find
     A video that nobody could play, or that has no vote that counts, has an empty mos. MOS lie on the ends of the scale
     where a model places them beyond. A study of pairs has scores without levels, which say so: column scale.
     """
-    by_id = {row[0]: row for row in label_rows(found.estimate, found.kept)}
-    rows = [by_id[name] for name in videos_of(connection, settings)]
-    header = list(LABELS)
-    if settings.method == "pairs":
-        header[1:4] = ["score", "score_low", "score_high"]
-        return csv_bytes([*header, "scale"], [[*row, "pairs"] for row in rows])
-    return csv_bytes(header, rows)
+    return videos_csv(found.estimate, found.kept, videos_of(connection, settings))
 
 
 def votes_table(connection: Connection, settings: LabelingSettings, found: Findings) -> bytes:
@@ -57,7 +51,7 @@ def votes_table(connection: Connection, settings: LabelingSettings, found: Findi
     said = ["first", "second"] if pairs else ["video"]
     value = "preference" if pairs else "vote"
     header = [*said, "rater", value, "scale", "method", "kind", "expected", "disturbed", "excluded"]
-    header = [name for name in header if not (pairs and name in ("scale", "expected"))]
+    header = [name for name in header if not (pairs and name == "scale")]
     extra = ["session", "place", "issued", "begun", "voted", "correction", "plays", "disturbance", *_PLAYED]
     rows = []
     for number, row in enumerate(_vote_rows(connection, training=not pairs)):
@@ -157,10 +151,10 @@ def preferences_table(connection: Connection, found: Findings) -> bytes:
     """Answers to named pairs as `mdsvqa gmad rank --preferences` takes them: pair, left, right, preference, rater."""
     rows = []
     for number, row in enumerate(_vote_rows(connection, training=False)):
+        if not found.kept.counts[number]:
+            continue
         pair = connection.execute(
             "SELECT pairs.name FROM slots JOIN pairs ON pairs.number = slots.pair WHERE slots.id = ?", (row["slot"],)
         ).fetchone()
-        if str(found.votes.excluded[number]) or row["disturbed"]:
-            continue
         rows.append([pair["name"], row["before"], row["video"], row["value"], name_of(row["rater"])])
     return csv_bytes(["pair", "left", "right", "preference", "rater"], rows)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.container import InputContainer, OutputContainer
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
@@ -22,10 +23,12 @@ DEGRADED = {4: (30, 1.0), 3: (34, 0.5), 2: (36, 0.25), 1: (42, 0.125)}
 _SIZE_STEPS = 6
 _CRF = {"mp4": (4, 48), "webm": (4, 60)}
 _CLOSE = 0.08
+# Sound that a container of a kind holds as it is.
+_SOUND = {"mp4": ("aac", "mp3", "opus", "flac"), "webm": ("opus", "vorbis")}
 Change = Callable[[VideoFrame, int], VideoFrame]
 
 
-def write_trap(look: Look, target: Path, sentence: str, font: Path | None = None) -> int:
+def write_trap(look: Look, target: Path, sentence: str, font: Path | None = None, *, audio: bool = False) -> int:
     """A copy of a clip with a sentence in its middle: same length, size and container, and as many bytes.
 
     Args:
@@ -33,6 +36,7 @@ def write_trap(look: Look, target: Path, sentence: str, font: Path | None = None
         target: of the trap, with the ending of the clip.
         sentence: that is written into it.
         font: for languages that the built-in one has no letters of.
+        audio: whether its sound comes along, as it is.
 
     Returns:
         How many frames it has.
@@ -50,7 +54,7 @@ def write_trap(look: Look, target: Path, sentence: str, font: Path | None = None
     best: tuple[float, int] = (math.inf, low)
     for _ in range(_SIZE_STEPS):
         crf = (low + high) // 2
-        write_changed(look, target, with_sentence, crf)
+        write_changed(look, target, with_sentence, crf, audio=audio)
         found = target.stat().st_size
         off = abs(math.log(found / wanted))
         best = min(best, (off, crf))
@@ -58,7 +62,7 @@ def write_trap(look: Look, target: Path, sentence: str, font: Path | None = None
             break
         low, high = (crf + 1, high) if found > wanted else (low, crf - 1)
     if best[1] != crf:
-        write_changed(look, target, with_sentence, best[1])
+        write_changed(look, target, with_sentence, best[1], audio=audio)
     _pad(target, look.kind, wanted)
     return look.frames
 
@@ -77,7 +81,7 @@ def _pad(target: Path, kind: str, wanted: int) -> None:
         file.write(filling)
 
 
-def write_degraded(look: Look, target: Path, level: int) -> int:
+def write_degraded(look: Look, target: Path, level: int, *, audio: bool = False) -> int:
     """A copy of a clip at a lower level of quality, 1 to 4; at least so far below the original.
 
     Returns:
@@ -91,11 +95,11 @@ def write_degraded(look: Look, target: Path, level: int) -> int:
         even = convert(frame)
         return even if share == 1 else even.reformat(*small).reformat(even.width, even.height)
 
-    return write_changed(look, target, coarse, crf)
+    return write_changed(look, target, coarse, crf, audio=audio)
 
 
-def write_changed(look: Look, target: Path, change: Change, crf: int) -> int:
-    """Writes the frames of a clip, each changed, with the codec of its container."""
+def write_changed(look: Look, target: Path, change: Change, crf: int, *, audio: bool = False) -> int:
+    """Writes the frames of a clip, each changed, with the codec of its container; with its sound, as it is, on wish."""
     temporary = target.with_name(f"{target.stem}.part{target.suffix}")
     convert, stream, count = Converter(), None, 0
     webm = look.kind == "webm"
@@ -105,7 +109,11 @@ def write_changed(look: Look, target: Path, change: Change, crf: int) -> int:
         else ("libx264", {"crf": str(crf), "preset": "veryfast", "profile": "high"})
     )
     movie = {} if webm else {"movflags": "+faststart"}
-    with av.open(str(temporary), "w", format="webm" if webm else "mp4", options=movie) as container:
+    with (
+        av.open(str(look.path)) as source,
+        av.open(str(temporary), "w", format="webm" if webm else "mp4", options=movie) as container,
+    ):
+        sound = _Sound(source, container) if audio and look.sound in _SOUND[look.kind] else None
         for number, frame in enumerate(shown_frames(look)):
             made = convert(change(frame, number))
             made.pts, made.time_base, made.pict_type = number, 1 / look.rate, 0
@@ -113,10 +121,30 @@ def write_changed(look: Look, target: Path, change: Change, crf: int) -> int:
                 stream = add_picture(container, look.rate, made, codec, **options)
             container.mux(stream.encode(made))
             count += 1
+            if sound is not None:
+                sound.copy_to(count / float(look.rate))
         if stream is not None:
             container.mux(stream.encode(None))
+        if sound is not None:
+            sound.copy_to(math.inf)
     temporary.replace(target)
     return count
+
+
+class _Sound:
+    """The first sound track of a clip, copied packet by packet beside its pictures."""
+
+    def __init__(self, source: InputContainer, target: OutputContainer) -> None:
+        self._packets = (packet for packet in source.demux(audio=0) if packet.dts is not None)
+        self._target, self._stream = target, target.add_stream_from_template(source.streams.audio[0])
+        self._next = next(self._packets, None)
+
+    def copy_to(self, seconds: float) -> None:
+        """Copies what begins before a moment."""
+        while (packet := self._next) is not None and float((packet.pts or 0) * packet.time_base) < seconds:
+            packet.stream = self._stream
+            self._target.mux(packet)
+            self._next = next(self._packets, None)
 
 
 def sentence_picture(sentence: str, width: int, height: int, font: Path | None = None) -> NDArray[np.uint8]:

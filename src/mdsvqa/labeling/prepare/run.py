@@ -100,9 +100,9 @@ def prepare(material: Material, show: Show, workers: int = 1) -> Prepared:
     else:
         stimuli += _made_practice(stimuli, folder, settings, show)
         notes.append("Practice clips were made of the study's own videos: there are too few videos with known MOS.")
-    if settings.anchor_every and not gold:
+    if settings.anchor_every and settings.method in ("acr", "acr-hr") and not gold:
         notes.append("There are no anchors: no videos with known MOS.")
-    if settings.trap_every and settings.method in ("acr", "acr-hr"):
+    if settings.trap_every:
         stimuli += _traps(stimuli, folder, settings, show)
     _check_clip(folder)
     reasons = {id: str(reason) for id, reason in left_out.items()}
@@ -218,8 +218,8 @@ def _of_videos(material: Material, playable: Mapping[str, Playable], left_out: d
         reference = material.reference_of.get(video.id, "")
         if video.id not in playable or video.id in references:
             continue
-        if reference and reference not in playable and material.settings.method == "dcr":
-            left_out[video.id] = f"its reference {reference!r} cannot be shown"
+        if reference not in playable and material.settings.method == "dcr":
+            left_out[video.id] = f"its reference {reference!r} cannot be shown" if reference else "it has no reference"
             continue
         stimuli.append(playable[video.id].stimulus(video.id, "video", material.content_of(video.id), reference))
     return stimuli
@@ -266,8 +266,9 @@ def _made_practice(stimuli: Sequence[Stimulus], folder: Path, settings: Labeling
             file = source.file
         else:
             look = look_at(source.file)
-            write = partial(_write_degraded, look=look, level=level)
-            file, _ = _made(folder, "practice", ".mp4", source.file, {"level": level, "how": DEGRADED[level]}, write)
+            write = partial(_write_degraded, look=look, level=level, audio=settings.audio)
+            said = {"level": level, "how": DEGRADED[level], "audio": settings.audio}
+            file, _ = _made(folder, "practice", ".mp4", source.file, said, write)
         shown = _untouched(look_at(file))
         paired = "" if settings.method in ("acr", "acr-hr") else source.id
         made.append(shown.stimulus(f"(practice {number + 1})", "training", source.content, paired, float(level)))
@@ -275,32 +276,37 @@ def _made_practice(stimuli: Sequence[Stimulus], folder: Path, settings: Labeling
     return made
 
 
-def _write_degraded(target: Path, look: Look, level: int) -> dict[str, Any]:
+def _write_degraded(target: Path, look: Look, level: int, audio: bool) -> dict[str, Any]:
     look = replace(look, kind="mp4")
-    return {"frames": write_degraded(look, target, level)}
+    return {"frames": write_degraded(look, target, level, audio=audio)}
 
 
 def _traps(stimuli: Sequence[Stimulus], folder: Path, settings: LabelingSettings, show: Show) -> list[Stimulus]:
-    """Traps of videos of the study, all answers alike often."""
+    """Traps of videos of the study, all answers alike often; one of two clips comes behind what it is compared with."""
     videos = [each for each in stimuli if each.role == "video"]
-    sentence = read_texts(settings.texts).said["trap"]
-    seconds = sum(each.duration for each in videos) / len(videos)
+    said_ = read_texts(settings.texts).said
+    pairs, two = settings.method == "pairs", settings.method in ("dcr", "pairs")
+    asking = [(said_["trap"].replace("{answer}", str(level)), float(level)) for level in range(1, 6)]
+    if pairs:
+        names = {"pair_first": 1.0, "pair_second": 0.0, "pair_equal": 0.5}
+        asking = [(said_["trap_pairs"].replace("{answer}", said_[name]), value) for name, value in names.items()]
+    seconds = sum(each.duration for each in videos) / len(videos) * (2 if two else 1)
     slots = min(settings.sessions * settings.session_minutes * 60 / seconds, 1.3 * len(videos))
     count = min(max(1, round(slots / settings.trap_every) + 1), len(videos), _MOST_EXTRAS)
     traps = []
     for number in range(count):
         source = videos[number * len(videos) // count]
-        answer = number % 5 + 1
+        text, answer = asking[number % len(asking)]
         look = look_at(source.file)
-        text = sentence.replace("{answer}", str(answer))
-        write = partial(_write_trap, look=look, sentence=text, font=settings.font)
-        said = {"sentence": text, "font": str(settings.font or "")}
+        write = partial(_write_trap, look=look, sentence=text, font=settings.font, audio=settings.audio)
+        said = {"sentence": text, "font": str(settings.font or ""), "audio": settings.audio}
         file, _ = _made(folder, "trap", source.file.suffix.lower(), source.file, said, write)
         shown = _untouched(look_at(file))
-        traps.append(shown.stimulus(f"(trap {number + 1})", "trap", source.content, expected=float(answer)))
+        before = source.id if pairs else source.reference if two else ""
+        traps.append(shown.stimulus(f"(trap {number + 1})", "trap", source.content, before, answer))
         show.progress("Making traps", number + 1, count)
     return traps
 
 
-def _write_trap(target: Path, look: Look, sentence: str, font: Path | None) -> dict[str, Any]:
-    return {"frames": write_trap(look, target, sentence, font)}
+def _write_trap(target: Path, look: Look, sentence: str, font: Path | None, audio: bool) -> dict[str, Any]:
+    return {"frames": write_trap(look, target, sentence, font, audio=audio)}

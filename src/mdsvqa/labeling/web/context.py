@@ -76,7 +76,7 @@ class Running:
         at = self.clock()
         seed = self.settings.seed * 1_000_003 + rater
         if self.settings.method == "pairs":
-            pairs = self.planner.pairs(seed, at)
+            pairs = self.planner.pairs(rater, seed, at)
             return replace(self.course, wanted_pairs=lambda c, draws: pairs)
         videos = self.planner.videos(rater, seed, at)
         return replace(self.course, wanted=lambda c, draws: videos)
@@ -107,7 +107,7 @@ class Running:
         check = {name: getattr(self.check_clip, name) for name in ("width", "height", "frames", "duration", "bytes")}
         return {
             "rater": name_of(rater) if rater else "",
-            "traps": self.settings.trap_every > 0 and self.settings.method in ("acr", "acr-hr"),
+            "traps": self.settings.trap_every > 0,
             "largest": list(self.largest),
             "check_clip": check,
             **{name: getattr(self.settings, name) for name in wanted},

@@ -14,7 +14,7 @@ from mdsvqa.labeling.export.findings import overview
 from mdsvqa.labeling.export.run import exported
 from mdsvqa.labeling.stimuli import read_prepared
 from mdsvqa.labeling.web.context import ORGANISER, TOKEN, Running
-from mdsvqa.labeling.web.previews import preview
+from mdsvqa.labeling.web.previews import PAGES, preview
 from mdsvqa.labeling.web.rater_requests import Body, Nothing
 
 T = TypeVar("T")
@@ -117,7 +117,7 @@ def organiser_requests(running: Running) -> APIRouter:
         token = await change(request, lambda c, at: organiser.token_of(c, cookie, at))
         found = await look(request, lambda c: overview(c, running.settings, running.clock()))
         prepared = await asyncio.to_thread(read_prepared, running.out)
-        said = {"not_ratable": prepared.left_out, "notes": list(prepared.notes)}
+        said = {"not_ratable": prepared.left_out, "notes": list(prepared.notes), "pages": PAGES}
         return {"token": token, "texts_missing": list(running.texts.missing), **said, **found}
 
     @router.post("/api/organiser/invite")

@@ -8,8 +8,10 @@ _SLOT = {
     "next": {"slot": "1" * 16, "clips": [_CLIP]},
 }  # fmt: skip
 PAGES = (
-    "consent", "instructions", "check", "unsuited", "training", "slot", "vote", "again", "unplayable", "break",
-    "thanks", "closed", "problem",
+    "consent", "instructions", "instructions_again", "check", "check_dark", "check_bright", "check_colour",
+    "check_clip", "unsuited", "training", "slot", "scaled", "loading", "vote", "again", "unplayable", "offline",
+    "break", "break_over", "thanks", "closed", "link_unknown", "link_expired", "link_elsewhere", "not_opened",
+    "too_many", "problem",
 )  # fmt: skip
 
 
@@ -17,11 +19,12 @@ def preview(page: str, sessions: int) -> dict[str, Any] | None:
     """What the server would say of a page; None where there is no such page."""
     said: dict[str, dict[str, Any]] = {
         "instructions": {"page": "instructions", "again": False},
+        "instructions_again": {"page": "instructions", "again": True},
         "unsuited": {"page": "unsuited", "failed": ["screen", "brightness", "playback", "colour"]},
         "training": {**_SLOT, "training": True},
         "slot": _SLOT,
+        "scaled": {**_SLOT, "clips": [{**_CLIP, "width": 7680, "height": 4320}]},
         "break": {"page": "break", "turn": 2, "sessions": max(2, sessions), "seconds": 300.0},
+        "break_over": {"page": "break", "turn": 2, "sessions": max(2, sessions), "seconds": 0.0},
     }
-    if page in ("vote", "again", "unplayable"):
-        return {"slot": _SLOT}
-    return said.get(page, {"page": page}) if page in PAGES else None
+    return said.get(page, {"page": page, "slot": _SLOT}) if page in PAGES else None

@@ -18,6 +18,7 @@ from mdsvqa.labeling.web.open_study import open_study, reachable, watch
 from mdsvqa.labeling.web.serving import listening, serve
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.results import json_text
+from mdsvqa.runtime.words import counted
 from mdsvqa.study.labeling import LabelingSettings
 
 LOCAL = ("127.0.0.1", "::1", "localhost")
@@ -92,7 +93,7 @@ def run(asked: Serving) -> None:
 
 
 def _sentences(said: dict[str, Any], study: str) -> list[str]:
-    lines = [f"Serving {said['videos']} videos on {said['address']} (end with Ctrl-C; votes stay)."]
+    lines = [f"Serving {counted(said['videos'], 'video')} on {said['address']} (end with Ctrl-C; votes stay)."]
     lines.append(f"Organiser: {said['organiser']}")
     if said["password"]:
         lines.append(f"Password: {said['password']} (shown only now; another: --new-password)")

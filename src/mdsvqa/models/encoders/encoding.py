@@ -41,8 +41,9 @@ def encode_content(videos: Sequence[Video], settings: ContentSettings, run: Run)
         from mdsvqa.models.encoders.vision_encoding import encode_with_checkpoint  # noqa: PLC0415
 
         return encode_with_checkpoint(videos, settings, run)
+    sampling = Sampling(frames=settings.frames, longest_side=4 * SIDE, view=settings.view())
     with ResultTable(run.out, content_schema(DIMS), content_maker(settings), overwrite=run.overwrite) as table:
-        sweep(table, videos, partial(_row, frames=settings.frames), run.workers, "Content", run.show)
+        sweep(table, videos, partial(_row, sampling=sampling), run.workers, "Content", run.show)
     return read_table(run.out)
 
 
@@ -58,7 +59,8 @@ def content_maker(settings: ContentSettings) -> Maker:
         from mdsvqa.models.encoders.vision_encoding import maker_of  # noqa: PLC0415
 
         return maker_of(find_encoder(settings.encoder), settings)
-    return {"step": "content", "version": VERSION, "encoder": settings.encoder, "frames": settings.frames}
+    maker = {"step": "content", "version": VERSION, "encoder": settings.encoder, "frames": settings.frames}
+    return maker | settings.view().record()
 
 
 def _need_packages(encoder: str) -> None:
@@ -67,10 +69,10 @@ def _need_packages(encoder: str) -> None:
         raise InputError(f"encoder {encoder!r}: needs {' and '.join(missing)}: pip install 'mdsvqa[vlm]'.")
 
 
-def _row(video: Video, frames: int) -> dict[str, Any]:
+def _row(video: Video, sampling: Sampling) -> dict[str, Any]:
     cv2.setNumThreads(1)
-    clip = decode_video(video, Sampling(frames=frames, longest_side=4 * SIDE))
+    clip = decode_video(video, sampling)
     if isinstance(clip, Undecodable):
         return {"id": video.id, "frames": [], "status": "undecodable", "text": clip.reason}
     encoded = encode_frames(clip.frames).astype(np.float16)
-    return {"id": video.id, "frames": list(encoded), "status": "ok", "note": clip.note}
+    return {"id": video.id, "frames": list(encoded), "status": "ok", **clip.columns}

@@ -107,21 +107,21 @@ def _halves_agree(processor: Any) -> bool:
     return True
 
 
-def pixel_row(video: Video, frames: int, preparation: Preparation) -> dict[str, Any]:
+def pixel_row(video: Video, sampling: Sampling, preparation: Preparation) -> dict[str, Any]:
     """Decodes a video and prepares its frames; made for worker processes.
 
     Args:
-        frames: to sample, at equal distances.
+        sampling: which frames, and how they are shown.
 
     Returns:
         "id", "note", and "status": "ok" beside "pixels", or why there are none beside "text".
     """
     cv2.setNumThreads(1)
-    clip = decode_video(video, Sampling(frames=frames))
+    clip = decode_video(video, sampling)
     if isinstance(clip, Undecodable):
         return {"id": video.id, "status": "undecodable", "text": clip.reason}
     try:
-        return {"id": video.id, "status": "ok", "pixels": preparation.shrink(clip.frames), "note": clip.note}
+        return {"id": video.id, "status": "ok", "pixels": preparation.shrink(clip.frames), **clip.columns}
     except (ValueError, RuntimeError, MemoryError) as error:
         size = f"{clip.frames.shape[3]}x{clip.frames.shape[2]}"
         return {"id": video.id, "status": "failed", "text": f"its frames of {size} cannot be prepared: {error}"}

@@ -16,6 +16,7 @@ from mdsvqa.runtime.results import Maker, ResultTable, content_schema, is_table,
 from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.threads import torch_threads
 from mdsvqa.runtime.workers import warm_up
+from mdsvqa.videos.decoding import Sampling
 from mdsvqa.videos.sweep import SHARD, Row, sweep
 from mdsvqa.videos.video import Video
 
@@ -36,7 +37,8 @@ def encode_with_checkpoint(videos: Sequence[Video], settings: ContentSettings, r
     if run.overwrite or not is_table(run.out):
         # Now, so that a checkpoint that cannot be loaded changes no run.out. Else there are rows that it made before.
         loaded()
-    prepare = partial(pixel_row, frames=settings.frames, preparation=files.preparation)
+    sampling = Sampling(frames=settings.frames, view=settings.view())
+    prepare = partial(pixel_row, sampling=sampling, preparation=files.preparation)
     # Enough to fill a batch, and cut at the same places on any device.
     shard = max(SHARD, -(-(settings.batch_size or GPU_BATCH) // settings.frames))
     with ResultTable(run.out, content_schema(files.dims), maker_of(files, settings), overwrite=run.overwrite) as table:
@@ -47,7 +49,8 @@ def encode_with_checkpoint(videos: Sequence[Video], settings: ContentSettings, r
 
 def maker_of(files: EncoderFiles, settings: ContentSettings) -> Maker:
     """What a table of content by a checkpoint says made it."""
-    return {"step": "content", "version": VERSION, **files.maker, "dtype": settings.dtype, "frames": settings.frames}
+    maker = {"step": "content", "version": VERSION, **files.maker, "dtype": settings.dtype, "frames": settings.frames}
+    return maker | settings.view().record()
 
 
 def _load(files: EncoderFiles, settings: ContentSettings, workers: int, show: Show) -> VisionEncoder:
@@ -69,7 +72,7 @@ def _rows(prepared: Sequence[Row], loaded: Callable[[], VisionEncoder], workers:
 
 
 def _row(prepared: Row, found: NDArray[np.float32] | str) -> Row:
-    about = {"id": prepared["id"], "note": prepared["note"]}
+    about = {name: value for name, value in prepared.items() if name != "pixels"}
     if isinstance(found, str):
         return {**about, "frames": [], "status": "failed", "text": found}
     return {**about, "frames": list(found.astype(np.float16)), "status": "ok"}

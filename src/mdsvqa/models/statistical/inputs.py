@@ -18,16 +18,20 @@ from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.results import (
     FEATURES,
+    Maker,
     ResultTable,
     check_maker,
     fingerprint,
     frame_matrices,
     is_table,
+    made_by,
     read_meta,
     read_table,
 )
 from mdsvqa.runtime.run import Run
+from mdsvqa.videos.about import NAMES
 from mdsvqa.videos.video import Video
+from mdsvqa.videos.view import PLAIN, View
 
 NOTHING = np.empty(0)
 
@@ -39,24 +43,37 @@ class Inputs:
     Attributes:
         rows: features by id, shape (dims,) each.
         failed: status and reason of the videos that have none, by id.
+        about: what tables say of the file of each video, by id.
         maker: of them.
     """
 
     rows: Mapping[str, Floats]
     failed: Mapping[str, tuple[str, str]]
+    about: Mapping[str, dict[str, Any]]
     maker: str
 
     @classmethod
     def of_table(cls, table: pa.Table, folder: Path) -> Self:
         """The statistical features in a folder."""
-        columns = (table[name].to_pylist() for name in ("id", "status", "features", "text"))
-        rows, failed = dict[str, Floats](), dict[str, tuple[str, str]]()
-        for video, status, values, text in zip(*columns, strict=True):
-            if status == "ok":
-                rows[video] = np.asarray(values, np.float64)
-            else:
-                failed[video] = (status, text)
-        return cls(rows, failed, fingerprint(read_meta(folder)["maker"]))
+        rows = {row["id"]: row for row in table.to_pylist()}
+        known = {video: np.asarray(row["features"], np.float64) for video, row in rows.items() if row["status"] == "ok"}
+        return cls(known, _failed(rows), _about(rows), fingerprint(made_by(folder)))
+
+    def stamp(self, video: str) -> tuple[Any, Any]:
+        """Size and time of change of a video's file."""
+        return self.about[video].get("size"), self.about[video].get("mtime")
+
+    def failed_rows(self) -> dict[str, dict[str, Any]]:
+        """Rows of a table of the videos that have no features, by id."""
+        return {video: {"id": video, "status": why[0], "text": why[1]} for video, why in self.failed.items()}
+
+
+def _failed(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, str]]:
+    return {video: (row["status"], row["text"]) for video, row in rows.items() if row["status"] != "ok"}
+
+
+def _about(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {video: {name: row.get(name) for name in NAMES} for video, row in rows.items()}
 
 
 def read_inputs(
@@ -64,6 +81,7 @@ def read_inputs(
     model: KernelModel | None,
     frames: int | None,
     run: Run,
+    view: View = PLAIN,
     content: Path | None = None,
     encoder: str | None = None,
 ) -> Inputs:
@@ -75,7 +93,7 @@ def read_inputs(
     Args:
         videos: with paths.
         model: saved; None for one that reads statistical features.
-        frames: of each video for these; None for as many as the model learned from.
+        frames, view: of each video for these; None and the plain one for those that the model learned from.
         content: existing table of content features, in place of one in the run's folder; what it lacks is added.
         encoder: of content, where it lies elsewhere than when the model was trained.
 
@@ -86,36 +104,39 @@ def read_inputs(
     reads_content = "content" in recipe.sets
     if (content or encoder) and not reads_content:
         raise InputError("--content and --encoder go with a model that was trained on content features.")
-    wanted = {video.id for video in videos}
-    part = Inputs({}, {}, "")
+    part = Inputs({}, {}, {}, "")
     if "statistical" in recipe.sets:
         place = run.within("statistical" if reads_content else "features")
-        part = Inputs.of_table(extract_features(videos, frames or recipe.frames, place), place.out)
+        shown = View(**recipe.view) if view == PLAIN else view
+        part = Inputs.of_table(extract_features(videos, frames or recipe.frames, place, shown), place.out)
         if not reads_content:
             return part
-    table = _content(videos, recipe, run, content, encoder)
-    columns = (table[name].to_pylist() for name in ("id", "status", "text"))
-    failed = {video: (status, text) for video, status, text in zip(*columns, strict=True) if status != "ok"}
-    failed = {video: why for video, why in {**failed, **part.failed}.items() if video in wanted}
+    table, made = _content(videos, recipe, run, content, encoder)
+    lines = {row["id"]: row for row in table.drop_columns(["frames"]).to_pylist()}
+    wanted = {video.id for video in videos}
+    failed = {video: why for video, why in {**_failed(lines), **part.failed}.items() if video in wanted}
     of_frames = dict(zip(table["id"].to_pylist(), frame_matrices(table), strict=True))
     known = [video.id for video in videos if video.id not in failed]
     rows = {video: with_content(part.rows.get(video, NOTHING), of_frames[video]) for video in known}
-    found = Inputs(rows, failed, fingerprint([part.maker, recipe.content]))
+    found = Inputs(rows, failed, {**_about(lines), **part.about}, fingerprint([part.maker, made]))
     maker = {"step": "features", "sets": list(recipe.sets), "parts": found.maker}
     with ResultTable(run.out / "features", FEATURES, maker, overwrite=run.overwrite) as kept:
         new = {video: {"id": video, "features": row.tolist(), "status": "ok"} for video, row in rows.items()}
-        new |= {video: {"id": video, "status": status, "text": text} for video, (status, text) in failed.items()}
+        new = {video: row | found.about[video] for video, row in {**new, **found.failed_rows()}.items()}
         kept.append([row for video, row in new.items() if video not in kept.ids])
         kept.replace([new[video] for video in kept.ids_with("undecodable") & rows.keys()])
     return found
 
 
-def _content(videos: Sequence[Video], recipe: Recipe, run: Run, content: Path | None, encoder: str | None) -> pa.Table:
+def _content(
+    videos: Sequence[Video], recipe: Recipe, run: Run, content: Path | None, encoder: str | None
+) -> tuple[pa.Table, Maker]:
+    """The table, and what made it."""
     if content is not None and is_table(content):
         check_maker(content, recipe.content)
         found = read_table(content)
         if {video.id for video in videos} <= set(found["id"].to_pylist()):
-            return found
+            return found, made_by(content)
     settings = ContentSettings.model_validate({**recipe.settings, "encoder": encoder or recipe.settings["encoder"]})
     made = content_maker(settings)
     if made != recipe.content:
@@ -129,7 +150,7 @@ def _content(videos: Sequence[Video], recipe: Recipe, run: Run, content: Path | 
             "one by --encoder, or content that it made by --content."
         )
     place = run.within("content") if content is None else Run(content, run.show, run.workers)
-    return encode_content(videos, settings, place)
+    return encode_content(videos, settings, place), made_by(place.out)
 
 
 def with_content(features: Floats, frames: NDArray[np.floating]) -> Floats:
@@ -147,15 +168,15 @@ def pooled(frames: NDArray[np.floating]) -> Floats:
     return np.concatenate([values.mean(0), values.std(0)])
 
 
-def recorded(sets: Sequence[str], frames: int, settings: ContentSettings, content: Path) -> Recipe:
+def recorded(sets: Sequence[str], frames: int, view: View, settings: ContentSettings, content: Path) -> Recipe:
     """The recipe of features that were computed from videos.
 
     Args:
         sets: statistical, content, or both, in the order in which they stand side by side.
-        frames: of each video for the statistical ones.
+        frames, view: of each video for the statistical ones.
         settings, content: of the encoder, and the table that it made.
     """
     if "content" not in sets:
-        return Recipe(tuple(sets), frames)
+        return Recipe(tuple(sets), frames, view.record())
     said: dict[str, Any] = settings.record()
-    return Recipe(tuple(sets), frames, said, read_meta(content)["maker"])
+    return Recipe(tuple(sets), frames, view.record(), said, read_meta(content)["maker"])

@@ -93,12 +93,13 @@ class Recipe:
 
     Attributes:
         sets: of features, side by side.
-        frames: of each video, for the statistical ones.
+        frames, view: of each video, for the statistical ones; the view where it is not the usual one.
         settings, content: of the content encoder, and what its table says made it; empty where no content is read.
     """
 
     sets: tuple[str, ...]
     frames: int
+    view: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     content: Maker = field(default_factory=dict)
 

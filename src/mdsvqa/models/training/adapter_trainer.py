@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mdsvqa.models.base import ModelError
 from mdsvqa.models.settings import VlmFinetuning, VlmSettings
 from mdsvqa.models.training.batches import training_batches
 from mdsvqa.models.training.clip_cache import ClipCache
@@ -23,6 +24,7 @@ from mdsvqa.models.vlm.reader import VlmReader
 from mdsvqa.runtime.arrays import Floats, Ints
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import SCORES, ResultTable, read_table
+from mdsvqa.runtime.words import counted
 from mdsvqa.videos.video import Video
 
 # Replies that are written, and rows that are kept, at a time.
@@ -57,7 +59,16 @@ class AdapterTrainer:
     def load(
         cls, name: str, settings: VlmSettings, training: VlmFinetuning, folder: Path, show: Show, processes: Processes
     ) -> "AdapterTrainer":
-        """Loads the base model, and puts a fresh adapter on it."""
+        """Loads the base model, and puts a fresh adapter on it.
+
+        Raises:
+            ModelError: it cannot be loaded, or answers by levels.
+        """
+        if settings.answers == "levels":
+            raise ModelError(
+                f"model {name!r}: answers by levels, which are scored here and not trained. Fine-tune it by its "
+                "authors' code and name the result, or hand in its scores by `scores_after`."
+            )
         seen = settings.model_copy(
             update={"merge": True, "max_pixels": training.max_pixels, "max_new_tokens": training.max_new_tokens}
         )
@@ -76,7 +87,7 @@ class AdapterTrainer:
         failed = self.cache.fill(wanted, workers, self.show) if self.processes.rank == 0 else {}
         self.processes.barrier()
         if failed:
-            self.show.note(f"{len(failed)} videos cannot be decoded and are left out")
+            self.show.note(f"{counted(len(failed), 'video')} left out: cannot be decoded")
         return {video.id for video in wanted if self.cache.has(video)}
 
     def train(self, known: TrainingSet) -> TrainingHistory:

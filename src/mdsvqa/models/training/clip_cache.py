@@ -1,6 +1,7 @@
 """Clips at the size at which a model reads them, decoded once and kept on disk for all epochs of a training."""
 
 import hashlib
+import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -42,7 +43,12 @@ class ClipCache:
             if isinstance(clip, Undecodable):
                 failed[video.id] = clip.reason
             else:
-                metadata = {"id": clip.id, "seconds_per_grid": repr(clip.seconds_per_grid), "tokens": str(clip.tokens)}
+                metadata = {
+                    "id": clip.id,
+                    "seconds_per_grid": repr(clip.seconds_per_grid),
+                    "tokens": str(clip.tokens),
+                    "times": json.dumps(clip.times),
+                }
                 write_atomically(self._path(video), save({"frames": torch.from_numpy(clip.frames)}, metadata))
             show.progress("Decoding at training size", done, len(missing))
         return failed
@@ -56,7 +62,8 @@ class ClipCache:
         with safe_open(self._path(video), "numpy") as file:
             about = file.metadata()
             frames = file.get_tensor("frames")
-        return ModelClip(about["id"], frames, float(about["seconds_per_grid"]), int(about["tokens"]))
+        seconds, tokens, times = float(about["seconds_per_grid"]), int(about["tokens"]), json.loads(about["times"])
+        return ModelClip(about["id"], frames, seconds, tokens, times=tuple(times))
 
     def _path(self, video: Video) -> Path:
         assert video.path is not None
@@ -65,5 +72,5 @@ class ClipCache:
             version = [state.st_size, state.st_mtime_ns]
         except OSError:
             version = []
-        key = fingerprint([video.id, str(video.path), version, vars(self.sight)])
+        key = fingerprint([video.id, str(video.path), version, self.sight.record()])
         return self._folder / f"{hashlib.sha256(video.id.encode()).hexdigest()[:16]}-{key}.safetensors"

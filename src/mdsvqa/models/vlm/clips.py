@@ -15,9 +15,11 @@ from torch.nn.functional import interpolate
 
 from mdsvqa.models.base import ModelError
 from mdsvqa.models.settings import VlmSettings
+from mdsvqa.videos.about import NOTHING, About
 from mdsvqa.videos.clip import Clip
 from mdsvqa.videos.decoding import Sampling, Undecodable, decode_video
 from mdsvqa.videos.video import Video
+from mdsvqa.videos.view import PLAIN, View
 
 # A frame that is hundreds of times as wide as it is high has no size in whole patches.
 MOST_ASPECT = 200
@@ -39,6 +41,9 @@ class VisualLimits:
         total_pixels: of all frames of a video; longer videos get smaller frames.
         patch: side of what the model turns into one token, in pixels.
         span: frames that share a token.
+        side: of the squares that all frames are made, whatever their proportion; None where they keep it.
+        beside: tokens that stand beside those of the frames, for each step of the temporal grid.
+        view: what is done with HDR and interlaced pictures.
     """
 
     rate: float | None = 2.0
@@ -51,6 +56,14 @@ class VisualLimits:
     total_pixels: int = int(128_000 * 28 * 28 * 0.9)
     patch: int = 28
     span: int = 2
+    side: int | None = None
+    beside: int = 0
+    view: View = PLAIN
+
+    def record(self) -> dict[str, object]:
+        """JSON-able; what is younger than records on disk only where it is not as it was then."""
+        known: dict[str, object] = {name: value for name, value in vars(self).items() if name != "view"}
+        return known | self.view.record()
 
 
 @dataclass(frozen=True)
@@ -62,14 +75,18 @@ class ModelClip:
         frames: uint8 RGB, shape (T, 3, H, W); T is a multiple of `VisualLimits.span`, H and W of `VisualLimits.patch`.
         seconds_per_grid: that one step of the temporal grid spans.
         tokens: that the video takes in the model's context.
+        about: its file, and what its pictures are.
         note: see `Clip`.
+        times: of each step of the temporal grid, in seconds: the mean of its first and its last frame's.
     """
 
     id: str
     frames: NDArray[np.uint8]
     seconds_per_grid: float
     tokens: int
+    about: About = NOTHING
     note: str | None = None
+    times: tuple[float, ...] = ()
 
 
 def resized_size(height: int, width: int, frames: int, sight: VisualLimits) -> tuple[int, int]:
@@ -90,6 +107,8 @@ def resized_size(height: int, width: int, frames: int, sight: VisualLimits) -> t
     """
     if max(height, width) > MOST_ASPECT * min(height, width):
         raise ValueError(f"a frame of {width}x{height} pixels is more than {MOST_ASPECT} times as long as it is wide")
+    if sight.side is not None:
+        return sight.side, sight.side
     patch = sight.patch
     share = sight.total_pixels * sight.span // frames
     most = max(min(sight.most_pixels, share), int(sight.fewest_pixels * 1.05))
@@ -106,8 +125,14 @@ def resized_size(height: int, width: int, frames: int, sight: VisualLimits) -> t
 def sampling_of(sight: VisualLimits) -> Sampling:
     """How the frames of a video are sampled."""
     if sight.frames is not None:
-        return Sampling(frames=sight.frames)
-    return Sampling(rate=sight.rate, spread=sight.spread, at_least=sight.fewest_frames, at_most=sight.most_frames)
+        return Sampling(frames=sight.frames, view=sight.view)
+    return Sampling(
+        rate=sight.rate,
+        spread=sight.spread,
+        at_least=sight.fewest_frames,
+        at_most=sight.most_frames,
+        view=sight.view,
+    )
 
 
 def read_clip(video: Video, sight: VisualLimits) -> ModelClip | Undecodable:
@@ -143,8 +168,11 @@ def resize_clip(clip: Clip, sight: VisualLimits, rate: float | None = None) -> M
     resized = [interpolate(frame, size, mode="bicubic", antialias=True)[0] for frame in frames]
     resized += [resized[-1]] * (-count % sight.span)
     seconds = sight.span / rate if rate else measured_seconds(clip, sight.span)
-    tokens = len(resized) // sight.span * size[0] * size[1] // sight.patch**2
-    return ModelClip(clip.id, torch.stack(resized).numpy(), seconds, tokens, clip.note)
+    steps = len(resized) // sight.span
+    tokens = steps * (size[0] * size[1] // sight.patch**2 + sight.beside)
+    shown = [*clip.timestamps.tolist(), *[float(clip.timestamps[-1])] * (-count % sight.span)]
+    times = tuple((shown[i] + shown[i + sight.span - 1]) / 2 for i in range(0, len(shown), sight.span))
+    return ModelClip(clip.id, torch.stack(resized).numpy(), seconds, tokens, clip.about, clip.note, times)
 
 
 def measured_seconds(clip: Clip, span: int) -> float:
@@ -174,7 +202,7 @@ def wanted_limits(settings: VlmSettings, frames: int | None = None, rate: float 
         ModelError: frames are to be counted, and nothing says how many.
     """
     fewest = min(settings.min_pixels, settings.max_pixels)
-    limits = VisualLimits(most_pixels=settings.max_pixels, fewest_pixels=fewest)
+    limits = VisualLimits(most_pixels=settings.max_pixels, fewest_pixels=fewest, view=settings.view())
     counted = settings.frames or frames
     if settings.sampling == "count" and counted is None:
         raise ModelError("sampling count: say how many by `frames`; this checkpoint does not.")

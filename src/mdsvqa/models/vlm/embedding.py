@@ -50,7 +50,7 @@ def _seen_row(video: Video, sight: VisualLimits) -> Row:
     found = read_clip(video, sight)
     if isinstance(found, Undecodable):
         return {"id": video.id, "status": "undecodable", "text": found.reason}
-    return {"id": video.id, "status": "ok", "clip": found}
+    return {"id": video.id, "status": "ok", "clip": found, **found.about.columns}
 
 
 def _rows(reader: VlmReader, prepared: Sequence[Row]) -> list[Row]:

@@ -154,7 +154,7 @@ def read_tree(family: Family, model: Any, batch: dict[str, Tensor], tree: Answer
     with _masked_attention(family.language_model(model).config):
         behind = model(
             input_ids=tree.tokens.to(device).expand(size, -1),
-            attention_mask={"full_attention": additive[:, None]},
+            attention_mask=additive[:, None],
             position_ids=positions,
             past_key_values=outputs.past_key_values,
             use_cache=True,
@@ -170,7 +170,7 @@ def read_tree_at_once(family: Family, model: Any, batch: dict[str, Tensor], tree
     """
     mask, ids, device = batch["attention_mask"], batch["input_ids"], batch["input_ids"].device
     (size, length), count = ids.shape, len(tree.tokens)
-    positions = torch.cat(family.tree_positions(model, batch, tree.depth), 2)
+    positions = torch.cat(family.tree_positions(model, batch, tree.depth), -1)
     causal = torch.ones(length, length, dtype=torch.bool, device=device).tril()
     sees = torch.zeros(size, length + count, length + count, dtype=torch.bool, device=device)
     sees[:, :length, :length] = causal & (mask[:, None, :] > 0)
@@ -185,7 +185,7 @@ def read_tree_at_once(family: Family, model: Any, batch: dict[str, Tensor], tree
     with _masked_attention(family.language_model(model).config):
         outputs = model(
             input_ids=torch.cat([ids, tree.tokens.to(device).expand(size, -1)], 1),
-            attention_mask={"full_attention": sees[:, None]},
+            attention_mask=sees[:, None],
             position_ids=positions,
             use_cache=False,
             logits_to_keep=count + 1,

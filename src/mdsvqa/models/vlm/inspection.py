@@ -43,11 +43,15 @@ def inspect_checkpoint(
         found[what] = f"{applied.tensors} of {applied.tensors} tensors fit; layout: {applied.layout}"
         model = applied.model.unload()
     processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
-    prompt = quality_prompt(settings.reading, settings.prompt)
-    whose = "yours, not trained on" if settings.prompt else "of Zou et al. (2026)"
+    prompt = quality_prompt(settings.reading, settings.prompt, settings.answers)
+    source = "of Q-Align" if settings.answers == "levels" else "of Zou et al. (2026)"
+    whose = "yours, not trained on" if settings.prompt else source
     found["prompt"] = f'"{prompt}" ({whose})'
     found["sampling"] = _sampling(family.sight(settings, processor))
     found["decoding"] = _decoding(folder, settings)
+    if family.limits:
+        found["limits"] = family.limits
+        return found
     try:
         AnswerTokens.of(processor.tokenizer)
         found["expected score"] = "available: each digit is a token of its own"
@@ -62,6 +66,8 @@ def _weights(folder: Path, name: str, model: Any, family: Family) -> str:
     for path in folder.glob("*.safetensors"):
         with safe_open(path, "pt") as file:
             keys |= set(file.keys())
+    if family.limits:
+        return f"{len(keys)} tensors; whether all are there is found out when they are loaded"
     known = {family.current_name(key) for key in keys}
     needed = set(model.state_dict())
     if model.config.tie_word_embeddings:

@@ -67,7 +67,7 @@ def read_maker(settings: VlmSettings, penalty: float | str) -> dict[str, Any]:
         penalty: on repeated tokens, where the settings leave it to the checkpoint.
     """
     return {
-        "prompt": prompt_fingerprint(quality_prompt(settings.reading, settings.prompt)),
+        "prompt": prompt_fingerprint(quality_prompt(settings.reading, settings.prompt, settings.answers)),
         **({"repetition_penalty": penalty} if settings.reading == "generate" else {}),
         "settings": settings.record(),
     }
@@ -101,6 +101,8 @@ def score_with_vlm(
             reader, maker = load() if load else load_vlm(model, settings)
     finally:
         starting.join()
+    if reader.family.limits:
+        run.show.note(f"Warning: {reader.family.limits}")
     from mdsvqa.models.vlm.table_scoring import score_with_reader  # noqa: PLC0415
 
     return score_with_reader(videos, reader, maker, run)[0]

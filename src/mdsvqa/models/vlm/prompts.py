@@ -25,18 +25,24 @@ DIFFICULTY = (
     "assessment. The difficulty rating should be a float between 1 and 5, rounded to two decimal places, with 1 "
     f"representing very easy to evaluate and 5 representing very difficult to evaluate. {_ANSWER_ONLY}"
 )
+# Of models whose answers are levels. Source: Q-Future/Q-Align, q_align/evaluate/scorer.py.
+QUALITY_LEVELS = "How would you rate the quality of this video?"
+LEVELS_OPENING = "The quality of the video is"
 # What the reply is made to begin with where only the answer is wanted.
 ANSWER_OPENING = "<answer>"
 ANSWER_CLOSING = "</answer>"
 
 
-def quality_prompt(reading: str, own: str | None = None) -> str:
+def quality_prompt(reading: str, own: str | None = None, answers: str = "scores") -> str:
     """What is asked about a video's quality.
 
     Args:
         reading: "generate" or "expected"; see `VlmSettings`.
         own: text that is asked in place of the one that checkpoints were trained on.
+        answers: "scores" or "levels"; see `VlmSettings`.
     """
+    if answers == "levels":
+        return own or QUALITY_LEVELS
     return own or (QUALITY if reading == "generate" else QUALITY_ANSWER_ONLY)
 
 

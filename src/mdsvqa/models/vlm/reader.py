@@ -1,7 +1,7 @@
 """f as a vision-language model: batches of videos in, scores out, read in either of two ways.
 
 generate   the model thinks and answers, the answer is parsed; the expected score at its place comes for free
-expected   the mean of all answers that it could give, in one pass and a short one
+expected   the mean of all answers that it could give, in one pass and a short one; of levels, in one pass
 """
 
 import zlib
@@ -28,6 +28,7 @@ from mdsvqa.models.vlm.expected import (
     read_tree_at_once,
 )
 from mdsvqa.models.vlm.families.catalogue import family_of_model
+from mdsvqa.models.vlm.levels import level_score, level_tokens
 from mdsvqa.models.vlm.replies import (
     AnswerEnd,
     AnswerRecorder,
@@ -75,17 +76,24 @@ class VlmReader:
         self.penalty = float(settings.repetition_penalty or own or 1.0)
         self.batch_tokens = settings.batch_tokens or usual[settings.reading]
         self.family.speed_up(self.model)
+        # What else is asked than quality is asked for a score.
+        by_level = settings.answers == "levels" and question is None
+        wants_tree = settings.reading == "expected" and not by_level
+        if wants_tree and self.family.limits:
+            raise ModelError(f"reading expected: {self.family.limits}")
         try:
+            self.levels = level_tokens(self.tokenizer) if by_level else None
             self.answer: AnswerTokens | None = AnswerTokens.of(self.tokenizer)
         except ValueError as error:
-            if settings.reading == "expected":
+            if wants_tree or by_level:
                 raise ModelError(str(error)) from None
             self.answer = None
         self._tree = AnswerTree.of(self.answer) if self.answer else None
         known = self.tokenizer.get_vocab()
         self.suppressed = [known[token] for token in self.family.placeholders if token in known]
-        asked = question or prompts.quality_prompt(settings.reading, settings.prompt)
+        asked = question or prompts.quality_prompt(settings.reading, settings.prompt, settings.answers)
         opening = prompts.ANSWER_OPENING if settings.reading == "expected" else ""
+        opening = prompts.LEVELS_OPENING if by_level else opening
         self.prompt = self.family.prompt(self.processor, asked, opening)
 
     @property
@@ -139,12 +147,24 @@ class VlmReader:
 
     @torch.inference_mode()
     def _expect(self, clips: Sequence[ModelClip]) -> list[Score]:
+        if self.levels is not None:
+            return self._rate(clips, self.levels)
         assert self.answer is not None
         assert self._tree is not None
         first, behind = read_tree(self.family, self.model, self.batch(clips, [self.prompt] * len(clips)), self._tree)
         found = expected_value(first, behind, self.answer)
         rows = zip(clips, found.value.tolist(), found.on_scale.tolist(), found.numeric.tolist(), strict=True)
         return [expected_score(clip.id, value, on_scale, numeric) for clip, value, on_scale, numeric in rows]
+
+    def _rate(self, clips: Sequence[ModelClip], levels: tuple[int, ...]) -> list[Score]:
+        logits = self.model(**self.batch(clips, [self.prompt] * len(clips)), use_cache=False, logits_to_keep=1).logits
+        found = level_score(logits[:, -1], levels)
+        return [
+            Score(clip.id, value, expected=value)
+            if there >= LEAST_MASS
+            else Score(clip.id, None, "unparsable", f"the five levels have a probability of {there:.2f}")
+            for clip, value, there in zip(clips, found.value.tolist(), found.on_scale.tolist(), strict=True)
+        ]
 
     def _reply(self, clips: Sequence[ModelClip]) -> list[Score]:
         samples = self.settings.samples

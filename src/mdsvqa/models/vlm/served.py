@@ -93,6 +93,8 @@ class ServedModel:
                 f"adapter {settings.adapter!r}: a server loads its own adapters. Start it with this one, and name the "
                 "adapter by --model."
             )
+        if settings.answers == "levels":
+            raise ModelError("`answers: levels` are read from weights here, and not from a server.")
         self.served, self.settings = served, settings
         self._note: Callable[[str], None] | None = note
         self._answered = False

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
-from typing import Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -14,7 +14,10 @@ from mdsvqa.models.vlm.clips import ModelClip, VisualLimits, crashed, read_clip
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import SCORES, Maker, ResultTable, read_table
 from mdsvqa.runtime.run import Run
+from mdsvqa.runtime.words import counted
 from mdsvqa.runtime.workers import map_in_workers
+from mdsvqa.videos.about import NOTHING
+from mdsvqa.videos.changes import changed_files, said_of_changed
 from mdsvqa.videos.decoding import Undecodable
 from mdsvqa.videos.video import Video
 
@@ -59,7 +62,7 @@ class Clock:
         share = self.waiting / max(self.model + self.waiting, 1e-9)
         limit = "decoding" if share > 0.5 else "the model"
         return (
-            f"{self.videos} videos read: the model worked {1 - share:.0%} of the time and waited for frames "
+            f"{counted(self.videos, 'video')} read: the model worked {1 - share:.0%} of the time and waited for frames "
             f"{share:.0%}; {limit} was the limit"
         )
 
@@ -90,7 +93,7 @@ def score_with_reader(videos: Sequence[Video], reader: ClipReader, maker: Maker,
     """
     clock = Clock()
     with ResultTable(run.out, SCORES, maker, overwrite=run.overwrite) as table:
-        _retry(table, videos, reader, run.workers, run.show)
+        _again(table, videos, reader, run.workers, run.show)
         cut = ([videos[i] for i in window if videos[i].id not in table.ids] for window in windows_of(len(videos)))
         windows = [window for window in cut if window]
         missing = [video for window in windows for video in window]
@@ -111,7 +114,7 @@ def score_with_reader(videos: Sequence[Video], reader: ClipReader, maker: Maker,
             found = [next(clips) for _ in window]
             decoded = time.perf_counter()
             scores = score_window(reader, window, found, progress)
-            table.append([asdict(score) for score in scores])
+            table.append(_rows(scores, found))
             clock.cut += sum(score.cut for score in scores)
             clock.waiting += decoded - began
             clock.model += time.perf_counter() - decoded
@@ -123,19 +126,30 @@ def score_with_reader(videos: Sequence[Video], reader: ClipReader, maker: Maker,
     return read_table(run.out), clock
 
 
-def _retry(table: ResultTable, videos: Sequence[Video], reader: ClipReader, workers: int, show: Show) -> None:
+def _rows(scores: Sequence[Score], found: Sequence[ModelClip | Undecodable]) -> list[dict[str, Any]]:
+    """Scores with what is known of the files of their clips."""
+    about = {clip.id: clip.about for clip in found if isinstance(clip, ModelClip)}
+    return [asdict(score) | about.get(score.id, NOTHING).columns for score in scores]
+
+
+def _again(table: ResultTable, videos: Sequence[Video], reader: ClipReader, workers: int, show: Show) -> None:
     # A path may have been corrected since, a file mended, a server woken up. Rows keep their places.
     without = table.ids_with("undecodable") | table.ids_with("failed")
-    again = [video for video in videos if video.id in without]
+    changed = changed_files(table, videos) - without
+    if changed:
+        show.note(said_of_changed("Scores", changed, len(videos)))
+    again = [video for video in videos if video.id in without or video.id in changed]
     found = map_in_workers(partial(read_clip, sight=reader.sight), again, workers, crashed=crashed)
-    mended = 0
+    mended, left = 0, iter(again)
     # By windows: after a server was away there may be more than fit into memory.
     while window := list(islice(found, WINDOW)):
-        scores = noted(reader, [clip for clip in window if isinstance(clip, ModelClip)], lambda more: None)
-        table.replace([asdict(score) for score in scores])
-        mended += sum(score.status == "ok" for score in scores)
+        scores = score_window(reader, list(islice(left, len(window))), window, lambda more: None)
+        rows = _rows(scores, window)
+        table.redo([row for row in rows if row["id"] in changed])
+        table.replace([row for row in rows if row["id"] in without and row["status"] != "undecodable"])
+        mended += sum(row["status"] == "ok" for row in rows if row["id"] in without)
     if mended:
-        show.note(f"Scores: {mended} of {len(again)} that had no score before")
+        show.note(f"Scores: {mended} of {len(without)} that had no score before")
 
 
 def noted(reader: ClipReader, clips: Sequence[ModelClip], progress: Callable[[int], None]) -> list[Score]:

@@ -11,8 +11,9 @@ import numpy as np
 from mdsvqa.evaluation.logistic import fit_logistic, logistic, map_to_mos
 from mdsvqa.report.page.charts import Axis, axis_around, rating_axis, ticks_between
 from mdsvqa.report.page.data import BudgetPoint, RoundResult, ScatterPoint
-from mdsvqa.report.page.wording import bounds, counted, number, tick_label
+from mdsvqa.report.page.wording import bounds, number, tick_label
 from mdsvqa.runtime.arrays import Floats
+from mdsvqa.runtime.words import counted
 
 PANEL = 400
 LEFT, BOTTOM, TOP, RIGHT = 40, 44, 8, 8

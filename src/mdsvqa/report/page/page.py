@@ -23,6 +23,7 @@ from mdsvqa.report.page.export import cell_text, csv_text, latex_text
 from mdsvqa.report.page.interval_bars import interval_bars
 from mdsvqa.report.page.tables import Table
 from mdsvqa.report.page.thumbnails import thumbnail_size
+from mdsvqa.runtime.words import counted
 
 HERE = Path(__file__).parent
 # More dots than this say nothing more and make the file heavy.
@@ -86,9 +87,7 @@ def render_page(data: ReportData) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
-        number=wording.number, bounds=wording.bounds, verdict=wording.verdict, counted=wording.counted
-    )
+    environment.filters.update(number=wording.number, bounds=wording.bounds, verdict=wording.verdict, counted=counted)
     environment.filters.update(
         cell_text=cell_text, files=_files, base64=_base64, picture=lambda uri: thumbnail_size(uri) is not None
     )

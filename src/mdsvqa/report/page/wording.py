@@ -113,15 +113,6 @@ def listed(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def counted(count: int, noun: str) -> str:
-    """A count with its noun.
-
-    >>> counted(1, "video"), counted(1200, "video")
-    ('1 video', '1,200 videos')
-    """
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
 def flat_settings(settings: Mapping[str, object], prefix: str = "") -> list[tuple[str, str]]:
     """Settings as rows of dotted name and text.
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.vlm.load import score_with_vlm
-from mdsvqa.runtime.results import Maker, read_meta
+from mdsvqa.runtime.results import Maker, made_by
 from mdsvqa.runtime.run import Run
 from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.contracts import NewLabels, StudyModel, Waiting
@@ -58,7 +58,7 @@ class CheckpointModel(Unrefitted):
         """See `Unrefitted`; shard by shard."""
         self._trained()
         place = self.folder.within("scores")
-        return score_with_vlm(videos, self.checkpoint, self.settings, place), read_meta(place.out)["maker"]
+        return score_with_vlm(videos, self.checkpoint, self.settings, place), made_by(place.out)
 
     def finetuned(self, data: StudyData, labels: NewLabels, turn: int, seed: int) -> StudyModel | Waiting:
         """See `StudyModel`. It is trained when it is asked for a score; a training that was killed goes on."""

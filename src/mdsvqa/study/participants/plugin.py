@@ -7,13 +7,14 @@ import pyarrow as pa
 
 from mdsvqa.models.base import FineTunable, QualityModel
 from mdsvqa.models.plugin import finetuned_by_class, load_class, score_videos, unscored
-from mdsvqa.runtime.results import SCORES, Maker, ResultTable, fingerprint, read_table
+from mdsvqa.runtime.results import SCORES, Maker, ResultTable, fingerprint, made_by, read_table
 from mdsvqa.runtime.run import Run
 from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.contracts import NewLabels, StudyModel, Waiting
 from mdsvqa.study.data import StudyData
 from mdsvqa.study.participants.predictions import handed_back
 from mdsvqa.study.participants.unrefitted import Unrefitted
+from mdsvqa.videos.changes import changed_files
 from mdsvqa.videos.labels import newly_labeled
 from mdsvqa.videos.video import Video
 
@@ -53,12 +54,16 @@ class PluginModel(Unrefitted):
         """See `Unrefitted`."""
         frames, place = self.config.quality.frames, self.folder.within("scores")
         maker = {"step": "scores", "model": self.config.quality.model, "frames": frames, **self._training}
+        view = self.config.quality.view()
+        maker |= view.record()
         with ResultTable(place.out, SCORES, maker, overwrite=place.overwrite) as table:
-            complete = {video.id for video in videos} <= table.ids - unscored(table)
+            complete = {video.id for video in videos} <= table.ids - unscored(table) and not changed_files(
+                table, videos
+            )
         if complete:
-            return read_table(place.out), maker
+            return read_table(place.out), made_by(place.out)
         model, batch_gb = self._class or self._load(), self.config.quality.batch_gb
-        return score_videos(videos, model, maker, frames, place, batch_gb), maker
+        return score_videos(videos, model, maker, frames, place, view, batch_gb), made_by(place.out)
 
     def finetuned(self, data: StudyData, labels: NewLabels, turn: int, seed: int) -> StudyModel | Waiting:
         """See `StudyModel`: by the class's own `finetune(videos, folder)`, from the class as it is."""

@@ -1,6 +1,7 @@
 """Anyone's predictions, handed in as a table; f' is another table, once its owner has fine-tuned the model."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ class PredictionsModel(Unrefitted):
         scores = read_predictions(self._path, [video.id for video in videos], self.run.show)
         content = fingerprint([[score.id, score.score] for score in scores])
         maker: Maker = {"step": "scores", "model": "precomputed", "predictions": content}
-        rows = [{name: getattr(score, name) for name in SCORES.names} for score in scores]
+        rows = [asdict(score) for score in scores]
         if self.turn:
             return pa.Table.from_pylist(rows, SCORES), maker
         place = self.run.within("scores")

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from mdsvqa.models.settings import ServedSettings
 from mdsvqa.models.vlm.load import need_vlm_packages
-from mdsvqa.runtime.results import Maker, read_meta
+from mdsvqa.runtime.results import Maker, made_by
 from mdsvqa.study.contracts import NewLabels, StudyModel, Waiting
 from mdsvqa.study.data import StudyData
 from mdsvqa.study.participants.predictions import handed_back
@@ -29,7 +29,7 @@ class ServedModel(Unrefitted):
         from mdsvqa.models.vlm.served import score_served  # noqa: PLC0415
 
         place = self.folder.within("scores")
-        return score_served(videos, self._served, self.config.quality.vlm, place), read_meta(place.out)["maker"]
+        return score_served(videos, self._served, self.config.quality.vlm, place), made_by(place.out)
 
     def finetuned(self, data: StudyData, labels: NewLabels, turn: int, seed: int) -> StudyModel | Waiting:
         """See `StudyModel`."""

@@ -24,6 +24,7 @@ from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Silent
 from mdsvqa.runtime.results import SCORES, Maker, column, fingerprint
 from mdsvqa.runtime.run import Run
+from mdsvqa.runtime.words import counted
 from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.contracts import NewLabels, Scores
 from mdsvqa.study.data import StudyData, feature_sets
@@ -65,7 +66,7 @@ def _recipe(config: StudyConfig) -> Recipe | None:
     sets = feature_sets(config) or ("statistical",)
     if isinstance(config.quality.features, Path):
         return None
-    return recorded(sets, config.quality.frames, config.content, config.out / "content")
+    return recorded(sets, config.quality.frames, config.quality.view(), config.content, config.out / "content")
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,10 @@ class StatisticalModel:
 
         def rows() -> list[dict[str, Any]]:
             return [
-                *score_rows(self.model, [video.id for video in data.videos], data.features),
+                *(
+                    {**row, **data.about.get(row["id"], {})}
+                    for row in score_rows(self.model, [video.id for video in data.videos], data.features)
+                ),
                 *({"id": i, "status": "undecodable", "text": why} for i, why in data.failures.items()),
             ]
 
@@ -169,7 +173,7 @@ class StatisticalModel:
         said = list(zip(data.ids(labels.index), labels.mos.tolist(), strict=True))
         maker: dict[str, Any] = {"step": "finetune", "selection": fingerprint(labels.maker)}
         maker |= {"settings": self.settings.record(whole=True), "labels": fingerprint(said)}
-        with show.working(f"Fine-tuning on {len(self.labeled)} labels and {len(new)} new ones"):
+        with show.working(f"Fine-tuning on {counted(len(self.labeled), 'label')} and {len(new)} new"):
             model = finetune(self.base, learned, self.settings, seed)
         return replace(self, model=model, labeled=learned, maker=maker, turn=turn)
 

@@ -15,6 +15,7 @@ from mdsvqa.difficulty.settings import DifficultySettings
 from mdsvqa.runtime.arrays import Ints
 from mdsvqa.runtime.results import Maker, column
 from mdsvqa.runtime.run import Run
+from mdsvqa.runtime.words import counted
 from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.contracts import NewLabels, Scores, StudyModel
 from mdsvqa.study.data import StudyData
@@ -104,7 +105,7 @@ class Unrefitted(ABC):
         if self.turn == 0:
             return [where_from(len(data.source_test), self.config.difficulty)]
         missing = int(np.isnan(column(self._scored(data)[0], [v.id for v in data.videos], "score")).sum())
-        said = f"The fine-tuned model gave no score for {missing} videos; those of the base model stand in for them."
+        said = f"The fine-tuned model gave no score for {counted(missing, 'video')}; the base model's is taken there."
         return [said] if missing and self.before is not None else []
 
     def errors(

@@ -31,6 +31,7 @@ from mdsvqa.study.rehearsal.engines import Engine, EngineName, engine
 from mdsvqa.study.rehearsal.pseudo_targets import DATASETS, PseudoTarget, nothing_to_rehearse, pseudo_targets
 from mdsvqa.study.rehearsal.repeats import RANDOM, TARGET_TEST, Job, RepeatInputs, RepeatResult
 from mdsvqa.study.rehearsal.stand_in import StandIn, stand_in
+from mdsvqa.study.usable import as_chosen
 
 FOLDER, VERDICT = "rehearsal", "verdict.json"
 # Of the smallest pseudo-target's pool: beyond it all rules choose much the same videos.
@@ -118,7 +119,7 @@ def rehearse_study(
     """
     run = Run(config.out, show, cores(config.workers), overwrite)
     early = open_before_data(config, run)
-    data = gather(config, run)
+    data = as_chosen(gather(config, run), run)
     f = participant(config, early, data, run)
     return rehearse(config, stand_in(config, data, f, run), run, engine_name=engine_name, address=address)
 

@@ -11,7 +11,7 @@ from mdsvqa.videos.decoding import Undecodable
 pytest.importorskip("transformers")
 
 from mdsvqa.models.transformers_vision import transformers
-from mdsvqa.models.vlm.families.qwen2_5_vl import tokenise_prompt
+from mdsvqa.models.vlm.families.transformers_family import tokenise_prompt
 from mdsvqa.models.vlm.tiny.model import make_processor
 
 CPU = torch.device("cpu")

@@ -3,8 +3,8 @@
 
 const main = document.getElementById("page");
 let token = "", links = [], timer = null;
-const PREVIEWS = ["consent", "instructions", "check", "unsuited", "training", "slot", "vote", "again", "unplayable", "break", "thanks", "closed", "problem"];
 const DOWNLOADS = ["videos.csv", "votes.csv", "raters.csv", "study-report.html", "study-report.json"];
+const MORE_DOWNLOADS = { "acr-hr": ["differences.csv"], pairs: ["preferences.csv"] };
 
 async function ask(method, path, body) {
   const headers = { "X-Token": token };
@@ -94,7 +94,7 @@ function draw(s) {
   const parts = [
     el("h1", {}, s.title), el("p", { role: "status" }, state),
     el("div", { class: "tiles" },
-      tile("Votes that count", String(s.votes)), tile("Votes given", String(s.votes_given)), tile("In the last hour", String(s.votes_last_hour)),
+      tile("Votes that count", String(s.votes)), tile("Votes given", String(s.votes_given)), tile("In the last hour; an hour on average", `${s.votes_last_hour}; ${figure(s.votes_per_hour, 0)}`),
       tile("Videos narrow enough", `${percent(s.share_reached)} of ${percent(s.wanted_share)}`),
       tile("Hours left", s.votes_missing ? figure(s.hours_left, 1) : "0"), tile("Raters: invited, opened", `${s.invited}, ${s.opened}`),
       tile("Devices that failed a check", `${s.checks.failed} of ${s.checks.raters}`),
@@ -118,8 +118,10 @@ function draw(s) {
       r.browser ? `${r.browser}, ${r.screen[0]} x ${r.screen[1]}${r.failed.length ? `, failed: ${r.failed.join(" ")}` : ""}` : "–", moment(r.last)])),
     el("h2", {}, "Videos"),
     el("details", { id: "videos" }, el("summary", {}, `${s.videos.length} videos`),
-      table("Videos", [["video", ""], ["votes", "number"], ["MOS", "number"], ["half-width", "number"], ["", ""]],
-        s.videos.map((v) => [v.id, String(v.votes), figure(v.mos), figure(v.half_width), v.unplayable ? "nobody could play it" : ""]))),
+      table("Videos", [["video", ""], ["votes", "number"], [s.method === "pairs" ? "score" : "MOS", "number"], ["half-width", "number"],
+        ["of all raters", "number"], ["without flagged", "number"], ["", ""]],
+      s.videos.map((v) => [v.id, String(v.votes), figure(v.mos), figure(v.half_width), figure(v.all_raters), figure(v.without_flagged),
+        v.unplayable ? "nobody could play it" : ""]))),
     s.unplayable.length ? el("details", { id: "unplayable" }, el("summary", {}, `${s.unplayable.length} times a video could not be played`),
       el("ul", {}, ...s.unplayable.map((u) => el("li", {}, `${u.id}, ${u.rater}: ${u.error}`)))) : null,
     Object.keys(s.not_ratable).length ? el("details", { id: "notratable" }, el("summary", {}, `${Object.keys(s.not_ratable).length} videos are not in the study`),
@@ -129,10 +131,11 @@ function draw(s) {
     el("p", {}, `Browsers: ${counts(s.devices.browsers)}. Device pixels a CSS pixel: ${counts(s.devices.ratios)}. `
       + `Screens: ${counts(s.devices.screens)}. ${s.devices.scaled} of ${s.devices.plays} plays were scaled down, ${s.devices.fullscreen} in full screen.`),
     el("h2", {}, "Download"),
-    el("div", { class: "actions" }, ...DOWNLOADS.map((name) => el("a", { class: "button", href: `/api/organiser/download/${name}`, download: name }, name))),
+    el("div", { class: "actions" }, ...[...DOWNLOADS, ...(MORE_DOWNLOADS[s.method] || [])].map((name) => el("a", { class: "button", href: `/api/organiser/download/${name}`, download: name }, name))),
     el("h2", {}, "Pages"),
     el("p", {}, "As raters see them:"),
-    el("div", { class: "actions" }, ...PREVIEWS.map((name) => el("a", { href: `/preview/${name}`, target: "_blank", rel: "noopener" }, name))),
+    el("div", { class: "actions" }, ...s.pages.map((name) => el("a", { href: `/preview/${name}`, target: "_blank", rel: "noopener" }, name.replaceAll("_", " ")))),
+    el("details", { id: "texts", ontoggle: showTexts }, el("summary", {}, "All texts"), el("div", {})),
     s.texts_missing.length ? el("p", { class: "flag" }, `${s.texts_missing.length} texts are in English for want of a translation: ${s.texts_missing.join(", ")}.`) : null,
     el("h2", {}, "The study"),
     el("div", { class: "actions" },
@@ -145,6 +148,13 @@ function draw(s) {
   for (const each of main.querySelectorAll("details")) if (kept.has(each.id)) each.open = true;
   if (links.length && !kept.size) { const list = document.getElementById("links"); if (list) list.open = true; }
   window.scrollTo(0, scroll);
+}
+
+async function showTexts(event) {
+  const place = event.target.querySelector("div");
+  if (!event.target.open || place.childElementCount) return;
+  const texts = await ask("GET", "/api/texts");
+  place.replaceChildren(table("Texts", [["name", ""], ["text", "text"]], Object.entries(texts)));
 }
 
 function actionsOf(rater) {

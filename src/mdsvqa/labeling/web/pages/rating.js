@@ -143,7 +143,7 @@ async function recover(error) {
 function problem(error) {
   hideStage();
   const code = error && error.code;
-  const known = ["link_unknown", "link_expired", "link_elsewhere", "not_opened"].includes(code);
+  const known = ["link_unknown", "link_expired", "link_elsewhere", "not_opened", "too_many"].includes(code);
   const text = known ? t(code) : t("problem_text", { code: code || (error && error.message) || "?" });
   show(t("problem_title"), el("p", { role: "alert" }, text),
     known ? null : el("div", { class: "actions" }, button(t("reload"), () => location.reload())));
@@ -155,9 +155,7 @@ async function begin() {
     if (preview) {
       const sample = await ask("GET", `/api/organiser/preview/${encodeURIComponent(preview)}`);
       study = sample.study;
-      return preview === "again" ? again(sample.slot, ["stalled"]) : preview === "vote" ? vote(sample.slot, [])
-        : preview === "unplayable" ? cannotPlay(sample.slot, "") : preview === "problem" ? problem(new Error("example"))
-        : await go(sample);
+      return previewed[preview] ? previewed[preview](sample.slot) : await go(sample);
     }
     const link = location.pathname.startsWith("/r/") ? location.pathname.slice(3) : null;
     if (link) {
@@ -178,6 +176,19 @@ async function begin() {
     problem(error);
   }
 }
+
+// Pages that come of what happens, and not from the server.
+const previewed = {
+  again: (slot) => again(slot, ["stalled", "dropped", "hidden", "slow"]),
+  vote: (slot) => vote(slot, []),
+  unplayable: (slot) => cannotPlay(slot, ""),
+  check_dark: () => countShapes(0), check_bright: () => countShapes(1), check_colour: () => readPlate(),
+  check_clip: () => askForClip(() => {}),
+  loading: () => { show(t("ready_title")); stage.hidden = false; announce(t("loading")); },
+  offline: (slot) => { vote(slot, []); offline(true); },
+  problem: () => problem(new Error("example")),
+};
+for (const code of ["link_unknown", "link_expired", "link_elsewhere", "not_opened", "too_many"]) previewed[code] = () => problem({ code });
 
 async function insistOnTexts() {
   for (;;) {
@@ -269,10 +280,7 @@ async function runCheck() {
   }
   const [wide, high] = study.largest || [0, 0];
   if (found.screen_width < wide || found.screen_height < high) if (study.size === "native") found.failed.push("screen");
-  await new Promise((done) => {
-    show(t("check_title"), el("p", {}, t("check_clip")),
-      el("div", { class: "actions" }, button(t("check_clip_start"), once(done))));
-  });
+  await new Promise(askForClip);
   const clip = { source: "/media/check", ...study.check_clip };
   let playback = false;
   try {
@@ -283,6 +291,10 @@ async function runCheck() {
   hideStage();
   if (!playback) found.failed.push("playback");
   await post("/api/check", found);
+}
+
+function askForClip(done) {
+  show(t("check_title"), el("p", {}, t("check_clip")), el("div", { class: "actions" }, button(t("check_clip_start"), once(done))));
 }
 
 // How far a count of circles among other shapes, drawn a few steps of 255 from the ground, is off.

@@ -13,7 +13,22 @@ if TYPE_CHECKING:
 # Module in this folder and name for readers; imported when a checkpoint asks for it.
 FAMILIES = {
     "qwen2_5_vl": "Qwen2.5-VL",
+    "qwen2_vl": "Qwen2-VL",
+    "qwen3_vl": "Qwen3-VL",
+    "internvl": "InternVL",
 }
+# Classes whose checkpoints are a family's in another form, and the way out.
+_OTHER_FORMS = {
+    "InternVLChatModel": "That is the authors' own form of InternVL: name the same checkpoint in transformers' form, "
+    "whose name ends in -hf. One with parts of its own, such as the motion features of VQAThinker, has none: score by "
+    "a class around its authors' code (docs/models.md)."
+}
+
+
+def family_named(module: str) -> "Family":
+    """The family of a module in this folder."""
+    found: Family = import_module(f"mdsvqa.models.vlm.families.{module}").FAMILY
+    return found
 
 
 def family_of_model(model: Any) -> "Family":
@@ -41,12 +56,16 @@ def family_of(folder: Path, name: str) -> "Family":
 
 
 def _family(architecture: str, what: str) -> "Family":
-    every: list[Family] = [import_module(f"mdsvqa.models.vlm.families.{module}").FAMILY for module in FAMILIES]
+    every = [family_named(module) for module in FAMILIES]
     for family in every:
         if architecture in family.architectures:
             return family
+    others: Family | None = import_module("mdsvqa.models.vlm.families.other").other(architecture)
+    if others is not None:
+        return others
     known = ", ".join(each for family in every for each in family.architectures)
+    hint = _OTHER_FORMS.get(architecture, "Serve other models by vLLM or SGLang and name the server by --server.")
     raise ModelError(
-        f"{what}: is a {architecture}; expected a {known}. Serve other models by vLLM or SGLang and name the server by "
-        "--server."
+        f"{what}: is a {architecture}; expected a {known}, or another class that transformers loads for images and "
+        f"text. {hint}"
     )

@@ -8,45 +8,51 @@ where the model is.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from mdsvqa.models.settings import VlmSettings
-from mdsvqa.models.transformers_vision import AutoConfig, quiet, transformers
+from mdsvqa.models.transformers_vision import transformers
 from mdsvqa.models.vlm.clips import ModelClip, Prompt, VisualLimits, wanted_limits
+from mdsvqa.models.vlm.families.base import FirstLook
 from mdsvqa.models.vlm.families.qwen2_5_vl_positions import keep_trained_positions
 from mdsvqa.models.vlm.families.qwen2_5_vl_tower import speed_up
+from mdsvqa.models.vlm.families.transformers_family import TransformersFamily, padded
 
 # What transformers calls a token of a video.
 _VIDEO = 2
 
 
-class Qwen25VL:
+# The tiny one's.
+_PATCH, _SPAN, _MERGE = 14, 2, 2
+# Of the weights at the start: one over the root of the width. The default of 0.02 is made for a width in thousands.
+SPREAD = 0.1
+# As the family's own: a system turn where there is none, one placeholder a picture or video.
+_SYSTEM = (
+    "{% if loop.first and m['role'] != 'system' %}"
+    "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n{% endif %}"
+)
+TURNS = (
+    "<|im_start|>{{ m['role'] }}\n"
+    "{% if m['content'] is string %}{{ m['content'] }}{% else %}{% for part in m['content'] %}"
+    "{% if part['type'] in ('image', 'image_url') %}<|vision_start|><|image_pad|><|vision_end|>"
+    "{% elif part['type'] in ('video', 'video_url') %}<|vision_start|><|video_pad|><|vision_end|>"
+    "{% elif 'text' in part %}{{ part['text'] }}{% endif %}{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+class Qwen25VL(TransformersFamily):
     """The family of the paper's models; see `Family`."""
 
     name = "Qwen2.5-VL"
-    architectures = ("Qwen2_5_VLForConditionalGeneration",)
-    lora_targets = r".*\.language_model\..*_proj"
+    model_class = "Qwen2_5_VLForConditionalGeneration"
+    architectures: tuple[str, ...] = (model_class,)
+    specials = ("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
     placeholders = ("<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>")
-    vision = "model.visual."
-
-    def load(self, folder: Path, **options: Any) -> tuple[Any, Mapping[str, Any]]:
-        """See `Family`."""
-        with quiet():
-            loaded: Any = transformers.Qwen2_5_VLForConditionalGeneration.from_pretrained(
-                folder, **options, output_loading_info=True
-            )
-        return loaded[0], loaded[1]
-
-    def without_weights(self, folder: Path) -> Any:
-        """See `Family`."""
-        with torch.device("meta"):
-            return transformers.Qwen2_5_VLForConditionalGeneration(
-                AutoConfig.from_pretrained(folder, local_files_only=True)
-            )
+    seen: tuple[str, ...] = ("pixel_values_videos", "video_grid_thw", "second_per_grid_ts")
 
     def current_name(self, name: str) -> str:
         """See `Family`; transformers 4.52 gave modules other names.
@@ -78,10 +84,6 @@ class Qwen25VL:
         counted = getattr(video, "num_frames", None) if settings.fps is None else None
         return limited(wanted_limits(settings, counted, getattr(video, "fps", None)), video)
 
-    def prompt(self, processor: Any, question: str, reply: str = "") -> Prompt:
-        """See `Family`."""
-        return tokenise_prompt(processor, question, reply)
-
     def batch(
         self,
         clips: Sequence[ModelClip],
@@ -104,7 +106,7 @@ class Qwen25VL:
 
     def visual_inputs(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """See `Family`."""
-        return {name: batch[name] for name in ("pixel_values_videos", "video_grid_thw", "second_per_grid_ts")}
+        return {name: batch[name] for name in self.seen}
 
     def token_kinds(self, ids: Tensor, mask: Tensor, processor: Any) -> dict[str, Tensor]:
         """See `Family`."""
@@ -113,34 +115,86 @@ class Qwen25VL:
     def tree_positions(self, model: Any, batch: Mapping[str, Tensor], depth: Tensor) -> tuple[Tensor, Tensor]:
         """See `Family`. They go on behind the largest one of the prompt, which the grid of a video shifts."""
         ids, mask = batch["input_ids"], batch["attention_mask"]
-        grid = {name: batch[name] for name in ("mm_token_type_ids", "video_grid_thw", "second_per_grid_ts")}
+        grid = {name: batch[name] for name in ("mm_token_type_ids", *self.seen[1:])}
         positions, deltas = self.inside(model).get_rope_index(ids, attention_mask=mask, **grid)
         start = mask.sum(1, keepdim=True) + deltas.to(ids.device)
         return positions.to(ids.device), (start + depth.to(ids.device)).expand(3, len(ids), len(depth))
 
-    def inside(self, model: Any) -> Any:
-        """See `Family`: a Qwen2_5_VLModel."""
-        return model.get_base_model().model if hasattr(model, "get_base_model") else model.model
-
-    def language_model(self, model: Any) -> Any:
+    def tiny_processor(self, tokenizer: Any, pixels: int, frames: int) -> Any:
         """See `Family`."""
-        return self.inside(model).language_model
+        size = {"shortest_edge": pixels, "longest_edge": pixels}
+        sides: dict[str, Any] = {"patch_size": _PATCH, "temporal_patch_size": _SPAN, "merge_size": _MERGE, "size": size}
+        return getattr(transformers, self.model_class.replace("ForConditionalGeneration", "Processor"))(
+            image_processor=transformers.Qwen2VLImageProcessor(**sides),
+            tokenizer=tokenizer,
+            video_processor=transformers.Qwen2VLVideoProcessor(**sides, cap_pixels_per_frame=True, num_frames=frames),
+            chat_template="{% for m in messages %}" + _SYSTEM + TURNS,
+        )
+
+    def tiny_config(self, tokenizer: Any, width: int) -> Any:
+        """See `Family`."""
+        vision = {
+            "hidden_size": SEEING,
+            "intermediate_size": 2 * SEEING,
+            "out_hidden_size": width,
+            "window_size": 4 * _MERGE * _PATCH,
+            "fullatt_block_indexes": [1],
+            "tokens_per_second": 2,
+        }
+        return transformers.Qwen2_5_VLConfig(
+            text_config=tiny_text(tokenizer, width), vision_config=TINY_VISION | vision, **vision_tokens(tokenizer)
+        )
+
+    def first_look(self, model: Any) -> FirstLook:
+        """See `Family`."""
+        visual = model.model.visual
+        mlp = visual.blocks[0].mlp
+        return FirstLook(visual.patch_embed.proj, (mlp.gate_proj, mlp.up_proj), mlp.down_proj)
 
 
-def tokenise_prompt(processor: Any, question: str, reply: str = "") -> Prompt:
-    """Puts a question about a video into a model's chat form.
+SEEING, _HEADS = 64, 4
+TINY_VISION: dict[str, Any] = {
+    "depth": 2,
+    "initializer_range": SPREAD,
+    "num_heads": _HEADS,
+    "patch_size": _PATCH,
+    "spatial_merge_size": _MERGE,
+    "temporal_patch_size": _SPAN,
+}
+
+
+def tiny_text(tokenizer: Any, width: int) -> dict[str, Any]:
+    """Configuration of a tiny language model that knows positions of three axes.
 
     Args:
-        processor: of the checkpoint; its chat template is used.
-        question: as in `prompts`.
-        reply: what the model's answer is made to begin with.
+        tokenizer: says how many words there are.
+        width: vLLM wants 128 or another one whose quarter it knows.
     """
-    content = [{"type": "video"}, {"type": "text", "text": question}]
-    turn = [{"role": "user", "content": content}]
-    text = processor.apply_chat_template(turn, tokenize=False, add_generation_prompt=True) + reply
-    ids = processor.tokenizer(text, add_special_tokens=False)["input_ids"]
-    place = ids.index(processor.video_token_id)
-    return Prompt(ids[:place], ids[place + 1 :])
+    half = width // _HEADS // 2
+    # Sums to half of a head's width.
+    sections = [half - 2 * (half // 3), half // 3, half // 3]
+    return {
+        "vocab_size": len(tokenizer),
+        "hidden_size": width,
+        "initializer_range": SPREAD,
+        "intermediate_size": 2 * width,
+        "num_hidden_layers": 3,
+        "num_attention_heads": _HEADS,
+        "num_key_value_heads": _HEADS // 2,
+        "max_position_embeddings": 8192,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": sections},
+        "bos_token_id": None,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+
+
+def vision_tokens(tokenizer: Any) -> dict[str, Any]:
+    """What a configuration says of the tokens that stand for pictures."""
+    names = {f"{what}_token_id": f"<|{what}_pad|>" for what in ("image", "video")}
+    names |= {f"{what}_token_id": f"<|{what}|>" for what in ("vision_start", "vision_end")}
+    ids = {name: tokenizer.convert_tokens_to_ids(token) for name, token in names.items()}
+    return {**ids, "tie_word_embeddings": False}
 
 
 @dataclass(frozen=True)
@@ -216,10 +270,8 @@ def collate(
         input_ids, attention_mask, mm_token_type_ids (each (B, L)), pixel_values_videos, video_grid_thw (B, 3) and
         second_per_grid_ts (B,). Without one of the last three transformers raises nothing and computes something else.
     """
-    rows = [[*p.before, *[video_token] * c.tokens, *p.after] for c, p in zip(clips, prompts, strict=True)]
-    longest = max(len(row) for row in rows)
-    ids = torch.tensor([[pad_token] * (longest - len(row)) + row for row in rows])
-    mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
+    told = zip(clips, prompts, strict=True)
+    ids, mask = padded([[*p.before, *[video_token] * c.tokens, *p.after] for c, p in told], pad_token)
     grids = [(len(c.frames) // span, c.frames.shape[2] // patch, c.frames.shape[3] // patch) for c in clips]
     return {
         "input_ids": ids.to(device),

@@ -46,7 +46,8 @@ def _rope_index(
     positions = torch.zeros(3, *input_ids.shape, dtype=torch.long)
     ahead = []
     for row, (kinds, mask) in enumerate(zip(mm_token_type_ids.cpu(), real.cpu().bool(), strict=True)):
-        found = row_positions(kinds[mask], grids, seconds, vision.tokens_per_second)
+        # Qwen2-VL counts steps of the grid.
+        found = row_positions(kinds[mask], grids, seconds, getattr(vision, "tokens_per_second", 1))
         positions[:, row, mask] = found
         ahead.append(int(found.max()) + 1 - found.shape[1])
     return positions.to(input_ids.device), torch.tensor(ahead, device=input_ids.device).unsqueeze(1)

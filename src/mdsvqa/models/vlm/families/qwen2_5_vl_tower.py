@@ -17,8 +17,8 @@ def speed_up(vision_tower: Any) -> None:
     """Makes a vision tower embed patches by one product, and attend to all windows of one size at once.
 
     Args:
-        vision_tower: transformers' Qwen2_5_VisionTransformerPretrainedModel, changed in place. With flash attention its
-            attention stays as it is.
+        vision_tower: transformers' Qwen2_5_VisionTransformerPretrainedModel, or that of another Qwen-VL, changed in
+            place. With flash attention its attention stays as it is.
     """
     vision_tower.patch_embed.forward = MethodType(_embed, vision_tower.patch_embed)
     if vision_tower.config._attn_implementation != "sdpa":
@@ -29,7 +29,7 @@ def speed_up(vision_tower: Any) -> None:
 
 def _embed(self: Any, hidden_states: Tensor) -> Tensor:
     weight = self.proj.weight
-    return linear(hidden_states.to(weight.dtype), weight.flatten(1))
+    return linear(hidden_states.to(weight.dtype), weight.flatten(1), self.proj.bias)
 
 
 def _attend(

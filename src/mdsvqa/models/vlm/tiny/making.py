@@ -10,9 +10,9 @@ import numpy as np
 from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.vlm.checkpoint import Checkpoint
 from mdsvqa.models.vlm.clips import ModelClip, VisualLimits, crashed, read_clip
-from mdsvqa.models.vlm.families.qwen2_5_vl import FAMILY
+from mdsvqa.models.vlm.families.catalogue import family_of_model
 from mdsvqa.models.vlm.reader import VlmReader
-from mdsvqa.models.vlm.tiny.model import FRAMES, PIXELS, WIDTH, make_model, make_processor, save_checkpoint
+from mdsvqa.models.vlm.tiny.model import DEFAULT, FRAMES, PIXELS, WIDTH, make_model, make_processor, save_checkpoint
 from mdsvqa.models.vlm.tiny.training import TinyTraining, train_tiny
 from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.errors import InputError
@@ -45,8 +45,9 @@ def make_tiny_vlm(
     pixels: int = PIXELS,
     frames: int = FRAMES,
     width: int = WIDTH,
+    family: str = DEFAULT,
 ) -> HeldOut:
-    """Trains a tiny Qwen2.5-VL on labeled videos and saves it as a checkpoint.
+    """Trains a tiny model on labeled videos and saves it as a checkpoint.
 
     Args:
         out: folder of the checkpoint; made if missing.
@@ -56,6 +57,7 @@ def make_tiny_vlm(
         workers: processes that decode.
         pixels, frames: what the model is to see of a video.
         width: of its language model; see `tiny.make_model`.
+        family: its name in the catalogue.
 
     Returns:
         Its expected scores of the held-out videos.
@@ -63,16 +65,16 @@ def make_tiny_vlm(
     Raises:
         InputError: too few videos can be learned from.
     """
-    processor = make_processor(pixels, frames)
+    processor = make_processor(pixels, frames, family)
+    model = make_model(processor.tokenizer, training.seed, width, family)
     settings = VlmSettings(reading="expected")
-    sight = FAMILY.sight(settings, processor)
+    sight = family_of_model(model).sight(settings, processor)
     clips, mos = _labeled(train, sight, workers, show)
     if len(clips) < training.batch:
         raise InputError(
             f"the tiny model needs at least {training.batch} labeled videos to learn from; found {len(clips)}."
         )
-    model = make_model(processor.tokenizer, training.seed, width)
-    train_tiny(model, processor, clips, mos, training, show)
+    train_tiny(model, processor, sight, clips, mos, training, show)
     save_checkpoint(model, processor, out)
     others, other_mos = _labeled(held_out, sight, workers, show)
     scores = VlmReader(Checkpoint(model, processor, {}), settings).read(others)

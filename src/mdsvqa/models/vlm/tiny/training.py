@@ -1,4 +1,4 @@
-"""Teaches the tiny Qwen2.5-VL to rate videos: to think in a sentence, and to answer with a score.
+"""Teaches a tiny model to rate videos: to think in a sentence, and to answer with a score.
 
 Half of the time it is asked to think first, half of the time for the answer only, as the real one is. Plain
 cross-entropy on the reply, plus the squared error of the mean of its first digit, which says how far off a digit is.
@@ -15,12 +15,11 @@ import torch
 from torch import Tensor
 
 from mdsvqa.models.vlm import prompts
-from mdsvqa.models.vlm.clips import ModelClip, Prompt
+from mdsvqa.models.vlm.clips import ModelClip, Prompt, VisualLimits
 from mdsvqa.models.vlm.expected import AnswerTokens
-from mdsvqa.models.vlm.families.qwen2_5_vl import Normalisation, collate, patches, tokenise_prompt
-from mdsvqa.models.vlm.families.qwen2_5_vl_positions import keep_trained_positions
-from mdsvqa.models.vlm.families.qwen2_5_vl_tower import speed_up
-from mdsvqa.models.vlm.tiny.model import PATCH, SPAN, frequency_filters, reply_to
+from mdsvqa.models.vlm.families.base import FirstLook
+from mdsvqa.models.vlm.families.catalogue import family_of_model
+from mdsvqa.models.vlm.tiny.model import frequency_filters, reply_to
 from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.progress import Show
 
@@ -40,47 +39,59 @@ class TinyTraining:
     seed: int = 0
 
 
-def initialise_vision(model: Any, normalisation: Normalisation, clips: Sequence[ModelClip]) -> None:
-    """Sets the vision tower to read frequencies of patches, whitened on some clips, and their energies.
+def initialise_vision(look: FirstLook, pixels: Tensor) -> None:
+    """Sets a vision tower to read frequencies of patches, whitened on some, and their energies.
 
-    The first half of the channels are `frequency_filters`. The first block's gated unit writes the energy of each into
-    the second half: silu(x) * x + silu(-x) * -x = x^2.
+    The first half of the channels are `frequency_filters`. The first block writes the energy of each into the second
+    half: with a gate silu(x) * x + silu(-x) * -x = x^2; without one, by f(x) + f(-x), something like |x|.
+
+    Args:
+        look: its first layers.
+        pixels: that a model is given: rows of patches, or whole frames.
     """
-    vision = model.model.visual
-    embed, mlp = vision.patch_embed.proj, vision.blocks[0].mlp
+    embed = look.embed
     half = embed.weight.shape[0] // 2
-    filters = torch.from_numpy(frequency_filters(half))
-    some = patches(clips, normalisation, PATCH, SPAN, torch.device("cpu"))[::37]
-    spread = (some @ filters.flatten(1).T).std(0)
+    time, side = embed.weight[0, 0].shape[:-2].numel(), embed.weight.shape[-1]
+    filters = torch.from_numpy(frequency_filters(half, time, side)).view(half, *embed.weight.shape[1:])
     identity = torch.eye(2 * half)[:half]
     with torch.no_grad():
         embed.weight.zero_()
-        embed.weight[:half] = filters / (spread + 1e-3)[:, None, None, None, None]
-        for layer in (mlp.gate_proj, mlp.up_proj):
+        if embed.bias is not None:
+            embed.bias.zero_()
+        embed.weight[:half] = filters
+        found = embed(pixels if pixels.ndim == 4 else pixels[::37].view(-1, *embed.weight.shape[1:]))[:, :half]
+        spread = found.movedim(1, -1).flatten(0, -2).std(0)
+        embed.weight[:half] /= (spread + 1e-3).view(half, *[1] * (embed.weight.ndim - 1))
+        for layer in look.up:
             layer.bias.zero_()
             layer.weight[:half], layer.weight[half : 2 * half] = identity, -identity
-        mlp.down_proj.bias.zero_()
-        mlp.down_proj.weight[half:, : 2 * half] = torch.cat([torch.eye(half)] * 2, 1)
+        look.down.bias.zero_()
+        look.down.weight[half:, : 2 * half] = torch.cat([torch.eye(half)] * 2, 1)
     # Its gradient costs a sixth of a step and brings nothing.
     embed.requires_grad_(False)
 
 
 def train_tiny(
-    model: Any, processor: Any, clips: Sequence[ModelClip], mos: Floats, training: TinyTraining, show: Show
+    model: Any,
+    processor: Any,
+    sight: VisualLimits,
+    clips: Sequence[ModelClip],
+    mos: Floats,
+    training: TinyTraining,
+    show: Show,
 ) -> None:
     """Trains a model of `tiny.make_model` in place.
 
     Args:
         model, processor: untrained.
+        sight: with which the clips were read.
         clips: labeled videos.
         mos: of each, 1-5, shape (len(clips),).
         training: length and rates.
     """
-    normalisation = Normalisation.of(processor.video_processor)
-    initialise_vision(model, normalisation, clips[:200])
-    keep_trained_positions(model.model)
-    speed_up(model.model.visual)
-    lesson = _Lesson(processor, normalisation)
+    lesson = _Lesson(model, processor, sight)
+    initialise_vision(lesson.family.first_look(model), lesson.pixels(clips[:200]))
+    lesson.family.speed_up(model)
     rng = np.random.default_rng(training.seed)
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimiser = torch.optim.AdamW(learned, training.learning_rate, weight_decay=training.weight_decay)
@@ -111,12 +122,20 @@ def _mirrored(clip: ModelClip) -> ModelClip:
 class _Lesson:
     """Turns labeled clips into a loss."""
 
-    def __init__(self, processor: Any, normalisation: Normalisation) -> None:
-        self._processor, self._normalisation = processor, normalisation
+    def __init__(self, model: Any, processor: Any, sight: VisualLimits) -> None:
+        self.family = family_of_model(model)
+        self._processor, self._sight = processor, sight
         self._tokenizer = processor.tokenizer
         self._answer = AnswerTokens.of(self._tokenizer)
-        self._thinking = tokenise_prompt(processor, prompts.QUALITY)
-        self._answer_only = tokenise_prompt(processor, prompts.QUALITY_ANSWER_ONLY, prompts.ANSWER_OPENING)
+        self._thinking = self.family.prompt(processor, prompts.QUALITY)
+        self._answer_only = self.family.prompt(processor, prompts.QUALITY_ANSWER_ONLY, prompts.ANSWER_OPENING)
+
+    def pixels(self, clips: Sequence[ModelClip]) -> Tensor:
+        """What a model is given of clips."""
+        return next(iter(self.family.visual_inputs(self._batch(clips, [self._thinking] * len(clips))).values()))
+
+    def _batch(self, clips: Sequence[ModelClip], told: Sequence[Prompt]) -> dict[str, Tensor]:
+        return self.family.batch(clips, told, self._processor, self._sight, torch.device("cpu"))
 
     def _reply(self, mos: float, thinking: bool) -> list[int]:
         text = reply_to(mos)
@@ -131,16 +150,7 @@ class _Lesson:
         replies = [self._reply(value, thinking=place % 2 == 0) for place, value in enumerate(mos)]
         asked = [self._thinking if place % 2 == 0 else self._answer_only for place in range(len(clips))]
         told = [Prompt(p.before, [*p.after, *reply]) for p, reply in zip(asked, replies, strict=True)]
-        batch = collate(
-            clips,
-            told,
-            video_token=self._processor.video_token_id,
-            pad_token=self._tokenizer.pad_token_id,
-            normalisation=self._normalisation,
-            patch=PATCH,
-            span=SPAN,
-            device=torch.device("cpu"),
-        )
+        batch = self._batch(clips, told)
         longest = max(len(reply) for reply in replies)
         wanted = torch.tensor([[_IGNORED] * (longest - len(reply)) + reply for reply in replies])
         logits = model(**batch, logits_to_keep=longest + 1).logits[:, :-1]
