@@ -86,7 +86,7 @@ def score(
     ] = None,
     encoder: Annotated[
         str | None,
-        typer.Option(help="Take this encoder (a folder or a Hub name) for that one, where it lies elsewhere now."),
+        typer.Option(help="Take this encoder, a folder or a Hub name, where it lies elsewhere now."),
     ] = None,
     server: Annotated[
         str | None,
