@@ -2,7 +2,6 @@
 
 import csv
 import os
-import random
 import re
 import shutil
 import subprocess
@@ -11,21 +10,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import openpyxl
 import pytest
 import typer
 import yaml
-from scipy.io import savemat
 
 from commands import ended
 from doc_lines import PAGES, REASONS, ROOT, blocks, inline, lines_of
+from given_files import give
 from mdsvqa.cli.app import app
 from mdsvqa.models.settings import LoraSettings
 from mdsvqa.models.training.lora import add_lora, save_adapter
 from mdsvqa.models.transformers_vision import transformers
 from mdsvqa.study.config import read_study
-from mdsvqa.videos.manifest import load_videos
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EVERY = [line for page in PAGES for line in lines_of(page)]
@@ -125,86 +121,11 @@ class Rater:
             writer.writerows({**row, "preference": ("left", "equal")[k % 2]} for k, row in enumerate(rows))
 
 
-def write(path: Path, rows: list[dict[str, object]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, [*rows[0]])
-        writer.writeheader()
-        writer.writerows(rows)
-
-
 @pytest.fixture(scope="session")
 def given(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, float]]:
     """A folder with every file and folder that the pages name as one's own, and the MOS of all videos."""
     folder = tmp_path_factory.mktemp("given")
-    videos = load_videos(small_corpus)
-    pool = [video for video in videos if video.split == "pool"]
-    names = {pool[0].id: "a17"}
-    rows = [
-        {
-            "id": names.get(video.id, video.id),
-            "path": video.path,
-            "dataset": video.dataset,
-            "split": video.split,
-            "mos": "" if video.split == "pool" else video.mos,
-        }
-        for video in videos
-    ]
-    mos = {names.get(video.id, video.id): video.mos or 0.0 for video in pool}
-    write(folder / "manifest.csv", rows)
-    write(folder / "videos.csv", rows)
-    (folder / "FOLDER").mkdir()
-    for row in rows[:3]:
-        (folder / "FOLDER" / Path(row["path"]).name).symlink_to(row["path"])
-    write(folder / "labels.csv", [{"id": video, "mos": value} for video, value in [*mos.items()][:12]])
-    write(folder / "seconds.csv", [{"id": video, "seconds": 0.6} for video in mos])
-    write(folder / "audit.csv", [{"id": video, "mos": value} for video, value in [*mos.items()][12:20]])
-    # Two data sets of the source, for a rehearsal.
-    second = [{**row, "split": "train", "mos": mos[row["id"]]} for row in rows if row["split"] == "pool"]
-    others = [row for row in rows if row["split"] != "pool" and row["dataset"] != "simulated-target"]
-    new = [row for row in rows if row["dataset"] == "simulated-target" and row["split"] == "test"]
-    third = [{**row, "dataset": "new", "split": "pool", "mos": ""} for row in new[:8]]
-    third += [{**row, "dataset": "new"} for row in new[8:]]
-    write(folder / "two.csv", [*others, *second, *third])
-    study = {"videos": "two.csv", "workers": 1, "selection": {"budget": 2}}
-    study["rehearsal"] = {"rules": ["random", "facility-location"], "repeats": 2}
-    (folder / "study.yaml").write_text(yaml.safe_dump(study))
-    # Scores of anyone's models, better and worse ones.
-    rng = random.Random(0)
-    scored = []
-    for k in range(200):
-        value = rng.uniform(1, 5)
-        noise = {name: value + rng.gauss(0, spread) for name, spread in (("f", 0.6), ("g", 0.8), ("h", 1.0))}
-        more = {"my_model": noise["f"], "base": noise["h"], "tuned": noise["f"], "other": noise["g"]}
-        scored.append({"id": f"v{k:03d}", "set": "ab"[k % 2], "MOS": value, **noise, **more})
-    write(folder / "any.csv", scored)
-    write(folder / "scores.csv", scored)
-    write(
-        folder / "ratings.csv",
-        [
-            {"video": f"v{k:02d}", "rater": f"r{rater}", "vote": min(5, max(1, round(1 + k / 5 + rng.gauss(0, 0.7))))}
-            for k in range(20)
-            for rater in range(8)
-        ],
-    )
-    labeled = [row for row in rows if row["mos"] != ""][:40]
-    for name in ("KoNViD_1k_videos", "Video"):
-        (folder / name).mkdir()
-        for row in labeled:
-            (folder / name / Path(row["path"]).name).symlink_to(row["path"])
-    files = [Path(row["path"]).name for row in labeled]
-    write(
-        folder / "KoNViD_1k_mos.csv",
-        [{"flickr_id": Path(name).stem, "mos": row["mos"]} for name, row in zip(files, labeled, strict=True)],
-    )
-    savemat(
-        folder / "data.mat",
-        {"video_list": np.array(files, object)[:, None], "mos": np.array([[25 * (r["mos"] - 1)] for r in labeled])},
-    )
-    book = openpyxl.Workbook()
-    for cells in [["clip", "path", "quality"], *([row["id"], str(row["path"]), 2 * row["mos"]] for row in labeled)]:
-        book.active.append(cells)
-    book.save(folder / "table.xlsx")
-    return folder, {names.get(video.id, video.id): video.mos or 0.0 for video in videos}
+    return folder, give(folder, small_corpus)
 
 
 @pytest.fixture(scope="session")

@@ -190,7 +190,7 @@ def _print(found: Estimate, votes: Votes | PairVotes) -> None:
     for heading in ("video", "MOS" if found.scale != PAIRS else "score", "95% interval", "votes"):
         table.add_column(heading)
     for j in range(min(len(votes.videos), SHOWN)):
-        interval = f"{_number(found.low[j])} to {_number(found.high[j])}"
+        interval = f"[{_number(found.low[j])}, {_number(found.high[j])}]"
         table.add_row(escape(votes.videos[j]), _number(found.mos[j]), interval, str(found.votes[j]))
     console.print(table)
     if len(votes.videos) > SHOWN:

@@ -124,10 +124,12 @@ def score_videos(
             for batch in _batches(decode_all(part, sampling, run.workers), most_bytes):
                 yield _score_batch(model, batch, watch, again=again)
 
-        again, mended, done = [video for video in videos if video.id in without], 0, 0
+        again, mended, tried, done = [video for video in videos if video.id in without], 0, 0, 0
         for rows in scored(again, again=True):
             table.replace(rows)
             mended += sum(row["status"] == "ok" for row in rows)
+            tried += len(rows)
+            show.progress("Scores, tried again", tried, len(again))
         if mended:
             show.note(f"Scores: {mended} of {len(again)} that had no score before")
         for rows in scored([video for video in videos if video.id in changed]):
@@ -135,6 +137,8 @@ def score_videos(
         missing = [video for video in videos if video.id not in table.ids]
         if reused := len(videos) - len(missing) - len(changed):
             show.note(f"Scores: {reused} of {len(videos)} reused from {run.out}")
+        if missing:
+            show.progress("Scores", 0, len(missing))
         for rows in scored(missing):
             table.append(rows)
             done += len(rows)

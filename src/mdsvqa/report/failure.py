@@ -157,7 +157,7 @@ def _sentences(own: Mapping[str, Interval], by_g: Mapping[str, Interval], kind: 
 
 def formatted(interval: Interval, decimals: int = 3) -> str:
     ends = bounds(interval, decimals)
-    return number(interval.value, decimals) + (f" ({ends})" if ends else "")
+    return number(interval.value, decimals) + (f" {ends}" if ends else "")
 
 
 def _by_themselves(

@@ -121,6 +121,8 @@ def _fill(table: ResultTable, plan: ComparisonPlan, rules: Sequence[str], run: R
         show.note(f"comparison: reused ({seeds} seeds)")
     if plan.difficulty is None:
         found = map_in_workers(partial(_runs_missing, plan), list(missing.items()), run.workers, crashed=_crashed)
+        if missing:
+            show.progress("Comparing rules over seeds", 0, len(missing))
         for done, of_seed in enumerate(found, 1):
             _append(table, of_seed)
             show.progress("Comparing rules over seeds", done, len(missing))

@@ -55,6 +55,7 @@ def sweep(
     if not missing:
         return
     rows: list[Row] = []
+    show.progress(label, 0, len(missing))
     for done, row in enumerate(map_in_workers(row_of, missing, workers, crashed=_crashed, ahead=ahead), 1):
         rows.append(row)
         if len(rows) == shard or done == len(missing):
@@ -80,13 +81,19 @@ def _again(
     if changed:
         show.note(said_of_changed(label, changed, len(videos)))
     again = [video for video in videos if video.id in without or video.id in changed]
+    if not again:
+        return 0
+    trying = f"{label}, made again"
+    show.progress(trying, 0, len(again))
     made = map_in_workers(row_of, again, workers, crashed=_crashed)
-    mended = 0
+    mended = seen = 0
     while window := list(islice(made, shard)):
         rows = finish(window)
+        seen += len(window)
         table.redo([row for row in rows if row["id"] in changed])
         table.replace(back := [row for row in rows if row["id"] in without and row["status"] == "ok"])
         mended += len(back)
+        show.progress(trying, seen, len(again))
     if mended:
         show.note(f"{label}: {mended} of {len(without)} that could not be decoded before")
     return len(changed)

@@ -117,9 +117,9 @@ def test_difficulties_are_continuous_with_a_status_and_a_rerun_reads_nothing(
 
 @pytest.mark.parametrize("rule", ["mc-dropout", "noise-stability"])
 def test_rules_of_instability_disturb_the_score_and_are_the_same_again(
-    rule: str, tiny_vlm: Path, small_corpus: Path, tmp_path: Path
+    rule: str, any_vlm: Path, small_corpus: Path, tmp_path: Path
 ) -> None:
-    asked = ["difficulty", "predict", str(small_corpus), "--model", str(tiny_vlm), "--rule", rule, "--passes", "4"]
+    asked = ["difficulty", "predict", str(small_corpus), "--model", str(any_vlm), "--rule", rule, "--passes", "4"]
     values = []
     for name in "ab":
         run(*asked, "--out", str(tmp_path / name), "-j", "1")
@@ -128,6 +128,18 @@ def test_rules_of_instability_disturb_the_score_and_are_the_same_again(
     found = np.array(values[0], float)
     assert np.nanmin(found) > 0
     assert np.nanmax(found) < 2
+
+
+def test_a_model_of_every_family_predicts_its_failures(any_vlm: Path, small_corpus: Path, tmp_path: Path) -> None:
+    scores, adapter, out = (tmp_path / name for name in ("scores", "g", "difficulty"))
+    run("score", str(small_corpus), "--model", str(any_vlm), "--read", "expected", "--out", str(scores), "-j", "1")
+    short = ["--steps", "2", "--evaluations", "1"]
+    run(*command(small_corpus, scores, any_vlm, adapter, *short))
+    asked = ["difficulty", "predict", str(small_corpus), "--model", str(any_vlm), "--adapter", str(adapter)]
+    run(*asked, "--out", str(out), "-j", "1")
+    values = np.array(read_table(out)["difficulty"].to_pylist(), float)
+    assert np.isfinite(values).mean() > 0.5
+    assert len(set(values[np.isfinite(values)])) == np.isfinite(values).sum()
 
 
 def test_reinforce_trains_too(tiny_vlm: Path, small_corpus: Path, scores: Path, tmp_path: Path) -> None:

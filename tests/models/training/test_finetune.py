@@ -196,7 +196,7 @@ def test_kills_and_reruns_end_in_the_same_adapter_with_its_card(
 
 
 def test_grpo_trains_and_its_log_probabilities_are_those_of_a_plain_pass(
-    small_corpus: Path, tiny_vlm: Path, tmp_path: Path
+    small_corpus: Path, any_vlm: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("trl")
     from mdsvqa.models.training import grpo
@@ -213,7 +213,7 @@ def test_grpo_trains_and_its_log_probabilities_are_those_of_a_plain_pass(
         max_new_tokens=40,
         watched=2,
     )
-    trainer = AdapterTrainer.load(str(tiny_vlm), VlmSettings(), training, tmp_path, Silent(), Processes())
+    trainer = AdapterTrainer.load(str(any_vlm), VlmSettings(), training, tmp_path, Silent(), Processes())
     trainer.decode(videos, 1)
     known = merge(source, [], 0.2, seed=0)
     seen: dict[str, torch.Tensor] = {}

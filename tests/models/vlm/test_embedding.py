@@ -22,11 +22,11 @@ SETTINGS = VlmSettings(frames=4, device="cpu")
 
 
 def test_embeddings_are_the_last_hidden_state_behind_the_question(
-    tiny_vlm: Path, small_corpus: Path, tmp_path: Path
+    any_vlm: Path, small_corpus: Path, tmp_path: Path
 ) -> None:
     videos = load_videos(small_corpus)[:5]
-    found = embed_with_vlm(videos, str(tiny_vlm), SETTINGS, Run(tmp_path / "embeddings", Silent(), 0))
-    reader, _ = load_vlm(str(tiny_vlm), SETTINGS.model_copy(update={"reading": "expected"}))
+    found = embed_with_vlm(videos, str(any_vlm), SETTINGS, Run(tmp_path / "embeddings", Silent(), 0))
+    reader, _ = load_vlm(str(any_vlm), SETTINGS.model_copy(update={"reading": "expected"}))
     assert found.shape == (5, reader.model.config.text_config.hidden_size)
     for video, row in zip(videos, found, strict=True):
         clip = read_clip(video, reader.sight)

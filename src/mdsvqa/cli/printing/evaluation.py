@@ -30,7 +30,7 @@ def print_evaluation(score: str, found: DatasetEvaluation, left_out: int, cautio
             table.add_column(heading)
         for name, metric in METRICS.items():
             interval: Interval = getattr(result, name)
-            table.add_row(metric.label, f"{interval.value:.4f}", f"{interval.low:.4f} to {interval.high:.4f}")
+            table.add_row(metric.label, f"{interval.value:.4f}", f"[{interval.low:.4f}, {interval.high:.4f}]")
         console.print(table)
     unfitted = [name for name, result in found.each.items() if result.fit != "logistic"]
     if unfitted:

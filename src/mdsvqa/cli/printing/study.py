@@ -180,7 +180,7 @@ def print_failure(difficulty: str, error: str, result: "FailureEvaluation", left
         table.add_column(heading, no_wrap=True)
     for name, words in FIGURES.items():
         interval = result.figures[name]
-        table.add_row(words, f"{interval.value:.3f}", f"{interval.low:.3f} to {interval.high:.3f}")
+        table.add_row(words, f"{interval.value:.3f}", f"[{interval.low:.3f}, {interval.high:.3f}]")
     Console().print(table)
     if left_out:
         Console().print(f"{counted(left_out, 'row')} left out: no score, no MOS, or no difficulty.")

@@ -150,6 +150,7 @@ def _all_playable(
     make = partial(make_playable, folder=folder, audio=settings.audio)
     found: dict[str, Playable | str] = {}
     results = map_in_workers(make, videos, workers, crashed=_crashed)
+    show.progress("Making videos playable", 0, len(videos))
     for number, (video, result) in enumerate(zip(videos, results, strict=True), 1):
         found[video.id] = result
         show.progress("Making videos playable", number, len(videos))

@@ -39,6 +39,8 @@ class ClipCache:
         missing = [video for video in videos if not self._path(video).is_file()]
         failed: dict[str, str] = {}
         found = map_in_workers(partial(read_clip, sight=self.sight), missing, workers, crashed=crashed)
+        if missing:
+            show.progress("Decoding at training size", 0, len(missing))
         for done, (video, clip) in enumerate(zip(missing, found, strict=True), 1):
             if isinstance(clip, Undecodable):
                 failed[video.id] = clip.reason

@@ -123,6 +123,8 @@ def train_adapter(
     course = run.resume()
     if run.step:
         show.note(f"Training: goes on at step {run.step} of {steps}")
+    if run.step < steps and not course.stopped:
+        show.progress("Training", run.step, steps)
     every = max(1, math.ceil(steps / training.evaluations))
     sums: list[Figures] = []
     try:

@@ -110,7 +110,7 @@ def _logits(reader: VlmReader) -> Tensor:
 
 def _write(base: Path, merged: Any, out: Path, dtype: torch.dtype) -> int:
     """Writes the weights of a model in the files of its base, and copies what else lies there; parameters written."""
-    weights = merged.state_dict()
+    weights, family = merged.state_dict(), family_of_model(merged)
     place: dict[str, str] = {}
     parameters = 0
     for pattern in FILES:
@@ -122,14 +122,16 @@ def _write(base: Path, merged: Any, out: Path, dtype: torch.dtype) -> int:
         with safe_open(path, "pt") as file:
             keys[path] = list(file.keys())
     # A head that shared the embedding's weight, and does no more.
-    untied = not merged.config.tie_word_embeddings and not any("lm_head.weight" in names for names in keys.values())
+    there = {name for names in keys.values() for name in names}
+    untied = not merged.config.tie_word_embeddings and "lm_head.weight" not in map(family.current_name, there)
     if untied:
-        keys[max(keys)].append("lm_head.weight")
+        older = any(family.current_name(name) != name for name in there)
+        keys[max(keys)].append(family.old_name("lm_head.weight") if older else "lm_head.weight")
     for path, names in keys.items():
         tensors = {}
         with safe_open(path, "pt") as file:
             for name in names:
-                found = weights.get(family_of_model(merged).current_name(name))
+                found = weights.get(family.current_name(name))
                 tensors[name] = _plain(file.get_tensor(name) if found is None else found, dtype)
         save_file(tensors, out / path.name, {"format": "pt"})
         # It keeps others from reading what it writes.

@@ -103,6 +103,8 @@ def score_with_reader(videos: Sequence[Video], reader: ClipReader, maker: Maker,
         # A whole window ahead: while the model reads one, the next is decoded.
         clips = map_in_workers(see, missing, run.workers, crashed=crashed, ahead=WINDOW)
         read = 0
+        if missing:
+            run.show.progress("Scores", 0, len(missing))
 
         def progress(more: int) -> None:
             nonlocal read

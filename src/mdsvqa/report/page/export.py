@@ -102,6 +102,6 @@ def _latex_row(row: Row, columns: Sequence[Column]) -> str:
     cells = []
     for cell, column in zip(row.cells, columns, strict=True):
         value, ends = cell_text(cell, column)
-        small = rf" {{\scriptsize [{latex_escape(ends.replace(' to ', ', '))}]}}" if ends else ""
+        small = rf" {{\scriptsize {latex_escape(ends)}}}" if ends else ""
         cells.append(latex_escape(value) + small)
     return " & ".join([latex_escape(row.label), *cells]) + r" \\"

@@ -53,12 +53,12 @@ def bounds(interval: Interval | None, decimals: int = 3, *, signed: bool = False
     """The two ends of an interval, empty when they are not known.
 
     >>> bounds(Interval(0.5, 0.4, 0.6))
-    '0.400 to 0.600'
+    '[0.400, 0.600]'
     """
     if interval is None or not (math.isfinite(interval.low) and math.isfinite(interval.high)):
         return ""
     low, high = (number(end, decimals, signed=signed) for end in (interval.low, interval.high))
-    return f"{low} to {high}"
+    return f"[{low}, {high}]"
 
 
 def known(interval: Interval | None) -> bool:

@@ -268,6 +268,8 @@ def _run(
             begun.append(job)
             yield job
 
+    if waiting:
+        run.show.progress("Rehearsing", len(jobs) - len(waiting), len(jobs))
     for done, found in enumerate(work(in_time())):
         job = begun[done]
         table.append([{"id": f"{job.id} {r.contender} {r.budget}", "job": job.id, **vars(r)} for r in found])

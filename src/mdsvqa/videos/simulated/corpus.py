@@ -166,7 +166,9 @@ def make_corpus(
     manifest = folder / "manifest.csv"
     if manifest.is_file() and all((folder / recipe.path).is_file() for recipe in recipes):
         return manifest
-    rows = []
+    rows: list[dict[str, str | int]] = []
+    if progress is not None:
+        progress(0, len(recipes))
     for recipe, measured in zip(recipes, _write_videos(recipes, folder, seed, workers), strict=True):
         rows.append(_manifest_row(recipe, measured, seed))
         if progress is not None:

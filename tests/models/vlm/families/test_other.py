@@ -28,10 +28,12 @@ from mdsvqa.runtime.progress import Silent
 from mdsvqa.videos.clip import Clip
 
 SIDE, PATCH = 56, 14
+SHORT = VlmSettings(max_new_tokens=16)
 CHAT = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{% for part in m['content'] %}"
     "{% if part['type'] == 'image' %}<image>{% elif part['type'] == 'video' %}<video>"
-    "{% else %}{{ part['text'] }}{% endif %}{% endfor %}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
+    "{% else %}{{ part['text'] }}{% endif %}{% endfor %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
 
@@ -115,7 +117,7 @@ def three_clips(reader: VlmReader) -> list[ModelClip]:
 
 
 def test_replies_are_those_of_the_processor_and_the_model_alone(llava: Path) -> None:
-    reader = VlmReader(load_checkpoint(VlmSettings(max_new_tokens=16), str(llava)), VlmSettings(max_new_tokens=16))
+    reader = VlmReader(load_checkpoint(SHORT, str(llava)), SHORT)
     processor, model = AutoProcessor.from_pretrained(llava), reader.model
     for clip, score in zip(three_clips(reader), reader.read(three_clips(reader)), strict=True):
         video = hasattr(processor, "video_processor")
@@ -135,12 +137,24 @@ def test_replies_are_those_of_the_processor_and_the_model_alone(llava: Path) -> 
 
 
 def test_together_they_are_read_as_one_by_one(llava: Path) -> None:
-    settings = VlmSettings(max_new_tokens=16, batch_tokens=10**9)
-    reader = VlmReader(load_checkpoint(settings, str(llava)), settings)
+    reader = VlmReader(load_checkpoint(SHORT, str(llava)), SHORT)
     clips = three_clips(reader)
-    alike = clips if len(clips[0].frames) == 0 else [clips[0], clips[0]]
-    assert [s.text for s in reader.read(alike[:1])] == [reader.read(alike[:1])[0].text]
-    assert [reader.read([clip])[0].text for clip in clips] == [s.text for s in reader.read(clips)]
+    assert [reader.read([clip])[0].text for clip in clips] == [score.text for score in reader.read(clips)]
+
+
+def test_levels_are_read_through_the_processor_too(llava: Path) -> None:
+    settings = VlmSettings(reading="expected", answers="levels")
+    reader = VlmReader(load_checkpoint(settings, str(llava)), settings)
+    levels = list(reader.levels or ())
+    reader.model.lm_head.bias = torch.nn.Parameter(torch.full((reader.model.lm_head.out_features,), -20.0))
+    with torch.no_grad():
+        reader.model.lm_head.bias[levels] = 0.0
+    for clip, score in zip(three_clips(reader), reader.read(three_clips(reader)), strict=True):
+        batch = reader.batch([clip], [reader.prompt])
+        assert reader.tokenizer.decode(batch["input_ids"][0]).endswith("assistant\n" + prompts.LEVELS_OPENING)
+        with torch.inference_mode():
+            odds = reader.model(**batch).logits[0, -1, levels].double().softmax(-1).numpy()
+        assert score.score == pytest.approx(float(odds @ [5, 4, 3, 2, 1]), abs=1e-4)
 
 
 def test_what_is_not_offered_is_said_in_one_sentence(llava: Path, small_corpus: Path, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ the expected score and all that is trained by it.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 from mdsvqa.models.base import ModelError
 from mdsvqa.models.settings import VlmSettings
-from mdsvqa.models.transformers_vision import quiet, transformers
+from mdsvqa.models.transformers_vision import transformers
 from mdsvqa.models.vlm.clips import ModelClip, Prompt, VisualLimits, wanted_limits
 from mdsvqa.models.vlm.families.base import FirstLook
 from mdsvqa.models.vlm.families.transformers_family import TransformersFamily
@@ -52,17 +51,6 @@ class Other(TransformersFamily):
             "slower; replies are offered, the expected score and what is trained by it are not."
         )
 
-    def load(self, folder: Path, **options: Any) -> tuple[Any, Mapping[str, Any]]:
-        """See `Family`; its picture tokens are those that its processor names."""
-        found = super().load(folder, **options)
-        with quiet():
-            processor = transformers.AutoProcessor.from_pretrained(
-                folder, trust_remote_code=options.get("trust_remote_code", False)
-            )
-        named = (getattr(processor, name, None) for name in ("image_token", "video_token"))
-        self.placeholders = tuple(token for token in named if isinstance(token, str))
-        return found
-
     def current_name(self, name: str) -> str:
         """See `Family`."""
         return name
@@ -79,7 +67,12 @@ class Other(TransformersFamily):
         model._takes_its_precision = True
 
     def sight(self, settings: VlmSettings, processor: Any) -> VisualLimits:
-        """See `Family`. Frames within the limits of pixels; their size for the model is the processor's affair."""
+        """See `Family`. Frames within the limits of pixels; their size for the model is the processor's affair.
+
+        The tokens of pictures are those that the processor names.
+        """
+        named = (getattr(processor, name, None) for name in ("image_token", "video_token"))
+        self.placeholders = tuple(token for token in named if isinstance(token, str))
         video = getattr(processor, "video_processor", None)
         counted = getattr(video, "num_frames", None) or (PICTURES if video is None else None)
         counted = counted if settings.fps is None and settings.sampling in (None, "count") else None

@@ -100,6 +100,7 @@ def train_tiny(
     )
     model.train()
     order: list[int] = []
+    show.progress("Training the tiny model", 0, training.steps)
     for step in range(training.steps):
         while len(order) < training.batch:
             order += rng.permutation(len(clips)).tolist()
