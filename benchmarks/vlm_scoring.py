@@ -51,7 +51,13 @@ def plain_loop(checkpoint: Checkpoint, clips: Sequence[Clip], most_tokens: int, 
         inputs = processor(
             text=[text],
             videos=[torch.from_numpy(clip.frames)],
-            video_metadata=[{"fps": 2.0, "total_num_frames": len(clip.frames)}],
+            video_metadata=[
+                {
+                    "fps": 2.0,
+                    "total_num_frames": len(clip.frames),
+                    "frames_indices": list(range(len(clip.frames))),
+                }
+            ],
             do_sample_frames=False,
             return_tensors="pt",
         ).to(model.device)

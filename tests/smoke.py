@@ -32,7 +32,7 @@ WITHOUT_EXTRAS = (
     (0, "select difficulty/ --content content/ --budget 5 --out selection/"),
     (
         0,
-        f"finetune {CORPUS} --features scores/features --model scores/model.safetensors --labels labels.csv --out f",
+        f"finetune {CORPUS} --features scores/_features --model scores/_model.safetensors --labels labels.csv --out f",
     ),
     (0, "evaluate scored.csv --mos mos --score score"),
     (0, "compare scored.csv --scores score other --mos mos"),

@@ -82,7 +82,8 @@ def test_a_study_runs(name: str, packages: list[str], examples: Path, small_corp
     study |= {"videos": str(small_corpus), "simulated": True, "workers": 1, "selection": {"rule": "mds", "budget": 4}}
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
     told = CliRunner().invoke(app, ["run", str(tmp_path / "study.yaml")])
-    assert told.exit_code == 0, told.output
+    # A model that does not fine-tune itself waits for somebody who does.
+    assert told.exit_code == (0 if name == "encoder_head" else 3), told.output
     out = tmp_path / study["out"]
     summary = json.loads((out / "summary.json").read_text())
     assert summary

@@ -78,7 +78,7 @@ def test_eight_kinds_of_bad_video_among_good_ones_are_named_with_their_reasons(
     lines[3:3] = [f"{name},{name},3.0" for name in bad]
     (tmp_path / "videos.csv").write_text("\n".join(["id,path,mos", *lines]) + "\n")
     done = answer(capsys, "score", tmp_path / "videos.csv", "--out", tmp_path / "scores")
-    assert (done["videos"], done["ok"]) == (20, 12)
+    assert (done["videos"], done["ok"], done["left_out"]) == (20, 12, 8)
     reasons = {failure["id"]: failure["reason"] for failure in done["failures"]}
     assert reasons.keys() == bad.keys()
     for name, reason in bad.items():
@@ -103,7 +103,7 @@ def test_the_steps_one_by_one(small_corpus: Path, tmp_path: Path, capsys: pytest
     (tmp_path / "labels.csv").write_text("\n".join(["id,mos", *(f"{i},{k + 2}" for k, i in enumerate(chosen))]) + "\n")
     tuned = answer(
         capsys,
-        *("finetune", small_corpus, "--features", scores / "features", "--model", scores / "model.safetensors"),
+        *("finetune", small_corpus, "--features", scores / "_features", "--model", scores / "_model.safetensors"),
         *("--labels", tmp_path / "labels.csv", "--out", tmp_path / "tuned.safetensors"),
     )
     assert (tuned["source"], tuned["new"]) == (32, 3)
@@ -253,13 +253,15 @@ def test_scores_and_model_in_a_folder_belong_together(
 ) -> None:
     scores = tmp_path / "scores"
     answer(capsys, "score", small_corpus, "--out", scores)
-    model = (scores / "model.safetensors").read_bytes()
+    model = (scores / "_model.safetensors").read_bytes()
     lines = small_corpus.read_text().splitlines()
     fewer = small_corpus.with_name("fewer.csv")
     fewer.write_text("\n".join([lines[0], *lines[6:]]) + "\n")
+    # What took longer than a minute is not made anew unasked.
+    (scores / "_seconds").write_text("1000\n")
     run("score", fewer, "--out", scores, code=1)
-    assert (scores / "model.safetensors").read_bytes() == model
-    done = answer(capsys, "score", fewer, "--out", scores, "--model", scores / "model.safetensors")
+    assert (scores / "_model.safetensors").read_bytes() == model
+    done = answer(capsys, "score", fewer, "--out", scores, "--model", scores / "_model.safetensors")
     fewer.unlink()
     assert (done["videos"], done["ok"]) == (71, 71)
 

@@ -28,7 +28,7 @@ score videos.csv --workers 1 --out scores
 content videos.csv --workers 1 --out content
 difficulty predict videos.csv --scores scores --out difficulty
 select difficulty --content content --budget 5 --out selection
-finetune videos.csv --features scores/features --model scores/model.safetensors --labels labels.csv --out tuned
+finetune videos.csv --features scores/_features --model scores/_model.safetensors --labels labels.csv --out tuned
 evaluate any.csv --mos MOS --score f
 compare any.csv --scores f g --mos MOS --draws 50
 study-size any.csv --score f --mos MOS --width 0.2 --studies 20

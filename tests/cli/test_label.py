@@ -27,7 +27,7 @@ def found(capsys, *arguments):
 
 def test_mos_prints_the_promised_object_in_the_order_of_the_file(ratings, capsys):
     said = found(capsys, ratings)
-    assert list(said) == ["model", "videos", "raters"]
+    assert list(said) == ["model", "videos", "raters", "left_out"]
     assert said["model"] == "panel"
     assert [video["id"] for video in said["videos"]] == ["b", "a", "c"]
     assert [rater["id"] for rater in said["raters"]] == ["Zoë", "Al", "Bo"]
@@ -100,7 +100,8 @@ def test_flagged_raters_are_named_and_what_leaving_them_out_changes(tmp_path, ca
 
 def test_import_writes_what_every_command_reads(ratings, tmp_path, capsys):
     out, _ = printed(capsys, "label", "import", ratings, "--out", tmp_path / "long.csv", "--json")
-    assert json.loads(out) == {"counted": 6, "votes": 6, "videos": 3, "raters": 3, "out": str(tmp_path / "long.csv")}
+    counts = {"counted": 6, "left_out": 0, "votes": 6, "videos": 3, "raters": 3}
+    assert json.loads(out) == {**counts, "out": str(tmp_path / "long.csv")}
     printed(capsys, "label", "import", ratings, "--out", tmp_path / "wide.csv", "--wide", "--pseudonyms")
     assert (tmp_path / "wide.csv").read_text("utf-8-sig").splitlines()[0] == '"video","r001","r002","r003"'
     same = [found(capsys, path)["videos"] for path in (ratings, tmp_path / "long.csv", tmp_path / "wide.csv")]

@@ -72,6 +72,7 @@ def test_no_labeled_video_that_can_be_decoded(
         ("Score(clip.id, 'good')", "a Score has a finite number and the status 'ok'"),
         ("Score(clip.id, 7.3)", "found 7.3, expected a score from 1 to 5"),
         ("3.5", "must return one Score a clip, in order"),
+        ("Score(clip.id, 4.0) for _ in 'ab'", "must return one Score a clip, in order; found 2 for 1 clip"),
     ],
 )
 def test_a_class_that_fails_is_one_error_and_mended_goes_on_by_the_same_command(

@@ -79,6 +79,15 @@ def test_as_scipy_from_the_same_start(seed: int, noise: float) -> None:
     assert abs(found[3]) == pytest.approx(abs(expected[3]), rel=1e-3)
 
 
+@pytest.mark.parametrize("width", [0.0, -0.0, 5e-324, 1e-200])
+def test_the_narrowest_is_a_step(width: float) -> None:
+    score = np.array([1.0, 2.0, 3.0])
+    with warnings.catch_warnings(), np.errstate(all="warn", under="ignore"):
+        warnings.simplefilter("error")
+        assert logistic(score, 5.0, 1.0, 2.0, width).tolist() == [1.0, 3.0, 5.0]
+        assert np.isfinite(_gradient(score, 5.0, 1.0, 2.0, width)).all()
+
+
 def test_line_where_there_is_no_logistic() -> None:
     score = np.array([1.0, 2.0, 4.0, 7.0, 8.0])
     # Four parameters through two values have no unique best.

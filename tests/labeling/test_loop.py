@@ -53,6 +53,17 @@ def take_part(browser: Browser, link: str, value: Any) -> int:
     return votes
 
 
+def test_a_rating_study_reads_the_manifest_as_the_study_does(tmp_path: Path) -> None:
+    (tmp_path / "films" / "below").mkdir(parents=True)
+    (tmp_path / "films" / "below" / "a.mp4").touch()
+    (tmp_path / "m.csv").write_text("clip,quality\na,\nb,3\n")
+    (tmp_path / "study.yaml").write_text("videos: m.csv\nmanifest: {id: clip, mos: quality, videos_folder: films}\n")
+    (tmp_path / "results" / "round-1").mkdir(parents=True)
+    (tmp_path / "results" / "round-1" / "to_label.csv").write_text("id,path\na,\n")
+    (video,) = read_material(tmp_path / "study.yaml").videos
+    assert video.path == tmp_path / "films" / "below" / "a.mp4"
+
+
 def test_run_waits_names_the_command_and_takes_the_labels(
     study: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

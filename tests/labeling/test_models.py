@@ -55,6 +55,16 @@ def test_what_needs_levels_refuses_scores_of_pairs_in_a_sentence(tmp_path):
     assert path.read_text(encoding="utf-8-sig").splitlines()[0].startswith('"id","score","score_low","score_high"')
     with pytest.raises(ColumnError, match=r"scores come from pairs, .* MOS on the 1-5 scale are expected"):
         read_labels(path, FIVE_LEVELS)
+    # Who learns by ranking takes them: the better one is at the upper end.
+    assert read_labels(path, FIVE_LEVELS, ranked=True).mos == {"a": 5.0, "b": 1.0}
+    three = PairVotes.of(["a", "a", "b", "b"], ["b", "c", "c", "c"], ["x"] * 4, [1, 1, 1, 0], videos=["z"])
+    path.write_bytes(videos_csv(estimate_scores(three), three))
+    ranked = read_labels(path, FIVE_LEVELS, ranked=True)
+    assert ranked.unratable == {"z"}
+    assert (ranked.mos["a"], ranked.mos["c"]) == pytest.approx((5, 1))
+    score = dict(zip(three.videos, estimate_scores(three).mos, strict=True))
+    share = (score["b"] - score["c"]) / (score["a"] - score["c"])
+    assert ranked.mos["b"] == pytest.approx(1 + 4 * share)
     path.write_bytes(videos_csv(estimate_mos(of_table(study(4, 3))), of_table(study(4, 3))))
     assert len(read_labels(path, FIVE_LEVELS).mos) == 4
 

@@ -80,7 +80,7 @@ def test_a_saved_model_scores_as_within_its_study(
     made = {path: path.read_bytes() for path in content.iterdir() if path.suffix == ".parquet"}
     from_content = mdsvqa.score(videos, str(model), content=content, out=tmp_path / "from-content")
     assert from_content.rows() == anew.rows()
-    assert not (tmp_path / "from-content" / "content").exists()
+    assert not (tmp_path / "from-content" / "_content").exists()
     assert {path: path.read_bytes() for path in content.iterdir() if path.suffix == ".parquet"} == made
     # What it reads lies where the steps after it look.
     source, pool = ([v for v in videos if v.split == split] for split in ("train", "pool"))

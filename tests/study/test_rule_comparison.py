@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from arrays import config, model_of, pool_of, study
+from mdsvqa.difficulty.settings import DifficultySettings
 from mdsvqa.models.settings import FinetuningSettings, QualitySettings, VlmFinetuning
-from mdsvqa.runtime.results import TableError
 from mdsvqa.runtime.run import Run
 from mdsvqa.selection.audit import Budget
 from mdsvqa.selection.base import Limits
@@ -123,8 +123,12 @@ def test_a_comparison_is_made_anew_for_what_it_depends_on_alone(
     assert done == 0
     for one, other in zip(first, fewer, strict=True):
         assert_same(one, other)
-    for changed in ({"rounds": 2}, {"seed": 1}, {"selection": SelectionSettings(budget=3)}):
-        with pytest.raises(TableError, match="comparison"):
-            compared(settings(**changed), tmp_path, monkeypatch)
-    with pytest.raises(TableError, match="comparison"):
-        compared(settings(finetuning=FinetuningSettings(method="ranking")), tmp_path, monkeypatch)
+    changes = {
+        "rounds": 2,
+        "seed": 1,
+        "selection": SelectionSettings(features="quality"),
+        "difficulty": DifficultySettings(folds=3, committee=4, steps=30),
+        "finetuning": FinetuningSettings(method="ranking"),
+    }
+    for name, value in changes.items():
+        assert compared(settings(**{name: value}), tmp_path, monkeypatch)[1] == 6, name

@@ -2,8 +2,10 @@
 
 import shutil
 import subprocess
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import av.filter
@@ -13,6 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from PIL import Image
 
+from mdsvqa.videos import decoding
 from mdsvqa.videos.about import about_file, squared_size
 from mdsvqa.videos.colour import picture_channels
 from mdsvqa.videos.decoding import Sampling, decode_video, probe, sample_clip
@@ -241,6 +244,29 @@ def test_interlaced_frames_are_noted_and_deinterlaced_on_request(tmp_path: Path)
     some = sample_clip(path, "a", Sampling(frames=4, view=BWDIF))
     places = [round(time * 10) for time in some.timestamps]
     np.testing.assert_array_equal(some.frames, whole.frames[places])
+
+
+def test_what_is_not_interlaced_is_reached_by_seeking_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[bool, int]] = []
+    decode = decoding._decode_runs
+
+    def spy(path: Path, packets: Any, runs: Any, sampling: Sampling, threads: int, sparing: bool) -> Any:
+        asked.append((sparing, len(runs)))
+        return decode(path, packets, runs, sampling, threads, sparing)
+
+    monkeypatch.setattr(decoding, "_decode_runs", spy)
+    plain = film(tmp_path / "b.mp4", [flat(2 * n, (96, 64)) for n in range(120)], codec="libx264", pix_fmt="yuv420p")
+    some = Sampling(frames=2)
+    stored = sample_clip(plain, "b", some)
+    np.testing.assert_array_equal(sample_clip(plain, "b", replace(some, view=BWDIF)).frames, stored.frames)
+    assert asked[0] == asked[1]
+    assert len(asked) == 2
+    # Both ways end in all frames of what is interlaced.
+    asked.clear()
+    sample_clip(interlaced_film(tmp_path / "a.mp4"), "a", replace(some, view=BWDIF))
+    assert asked[-1] == (False, 1)
 
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg to compare with")

@@ -77,16 +77,20 @@ def finetune(
     """Fine-tune f on source labels and new ones, compared within a data set only.
 
     A vision-language model gets an adapter: OUT is in PEFT's form, with a model card that says whether it is better
-    than the base model. A rerun goes on where a killed one stopped.
+    than the base model. A rerun goes on where a killed one stopped. It needs a data set with at least 30 labels, part
+    of which are held out to stop by.
     """
     everyone = mdsvqa.read_videos(videos, mos_scale, manifest, terminal.say)
     listed = everyone[:limit]
     left_out = {video.id for video in everyone} - {video.id for video in listed}
     scale = parse_scale(labels_scale)
-    new = read_labels(labels, scale, manifest.names).without(left_out)
+    new = read_labels(labels, scale, manifest.names, ranked=True).without(left_out)
     f = mdsvqa.load_model(model, vlm=vlm)
     if f.kind == "statistical" and features is None:
-        raise InputError("--features: a statistical model needs the features table, by default SCORES/features.")
+        raise InputError("--features: a statistical model needs the features table, by default SCORES/_features.")
+    if f.kind == "statistical":
+        # It learns levels.
+        read_labels(labels, scale, manifest.names)
     apart = read_labels(audit, scale, manifest.names).without(left_out) if audit else Labels({})
     options: dict[str, Any] = {
         "features": features,
@@ -105,7 +109,9 @@ def finetune(
                 push_adapter(out, push_to_hub)
     if f.kind == "statistical":
         if as_json:
-            print_json({"source": better.source, "new": better.new, "out": str(out)})
+            source = sum(video.id not in new.mos for video in in_role(listed, "source"))
+            counts = {"source": better.source, "new": better.new, "left_out": source - better.source}
+            print_json({**counts, "out": str(out)})
         else:
             Console().print(f"{out}: learned from {better.source} source and {better.new} new labels", soft_wrap=True)
         return

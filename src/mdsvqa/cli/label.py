@@ -16,8 +16,8 @@ from mdsvqa.labeling.screening import ScreeningSettings, flags, screening_figure
 from mdsvqa.labeling.vote_export import long_csv, pairs_csv, pseudonyms, videos_csv, wide_csv
 from mdsvqa.labeling.vote_tables import AUTO, FORMATS, LONG, WIDE, read_votes
 from mdsvqa.labeling.votes import REPEAT, PairVotes, Votes
+from mdsvqa.runtime.atomic import write_atomically
 from mdsvqa.runtime.errors import InputError
-from mdsvqa.runtime.results import write_atomically
 from mdsvqa.runtime.words import counted
 from mdsvqa.videos.mos_scale import MosScale
 
@@ -113,7 +113,7 @@ def import_votes(
         content = wide_csv(votes, raters) if wide else long_csv(votes, raters)
     write_atomically(out, content)
     said = {"votes": len(votes), "videos": len(votes.videos), "raters": len(votes.raters), "out": str(out)}
-    counts = {"counted": len(votes.counted()), **said}
+    counts = {"counted": len(votes.counted()), "left_out": len(votes) - len(votes.counted()), **said}
     if as_json:
         print_json(counts)
         return
@@ -153,7 +153,8 @@ def as_object(found: Estimate, votes: Votes | PairVotes) -> dict[str, Any]:
             strict=True,
         )
     ]
-    return {"model": found.model, "videos": videos, "raters": raters}
+    left_out = len(votes) - len(votes.counted())
+    return {"model": found.model, "videos": videos, "raters": raters, "left_out": left_out}
 
 
 def _read(path: Path, form: str, scale: str | None, question: str | None) -> Votes | PairVotes:

@@ -19,6 +19,7 @@ from mdsvqa.cli.printing import study as terminal
 from mdsvqa.models.vlm.families.catalogue import FAMILIES
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import first_process
+from mdsvqa.runtime.setting_errors import reason
 from mdsvqa.runtime.settings import MOST_SEED, Settings
 from mdsvqa.runtime.words import counted
 from mdsvqa.videos.about import NAMES, sentences, unusual
@@ -91,8 +92,8 @@ def finish_table(
     failures = {row["id"]: _reason(row) for row in rows if row["status"] != "ok"}
     if as_json:
         listed = [{"id": video, "reason": reason} for video, reason in failures.items()]
-        counts = {"videos": len(rows), "ok": len(rows) - len(failures), "unusual": unusual(rows)}
-        print_json({**counts, "failures": listed, "out": str(out)})
+        counts = {"videos": len(rows), "ok": len(rows) - len(failures), "left_out": len(failures)}
+        print_json({**counts, "unusual": unusual(rows), "failures": listed, "out": str(out)})
     else:
         place, ok = plain_name(str(out)), len(rows) - len(failures)
         Console().print(f"{place}: {ok} of {counted(len(rows), 'video')} {done}", soft_wrap=True)
@@ -216,7 +217,7 @@ def checked(kind: type[Checked], options: Mapping[str, Any]) -> Checked:
 def _first_reason(error: ValueError) -> str:
     # What is wrong between two options has no place of its own.
     reasons = [
-        "".join(f"--{option_name(str(name))}: " for name in e["loc"][:1]) + e["msg"].removeprefix("Value error, ")
+        "".join(f"--{option_name(str(name))}: " for name in e["loc"][:1]) + reason(e)
         for e in getattr(error, "errors", list)()
     ]
     return reasons[0] if reasons else str(error)

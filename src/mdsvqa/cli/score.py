@@ -104,7 +104,7 @@ def score(
 ) -> None:
     """Score videos with a quality model f.
 
-    `statistical` is trained first, on the manifest's videos of split train, and saved as OUT/model.safetensors.
+    `statistical` is trained first, on the manifest's videos of split train, and saved as OUT/_model.safetensors.
     A vision-language model needs no labels, for example the paper's own after active fine-tuning:
 
     mdsvqa score FOLDER --model hollow404/VQR1-7B-YouTubeUGC --adapter hollow404/MDS-VQA-Active-Finetuning --out scores/

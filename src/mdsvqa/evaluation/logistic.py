@@ -21,6 +21,8 @@ MOST_EVALUATIONS = 300
 LEAST_VARIANCE = 1e-12
 # Widths, in ranges of the scores: of a logistic that is a straight line to ten digits, and of one that may still bend.
 STRAIGHT, BENT = 1e4, 0.5
+# A step, to all digits, that still divides without overflow.
+NARROWEST = 1e-100
 # Of the damped Gauss-Newton refits; they start at the whole sample's fit and mostly need about five.
 MOST_STEPS = 20
 # Relative decrease of the squared error below which a refit has converged.
@@ -37,16 +39,21 @@ def logistic(score: Floats, top: Number, bottom: Number, center: Number, width: 
 
     Source: VQEG (2000), final report on FR-TV phase I; ITU-T J.149 (2004).
     """
-    rise: Floats = expit((score - center) / np.abs(width))
+    rise: Floats = expit((score - center) / np.abs(_not_zero(width)))
     return bottom + (top - bottom) * rise
 
 
 def _gradient(score: Floats, top: Number, bottom: Number, center: Number, width: Number) -> Floats:
     """By the four parameters, along a new last axis."""
+    width = _not_zero(width)
     rise = expit((score - center) / np.abs(width))
     slope = (top - bottom) * rise * (1 - rise)
     by_width = -slope * (score - center) / (np.abs(width) * width)
     return np.stack([rise, 1 - rise, -slope / np.abs(width), by_width], axis=-1)
+
+
+def _not_zero(width: Number) -> Floats:
+    return np.copysign(np.maximum(np.abs(width), NARROWEST), width)
 
 
 def fit_logistic(score: Floats, mos: Floats) -> Floats | None:

@@ -97,7 +97,7 @@ def _of_study(path: Path, out: Path | None) -> Material:
     current = next((place for place in reversed(rounds) if (place / REQUEST).is_file()), None)
     if current is None:
         raise InputError(f"{config.out}: no videos wait for labels. Let the study choose some first: mdsvqa run {path}")
-    everything = read_videos(config.videos, config.mos_scale)
+    everything = read_videos(config.videos, config.mos_scale, config.manifest)
     known = {video.id: video for video in everything}
     asked = [id for id in read_columns(current / REQUEST).ids() if id in known]
     videos = [known[id] for id in asked]

@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from mdsvqa.runtime.atomic import write_atomically
 from mdsvqa.runtime.errors import InputError
-from mdsvqa.runtime.results import json_text, write_atomically
+from mdsvqa.runtime.results import json_text
 
 Role = Literal["video", "reference", "trap", "anchor", "training"]
 PREPARED = "prepared.json"

@@ -113,7 +113,7 @@ def score_videos(
             of earlier batches stay.
     """
     show, sampling, most_bytes = run.show, Sampling(frames=frames, view=view), batch_gb * 1e9
-    with ResultTable(run.out, SCORES, maker, overwrite=run.overwrite) as table:
+    with run.open(SCORES, maker) as table:
         without = unscored(table)
         changed = changed_files(table, videos) - without
         if changed:
@@ -262,8 +262,9 @@ def _guarded(model: QualityModel, clips: Sequence[Clip]) -> list[_Outcome]:
         text = f"{type(raised).__name__}: {raised} ({_where(raised)})"
         return [_Outcome(Score(clips[0].id, None, "failed", text), raised)]
     if [getattr(score, "id", None) for score in scores] != [clip.id for clip in clips]:
-        found = scores or returned
-        raise ModelError(f"{_name(model)} must return one Score a clip, in order; found {found!r:.200}.")
+        other = len(scores) not in (0, len(clips))
+        found = f"{len(scores)} for {counted(len(clips), 'clip')}" if other else repr(scores or returned)
+        raise ModelError(f"{_name(model)} must return one Score a clip, in order; found {found:.200}.")
     return [_checked(model, score) for score in scores]
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from mdsvqa.runtime.arrays import Ints
-from mdsvqa.runtime.results import json_text, write_atomically
+from mdsvqa.runtime.atomic import write_atomically
+from mdsvqa.runtime.results import companion, json_text
 from mdsvqa.selection.base import Pick, Pool
 from mdsvqa.selection.coverage import Coverage, GraphCoverage
 from mdsvqa.selection.distances.chamfer import Content
@@ -62,7 +63,7 @@ class Certificate:
     def write(self, folder: Path) -> None:
         """Writes it as FILE beside a selection table."""
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / FILE, (json_text(self.record(), indent=2) + "\n").encode())
+        write_atomically(companion(folder, FILE), (json_text(self.record(), indent=2) + "\n").encode())
 
     def record(self) -> dict[str, Any]:
         """All of it and the sentence, JSON-able."""
@@ -71,7 +72,7 @@ class Certificate:
 
 def read_certificate(folder: Path) -> Certificate | None:
     """That of the selection table in a folder; None where its rule has none."""
-    path = folder / FILE
+    path = companion(folder, FILE)
     if not path.is_file():
         return None
     kept = json.loads(path.read_text(encoding="utf-8"))

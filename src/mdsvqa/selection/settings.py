@@ -1,11 +1,11 @@
 """Settings of the choice, each default with its source; and what a budget means."""
 
 import re
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from mdsvqa.runtime.settings import Added, Settings, StudyPath, Unrecorded
+from mdsvqa.runtime.settings import Added, Settings, StudyPath, Unrecorded, in_lower_case
 
 Space = Literal["content", "quality"]
 Scale = Literal["standard", "raw", "rank"]
@@ -21,7 +21,7 @@ class SelectionSettings(Settings):
 
     # Over six directions between YouTube-UGC, KoNViD-1k and LIVE-VQC no rule is ahead of it, and it is never behind
     # random selection by more than chance; mds is, by .02 in the mean (benchmarks/real_domains.py).
-    rule: str = Field(
+    rule: Annotated[str, BeforeValidator(in_lower_case)] = Field(
         "facility-location", description="By which videos are chosen; auto takes the one that a rehearsal recommends."
     )
     features: Space = Field(

@@ -18,13 +18,14 @@ from mdsvqa.difficulty.settings import DifficultySettings
 from mdsvqa.models.encoders.encoding import encode_content
 from mdsvqa.models.open import Model, load_model
 from mdsvqa.models.settings import HANDCRAFTED, STATISTICAL, ContentSettings, FinetuningSettings, VlmFinetuning
+from mdsvqa.models.statistical.inputs import FEATURES_FOLDER
 from mdsvqa.models.statistical.kernel_model import KernelModel
 from mdsvqa.models.statistical.route import Route
 from mdsvqa.models.vlm.load import need_vlm_packages, score_with_vlm
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.frames import Rows
 from mdsvqa.runtime.progress import Show, Silent
-from mdsvqa.runtime.results import read_table
+from mdsvqa.runtime.results import companion, read_table
 from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.user_tables import Names
 from mdsvqa.runtime.workers import cores
@@ -219,12 +220,12 @@ def predict_difficulty(
     """
     folder = scores.folder if isinstance(scores, Result) else Path(scores)
     run, kept = _run(out, show or Silent(), 1, overwrite)
-    saved = folder / "model.safetensors"
+    saved = companion(folder, steps.SAVED_MODEL)
     f = None if model is None else _opened(model)
     known = None if f is None or f.kind != "statistical" else f.saved
     if known is None and saved.exists():
         known = KernelModel.load(saved)
-    place = folder / "features" if features is None else Path(features)
+    place = companion(folder, FEATURES_FOLDER) if features is None else Path(features)
     steps.difficulty(videos, folder, place, settings or DifficultySettings(), known, run, rule=rule, seed=seed)
     return Result(run.out, f, kept)
 
@@ -324,12 +325,12 @@ def finetune(
     kept = TemporaryDirectory(prefix="mdsvqa-") if out is None else None
     place = Path(out) if kept is None else Path(kept.name) / "finetuned"  # type: ignore[arg-type]
     if f.kind == "statistical":
-        place = place if place.suffix else place / "model.safetensors"
+        place = place if place.suffix else place / steps.SAVED_MODEL
         if f.saved is None or (features is None and scores is None):
             scores = scores or score(videos, f, seed=seed, workers=workers, show=show)
         folder = scores.folder if isinstance(scores, Result) else Path(scores or ".")
-        start = folder / "model.safetensors" if f.saved is None else Path(f.name)
-        known = folder / "features" if features is None else Path(features)
+        start = companion(folder, steps.SAVED_MODEL) if f.saved is None else Path(f.name)
+        known = companion(folder, FEATURES_FOLDER) if features is None else Path(features)
         counts = steps.fine_tune(videos, known, start, new, place, FinetuningSettings(), seed)
         return FineTuned(load_model(str(place)), place, *counts, _kept=kept)
     if f.kind != "checkpoint":

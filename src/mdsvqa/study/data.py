@@ -30,7 +30,15 @@ from mdsvqa.selection.settings import Space
 from mdsvqa.study.config import StudyConfig
 from mdsvqa.videos.about import NAMES, sentences, unusual
 from mdsvqa.videos.files import check_files
-from mdsvqa.videos.labels import FIVE_LEVELS, ROUND_LABELS, Labels, known_labels, read_labels
+from mdsvqa.videos.labels import (
+    FIVE_LEVELS,
+    REQUEST,
+    ROUND_LABELS,
+    Labels,
+    known_labels,
+    read_label_request,
+    read_labels,
+)
 from mdsvqa.videos.manifest import parse_scale, read_videos
 from mdsvqa.videos.roles import Role, roles_of, with_split
 from mdsvqa.videos.video import Video
@@ -222,9 +230,10 @@ class StudyData:
 
 
 def given_labels(config: StudyConfig) -> Labels | None:
-    """What the raters said, in the file of labels or in rating studies; None where they have not said anything yet.
+    """What the raters said, in the file of labels, in the lists that went out, or in rating studies; None where they
+    have not said anything yet.
 
-    Where both know a video, the file is right.
+    Where several know a video, the file of labels is right, then the lists.
 
     Raises:
         ColumnError: a file cannot be used.
@@ -234,10 +243,23 @@ def given_labels(config: StudyConfig) -> Labels | None:
         # What a rating study of a round ended with lies in the folder of the round.
         for path in sorted(config.out.glob(f"round-*/{ROUND_LABELS}")):
             found = read_labels(path, FIVE_LEVELS).over(found or Labels({}))
+    for said in filled_requests(config).values():
+        found = said.over(found or Labels({}))
     if config.labels is None or not place_of_table(config.labels)[0].exists():
         return found
     said = read_labels(config.labels, parse_scale(config.labels_scale), config.manifest.names)
     return said if found is None else said.over(found)
+
+
+def filled_requests(config: StudyConfig) -> dict[Path, Labels]:
+    """The lists of videos to be rated that people filled in where they lie, those with an answer.
+
+    Raises:
+        ColumnError: one cannot be used.
+    """
+    scale = parse_scale(config.labels_scale)
+    lists = {path: read_label_request(path, scale) for path in sorted(config.out.glob(f"round-*/{REQUEST}"))}
+    return {path: said for path, said in lists.items() if said.mos or said.unratable}
 
 
 def pool_labels(config: StudyConfig, material: StudyData) -> Labels:

@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from mdsvqa.evaluation.rating_rules import ScreeningSettings, StoppingSettings
 from mdsvqa.runtime.settings import MOST_SEED, Settings, StudyPath
+from mdsvqa.videos.settings import ManifestSettings
 
 Method = Literal["acr", "acr-hr", "dcr", "pairs"]
 
@@ -98,6 +99,7 @@ class RatedStudy(Settings):
     videos: StudyPath
     out: StudyPath = Field(Path("results"), validate_default=True)
     mos_scale: str | dict[str, str] = "1-5"
+    manifest: ManifestSettings = ManifestSettings()
     labeling: LabelingSettings = LabelingSettings()
 
     _bare_labeling = field_validator("labeling", mode="before")(said_without_a_value)

@@ -89,7 +89,7 @@ def compare_rules(
     maker |= {"labels": fingerprint([data.labels_fingerprint(), known, pool.ids])}
     maker |= {"limits": fingerprint(pool.limits.record()), "model": fingerprint(f.made_by(data))}
     maker |= {"tests": fingerprint([data.ids(data.target_test), data.ids(data.source_test)])}
-    with ResultTable(run.out / "comparison", TRIALS, maker, overwrite=run.overwrite) as table:
+    with run.within("comparison").open(TRIALS, maker) as table:
         _fill(table, plan, rules, run)
     wanted = {f"{rule}-{seed}" for rule in rules for seed in range(config.comparison.seeds)}
     rows = [row for row in read_table(run.out / "comparison").to_pylist() if row["id"] in wanted]

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from mdsvqa.difficulty.held_out import where_from
-from mdsvqa.difficulty.prediction import difficulty_rows, predict_difficulty, usual_predictor, write_choice
+from mdsvqa.difficulty.prediction import PREDICTOR, difficulty_rows, predict_difficulty, usual_predictor, write_choice
 from mdsvqa.difficulty.settings import DifficultySettings
 from mdsvqa.models.open import Model
 from mdsvqa.models.plugin import score_videos
@@ -28,7 +28,7 @@ from mdsvqa.runtime.results import (
     SCORES,
     SELECTION,
     Maker,
-    ResultTable,
+    companion,
     fingerprint,
     fingerprint_of,
     made_by,
@@ -56,6 +56,9 @@ from mdsvqa.videos.manifest_cells import path_of
 from mdsvqa.videos.roles import in_role, with_split
 from mdsvqa.videos.video import Video
 
+# Within a folder of scores by the statistical model.
+SAVED_MODEL = "model.safetensors"
+
 
 def score(
     videos: Sequence[Video],
@@ -78,8 +81,8 @@ def score(
         content, encoder: for a saved model that reads content; see `read_inputs`.
 
     Returns:
-        The scores table; what the statistical model reads goes to `features` in its folder, the model that was trained
-        to `model.safetensors` there.
+        The scores table; what the statistical model reads goes to `_features` in its folder, the model that was trained
+        to `_model.safetensors` there.
     """
     view = model.vlm.view()
     if model.kind == "plugin":
@@ -98,10 +101,10 @@ def score(
         "features": inputs.maker,
         **({} if route == "target" else {"route": route}),
     }
-    with ResultTable(run.out, SCORES, maker, overwrite=run.overwrite) as table:
+    with run.open(SCORES, maker) as table:
         if saved is None:
             # Not before the folder turned out to be this model's: scores of one model beside another would mislead.
-            kernel_model.save(run.out / "model.safetensors")
+            kernel_model.save(companion(run.out, SAVED_MODEL))
         wanted, stamps = [video.id for video in videos], table.stamps()
         mended = table.ids_with("undecodable") & inputs.rows.keys()
         changed = [video for video in wanted if video in stamps and stamps[video] != inputs.stamp(video)]
@@ -289,7 +292,7 @@ def candidates(
 
 
 def _check_committee(table: Path, settings: SelectionSettings) -> None:
-    record = table / "predictor.json"
+    record = companion(table, PREDICTOR)
     if rule_named(settings.rule).difficulty == "committee" and record.is_file():
         predictor = json.loads(record.read_text())["predictor"]
         if predictor != settings.rule:

@@ -89,11 +89,12 @@ def sample_clip(
         picks = pick_frames(packets.times, packets.duration, sampling, packets.rate)
         wanted = np.sort(packets.pts[packets.shown])[picks].tolist()
         ways = [(False, [(0, wanted)])]
-        # Deinterlacing looks at the frames around the wanted ones.
-        if spare and sampling.view.deinterlace == "none":
+        if spare:
             runs = decode_runs(packets.pts, packets.keyframe, packets.shown, wanted)
             # Each can miss: a frame may be two packets of one field each, indices of transport streams are guesses.
-            ways = [(True, runs), (False, runs), *ways]
+            # Deinterlacing looks at the frames around the wanted ones, also before the start of a run.
+            runs_alone = [] if sampling.view.deinterlace != "none" else [(False, runs)]
+            ways = [(True, runs), *runs_alone, *ways]
         for sparing, runs in ways:
             printer = _decode_runs(path, packets, runs, sampling, threads, sparing)
             if len(printer.shapes) > 1:
@@ -186,7 +187,7 @@ class _Printer:
         self._taken = 0
         self.shapes: set[_Shape] = set()
         self._sar: Fraction | None = None
-        self._interlaced = self._opaque = False
+        self.interlaced = self._opaque = False
         self.about = NOTHING
 
     def shown(self, stream: VideoStream, frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
@@ -199,7 +200,7 @@ class _Printer:
 
     def _watched(self, frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
         for frame in frames:
-            self._interlaced = self._interlaced or bool(frame.interlaced_frame)
+            self.interlaced = self.interlaced or bool(frame.interlaced_frame)
             yield frame
             del frame
 
@@ -241,7 +242,7 @@ class _Printer:
         for place, channel in zip(self._room[self._taken], channels, strict=True):
             place[:] = orientation.upright(channel[rows, columns])
         self._taken += 1
-        self.about = replace(self.about, interlaced=self._interlaced)
+        self.about = replace(self.about, interlaced=self.interlaced)
 
 
 def _frames(stream: VideoStream, packets: Iterable["Packet[VideoStream]"], tally: _Tally) -> Iterator[VideoFrame]:
@@ -275,12 +276,13 @@ def _decode_runs(
     """Prints the wanted times of some runs (see `decode_runs`); fewer when one cannot be reached.
 
     Sparing, it passes over pictures that nothing refers to, and gives up at interlaced frames: the second field of
-    a wanted one may be a packet of its own that looks unwanted.
+    a wanted one may be a packet of its own that looks unwanted, and deinterlacing needs the frames around it.
     """
     assert packets.pts is not None
     printer = _Printer(sum(len(wanted) for _, wanted in runs), sampling)
     place = {time: number for number, time in enumerate(packets.pts.tolist())} if len(runs) > 1 or runs[0][0] else {}
     with open_video(path, threads, packets.stream) as (container, stream):
+        woven = sparing and sampling.view.deinterlace != "none"
         sparing = sparing and stream.codec_context.name == _TELLS_UNREFERENCED
         for start, wanted in runs:
             source = _packets_from(container, stream, packets.pts, place, start) if start else container.demux(stream)
@@ -289,7 +291,7 @@ def _decode_runs(
                 source = _without_unreferenced(stream, source, frozenset(wanted))
             for frame in printer.shown(stream, _frames(stream, source, _Tally())):
                 printer.see(frame)
-                if (sparing and frame.interlaced_frame) or len(printer.shapes) > 1:
+                if ((sparing or woven) and printer.interlaced) or len(printer.shapes) > 1:
                     break
                 if frame.pts is not None and frame.pts in missing:
                     missing.remove(frame.pts)

@@ -74,7 +74,7 @@ def _again(
     label: str,
     show: Show,
 ) -> int:
-    """How many rows were made of other files."""
+    """How many rows are new."""
     # A path may have been corrected since, a file mended. Rows keep their places: a rerun ends in the same tables.
     without = table.ids_with("undecodable") | table.ids_with("failed")
     changed = changed_files(table, videos) - without
@@ -96,7 +96,7 @@ def _again(
         show.progress(trying, seen, len(again))
     if mended:
         show.note(f"{label}: {mended} of {len(without)} that could not be decoded before")
-    return len(changed)
+    return len(changed) + mended
 
 
 def _finished(prepared: Sequence[Row], finish: Finish) -> Sequence[Row]:

@@ -61,7 +61,7 @@ def test_new_labels_are_a_data_set_of_their_own_and_the_merge_can_be_read(tmp_pa
     )
     assert next(row for row in rows if row["id"] == "s-03") == {
         "id": "s-03",
-        "path": "s-3.mp4",
+        "path": str(Path("s-3.mp4").absolute()),
         "dataset": "ugc (new labels)",
         "mos": "4.5",
         "new": "1",

@@ -120,6 +120,15 @@ def test_a_server_that_ignores_times_is_found_out_before_the_first_video(rate: f
     assert not (tmp_path / "out").exists()
 
 
+def test_a_family_that_counts_no_time_is_served_with_a_note() -> None:
+    fake, notes = FakeVllm(minds=False), []
+    with running(fake) as url:
+        model = model_of(url, notes, fps=4.0)
+        assert {score.status for score in model.read(clips(4.0))} <= {"ok", "out_of_range"}
+    assert len(notes) == 1
+    assert "count no time" in notes[0]
+
+
 def test_the_expected_score_is_that_of_all_answers_by_their_probabilities() -> None:
     fake = FakeVllm()
     with running(fake) as url:

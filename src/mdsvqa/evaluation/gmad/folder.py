@@ -12,9 +12,10 @@ from mdsvqa.evaluation.gmad.pairs import Attack, PairToRate, common_scale, find_
 from mdsvqa.evaluation.gmad.ranking import Answers, Competition, Standing
 from mdsvqa.evaluation.paper_tables import csv_text, latex_text
 from mdsvqa.runtime.arrays import Floats
+from mdsvqa.runtime.atomic import write_atomically
 from mdsvqa.runtime.cells import number_of, says_no_number
 from mdsvqa.runtime.errors import InputError
-from mdsvqa.runtime.results import json_text, write_atomically
+from mdsvqa.runtime.results import json_text
 from mdsvqa.runtime.user_tables import MISSING, ColumnError, Columns, read_columns
 from mdsvqa.runtime.words import counted
 

@@ -25,7 +25,8 @@ from mdsvqa.labeling.export.tables import (
 from mdsvqa.labeling.stimuli import Prepared
 from mdsvqa.labeling.votes import PairVotes
 from mdsvqa.labeling.web.texts import Texts
-from mdsvqa.runtime.results import json_text, write_atomically
+from mdsvqa.runtime.atomic import write_atomically
+from mdsvqa.runtime.results import json_text
 from mdsvqa.study.labeling import LabelingSettings
 
 REPORT_PAGE, REPORT_JSON = "study-report.html", "study-report.json"

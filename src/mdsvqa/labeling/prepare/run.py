@@ -14,9 +14,10 @@ from mdsvqa.labeling.prepare.clips import DEGRADED, write_check_clip, write_degr
 from mdsvqa.labeling.prepare.copies import write_copy
 from mdsvqa.labeling.stimuli import Prepared, Role, Stimulus, prepared_before, write_prepared
 from mdsvqa.labeling.web.texts import read_texts
+from mdsvqa.runtime.atomic import write_atomically
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Show
-from mdsvqa.runtime.results import json_text, write_atomically
+from mdsvqa.runtime.results import json_text
 from mdsvqa.runtime.workers import map_in_workers
 from mdsvqa.study.labeling import LabelingSettings
 from mdsvqa.videos.probing import DECODING_ERRORS, Undecodable

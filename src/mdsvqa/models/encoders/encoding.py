@@ -12,7 +12,7 @@ import pyarrow as pa
 from mdsvqa.models.encoders.handcrafted import DIMS, SIDE, encode_frames
 from mdsvqa.models.settings import HANDCRAFTED, ContentSettings
 from mdsvqa.runtime.errors import InputError
-from mdsvqa.runtime.results import Maker, ResultTable, content_schema, read_table
+from mdsvqa.runtime.results import Maker, content_schema, read_table
 from mdsvqa.runtime.run import Run
 from mdsvqa.videos.decoding import Sampling, Undecodable, decode_video
 from mdsvqa.videos.manifest import Video
@@ -42,7 +42,7 @@ def encode_content(videos: Sequence[Video], settings: ContentSettings, run: Run)
 
         return encode_with_checkpoint(videos, settings, run)
     sampling = Sampling(frames=settings.frames, longest_side=4 * SIDE, view=settings.view())
-    with ResultTable(run.out, content_schema(DIMS), content_maker(settings), overwrite=run.overwrite) as table:
+    with run.open(content_schema(DIMS), content_maker(settings)) as table:
         sweep(table, videos, partial(_row, sampling=sampling), run.workers, "Content", run.show)
     return read_table(run.out)
 

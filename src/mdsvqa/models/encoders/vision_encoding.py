@@ -12,7 +12,7 @@ from mdsvqa.models.encoders.encoders import GPU_BATCH, EncoderFiles, VisionEncod
 from mdsvqa.models.encoders.pixels import Pixels, pixel_row
 from mdsvqa.models.settings import ContentSettings
 from mdsvqa.runtime.progress import Show
-from mdsvqa.runtime.results import Maker, ResultTable, content_schema, is_table, read_table
+from mdsvqa.runtime.results import Maker, content_schema, is_table, read_table
 from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.threads import torch_threads
 from mdsvqa.runtime.workers import warm_up
@@ -41,7 +41,7 @@ def encode_with_checkpoint(videos: Sequence[Video], settings: ContentSettings, r
     prepare = partial(pixel_row, sampling=sampling, preparation=files.preparation)
     # Enough to fill a batch, and cut at the same places on any device.
     shard = max(SHARD, -(-(settings.batch_size or GPU_BATCH) // settings.frames))
-    with ResultTable(run.out, content_schema(files.dims), maker_of(files, settings), overwrite=run.overwrite) as table:
+    with run.open(content_schema(files.dims), maker_of(files, settings)) as table:
         finish = partial(_rows, loaded=loaded, workers=run.workers)
         sweep(table, videos, prepare, run.workers, "Content", run.show, finish=finish, shard=shard)
     return read_table(run.out)

@@ -16,11 +16,11 @@ from mdsvqa.models.statistical.features import SAMPLED_FRAMES
 from mdsvqa.models.statistical.kernel_model import KernelModel, Recipe
 from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.errors import InputError
+from mdsvqa.runtime.makers import differences
 from mdsvqa.runtime.results import (
     FEATURES,
     Maker,
-    ResultTable,
-    check_maker,
+    companion,
     fingerprint,
     frame_matrices,
     is_table,
@@ -34,6 +34,8 @@ from mdsvqa.videos.video import Video
 from mdsvqa.videos.view import PLAIN, View
 
 NOTHING = np.empty(0)
+# Within a folder of scores: what the model read, and of one that reads content the two parts of it.
+FEATURES_FOLDER, PARTS = "features", ("statistical", "content")
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,8 @@ def read_inputs(
 ) -> Inputs:
     """The features of videos that a model was trained on, computed where they are not there yet.
 
-    What the model reads goes to `features` in the run's folder; of a model that reads content the parts go to
-    `statistical` and `content`.
+    What the model reads goes to `_features` in the run's folder; of a model that reads content the parts go to
+    `_statistical` and `_content`.
 
     Args:
         videos: with paths.
@@ -106,7 +108,7 @@ def read_inputs(
         raise InputError("--content and --encoder go with a model that was trained on content features.")
     part = Inputs({}, {}, {}, "")
     if "statistical" in recipe.sets:
-        place = run.within("statistical" if reads_content else "features")
+        place = run.within(companion(run.out, PARTS[0] if reads_content else FEATURES_FOLDER).name)
         shown = View(**recipe.view) if view == PLAIN else view
         part = Inputs.of_table(extract_features(videos, frames or recipe.frames, place, shown), place.out)
         if not reads_content:
@@ -120,7 +122,7 @@ def read_inputs(
     rows = {video: with_content(part.rows.get(video, NOTHING), of_frames[video]) for video in known}
     found = Inputs(rows, failed, {**_about(lines), **part.about}, fingerprint([part.maker, made]))
     maker = {"step": "features", "sets": list(recipe.sets), "parts": found.maker}
-    with ResultTable(run.out / "features", FEATURES, maker, overwrite=run.overwrite) as kept:
+    with run.within(companion(run.out, FEATURES_FOLDER).name).open(FEATURES, maker) as kept:
         new = {video: {"id": video, "features": row.tolist(), "status": "ok"} for video, row in rows.items()}
         new = {video: row | found.about[video] for video, row in {**new, **found.failed_rows()}.items()}
         kept.append([row for video, row in new.items() if video not in kept.ids])
@@ -133,23 +135,23 @@ def _content(
 ) -> tuple[pa.Table, Maker]:
     """The table, and what made it."""
     if content is not None and is_table(content):
-        check_maker(content, recipe.content)
+        there = read_meta(content)["maker"]
+        if there != recipe.content:
+            raise InputError(
+                f"{content}: is not what the model was trained on ({differences(there, recipe.content)}). Name content "
+                "that its encoder made, or leave --content out."
+            )
         found = read_table(content)
         if {video.id for video in videos} <= set(found["id"].to_pylist()):
             return found, made_by(content)
     settings = ContentSettings.model_validate({**recipe.settings, "encoder": encoder or recipe.settings["encoder"]})
     made = content_maker(settings)
     if made != recipe.content:
-        differences = "; ".join(
-            f"{key}: {recipe.content.get(key)!r} then, {made.get(key)!r} now"
-            for key in sorted({*made, *recipe.content})
-            if made.get(key) != recipe.content.get(key)
-        )
         raise InputError(
-            f"encoder {settings.encoder!r}: is not the one that the model was trained with ({differences}). Name that "
-            "one by --encoder, or content that it made by --content."
+            f"encoder {settings.encoder!r}: is not the one that the model was trained with "
+            f"({differences(recipe.content, made)}). Name that one by --encoder, or content that it made by --content."
         )
-    place = run.within("content") if content is None else Run(content, run.show, run.workers)
+    place = run.within(companion(run.out, PARTS[1]).name) if content is None else Run(content, run.show, run.workers)
     return encode_content(videos, settings, place), made_by(place.out)
 
 

@@ -21,8 +21,9 @@ from mdsvqa.models.statistical.features import clip_features
 from mdsvqa.models.statistical.kernels import GaussianProcess, Kernel, squared_distances
 from mdsvqa.models.statistical.standardise import Standardiser
 from mdsvqa.runtime.arrays import Flags, Floats, Ints
+from mdsvqa.runtime.atomic import write_atomically
 from mdsvqa.runtime.errors import InputError
-from mdsvqa.runtime.results import Maker, write_atomically
+from mdsvqa.runtime.results import Maker
 from mdsvqa.videos.clip import Clip
 
 COSTS = (1.0, 3.0, 10.0, 30.0, 100.0)

@@ -7,6 +7,7 @@ and again with other times: where that changes nothing, the server does not mind
 
 import base64
 import io
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -31,6 +32,16 @@ _FRAMES, _SLOWER = 16, 8
 # Differences of log-probabilities: of what is the same question; of wrong times to other wrong times; of right times to
 # wrong ones, with room for 16-bit precision.
 _SAME, _LITTLE, _OFF = 1e-3, 0.1, 0.05
+
+
+def minds_times(version: str | None) -> bool:
+    """Whether a version of vLLM hands times of frames to the model behind it.
+
+    >>> minds_times("0.32.0"), minds_times("0.18.1"), minds_times(None), minds_times("dev")
+    (True, False, False, False)
+    """
+    numbers = [int(part) for part in re.findall(r"\d+", version or "")]
+    return numbers[:2] >= [int(part) for part in OLDEST.split(".")]
 
 
 @dataclass(frozen=True)
@@ -166,6 +177,12 @@ class Start:
             self._note(f"{self._doubt}: it gives no probabilities.")
             return False
         change = _distance(first, other)
+        if change <= _SAME and minds_times(version):
+            self._note(
+                f"{self._url}: a clip at {rate:g} frames a second and one at {rate / _SLOWER:g} are the same to it. "
+                "That is so of families that count no time, InternVL for example; of others it is a fault."
+            )
+            return False
         if change <= _SAME:
             says = f" (this one says that it is {version})" if version else ""
             raise ModelError(

@@ -22,7 +22,7 @@ from mdsvqa.models.statistical.two_domain_gp import MOST_EXACT, fit_source_proce
 from mdsvqa.runtime.arrays import Floats, Ints
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Silent
-from mdsvqa.runtime.results import SCORES, Maker, column, fingerprint
+from mdsvqa.runtime.results import SCORES, Maker, column, companion, fingerprint
 from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.words import counted
 from mdsvqa.study.config import StudyConfig
@@ -116,7 +116,7 @@ class StatisticalModel:
             return cls(base, base, labeled, config.finetuning, run, maker)
         maker |= {"model": STATISTICAL, "training": data.labels_fingerprint(), "seed": config.seed}
         maker |= {"features": data.maker["features"]}
-        saved = run.out / "scores" / f"base-{fingerprint(maker)}.safetensors"
+        saved = companion(run.out / "scores", f"base-{fingerprint(maker)}.safetensors")
         if not saved.exists():
             with run.show.working(f"Training the base model on {len(labeled)} source videos"):
                 replace(fit_source(data, config.seed), recipe=recipe).save(saved)

@@ -12,10 +12,11 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from mdsvqa.runtime.atomic import write_atomically
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.frames import Rows
 from mdsvqa.runtime.progress import Show
-from mdsvqa.runtime.results import REPEATS, Maker, ResultTable, fingerprint, is_table, read_table, write_atomically
+from mdsvqa.runtime.results import REPEATS, Maker, ResultTable, fingerprint, is_table, read_table
 from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.settings import ConfigError
 from mdsvqa.runtime.user_tables import read_columns
@@ -161,7 +162,7 @@ def rehearse(
         "labels": there.data.labels_fingerprint(),
         "model": fingerprint({name: value.tolist() for name, value in there.base.arrays().items()}),
     }
-    with ResultTable(run.out / FOLDER / "repeats", REPEATS, maker, overwrite=run.overwrite) as table:
+    with run.within(f"{FOLDER}/repeats").open(REPEATS, maker) as table:
         work = engine(engine_name, inputs, run.workers, address)
         seconds = float("inf") if config.rehearsal.minutes is None else 60 * config.rehearsal.minutes
         # The first pass over all pseudo-targets is done in any case.

@@ -172,7 +172,8 @@ def test_what_is_not_offered_is_said_in_one_sentence(llava: Path, small_corpus: 
         (folder / path.name).write_bytes(path.read_bytes())
     command = ["score", str(folder), "--model", str(llava), "--max-new-tokens", "16", "--workers", "1"]
     told = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "scores")])
-    assert told.exit_code == 0, told.output
+    # Untrained, it answers nothing that could be read.
+    assert "0 of 2 videos scored" in told.output
     assert " ".join(told.output.split()).count("is no family that is known here") == 1
 
 
