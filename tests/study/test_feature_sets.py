@@ -9,7 +9,6 @@ import pytest
 import mdsvqa
 from mdsvqa.difficulty.settings import DifficultySettings
 from mdsvqa.models.settings import HANDCRAFTED, ContentSettings, QualitySettings
-from mdsvqa.models.statistical.inputs import pooled
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Silent
 from mdsvqa.runtime.results import frame_matrices, read_table
@@ -17,6 +16,7 @@ from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.settings import ConfigError
 from mdsvqa.study.config import StudyConfig, read_study
 from mdsvqa.study.data import feature_sets, gather
+from mdsvqa.study.inputs import pooled
 from mdsvqa.study.participants.statistical import StatisticalModel
 from mdsvqa.study.run import run_study
 from mdsvqa.videos.manifest import load_videos

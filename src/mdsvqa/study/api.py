@@ -18,7 +18,6 @@ from mdsvqa.difficulty.settings import DifficultySettings
 from mdsvqa.models.encoders.encoding import encode_content
 from mdsvqa.models.open import Model, load_model
 from mdsvqa.models.settings import HANDCRAFTED, STATISTICAL, ContentSettings, FinetuningSettings, VlmFinetuning
-from mdsvqa.models.statistical.inputs import FEATURES_FOLDER
 from mdsvqa.models.statistical.kernel_model import KernelModel
 from mdsvqa.models.statistical.route import Route
 from mdsvqa.models.vlm.load import need_vlm_packages, score_with_vlm
@@ -32,6 +31,7 @@ from mdsvqa.runtime.workers import cores
 from mdsvqa.selection.settings import SelectionSettings
 from mdsvqa.study import steps
 from mdsvqa.study.config import StudyConfig, read_study
+from mdsvqa.study.inputs import FEATURES_FOLDER
 from mdsvqa.study.rehearsal.engines import EngineName
 from mdsvqa.study.rehearsal.run import Rehearsal, rehearse_study
 from mdsvqa.study.result import StudyResult

@@ -14,7 +14,6 @@ from mdsvqa.models.open import kind_of
 from mdsvqa.models.predictions import read_features
 from mdsvqa.models.settings import HANDCRAFTED, STATISTICAL, FeatureSet
 from mdsvqa.models.statistical.extraction import extract_features
-from mdsvqa.models.statistical.inputs import NOTHING, with_content
 from mdsvqa.models.statistical.kernel_model import KernelModel, LabeledFeatures
 from mdsvqa.models.statistical.standardise import Standardiser
 from mdsvqa.runtime.arrays import Flags, Floats, Ints
@@ -28,6 +27,7 @@ from mdsvqa.selection.distances.chamfer import Content
 from mdsvqa.selection.limits import read_limits
 from mdsvqa.selection.settings import Space
 from mdsvqa.study.config import StudyConfig
+from mdsvqa.study.inputs import NOTHING, with_content
 from mdsvqa.videos.about import NAMES, sentences, unusual
 from mdsvqa.videos.files import check_files
 from mdsvqa.videos.labels import (

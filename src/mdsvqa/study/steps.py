@@ -16,7 +16,6 @@ from mdsvqa.models.open import Model
 from mdsvqa.models.plugin import score_videos
 from mdsvqa.models.settings import FinetuningSettings
 from mdsvqa.models.statistical.features import SAMPLED_FRAMES
-from mdsvqa.models.statistical.inputs import Inputs, read_inputs
 from mdsvqa.models.statistical.kernel_model import KernelModel, Recipe, fit_statistical
 from mdsvqa.models.statistical.route import Route
 from mdsvqa.runtime.arrays import Floats
@@ -47,6 +46,7 @@ from mdsvqa.selection.select import select, selection_rows
 from mdsvqa.selection.settings import SelectionSettings, budget_seconds
 from mdsvqa.study.contracts import Scores
 from mdsvqa.study.data import StudyData
+from mdsvqa.study.inputs import Inputs, read_inputs
 from mdsvqa.study.participants.statistical import StatisticalModel, score_rows
 from mdsvqa.study.participants.unrefitted import errors_of
 from mdsvqa.study.rule_comparison import all_known

@@ -15,7 +15,6 @@ from mdsvqa.difficulty.settings import DifficultySettings
 from mdsvqa.evaluation.correlation import srcc_within
 from mdsvqa.models.settings import STATISTICAL, FinetuningSettings
 from mdsvqa.models.statistical.finetune import finetune, train
-from mdsvqa.models.statistical.inputs import recorded
 from mdsvqa.models.statistical.kernel_model import KernelModel, LabeledFeatures, Recipe, fit_statistical
 from mdsvqa.models.statistical.route import Route, read_by
 from mdsvqa.models.statistical.two_domain_gp import MOST_EXACT, fit_source_process
@@ -28,6 +27,7 @@ from mdsvqa.runtime.words import counted
 from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.contracts import NewLabels, Scores
 from mdsvqa.study.data import StudyData, feature_sets
+from mdsvqa.study.inputs import recorded
 
 # Labeled videos of a Gaussian process, as of the regression's cross-validation.
 FEWEST = 10
