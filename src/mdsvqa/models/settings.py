@@ -261,8 +261,8 @@ class AdapterTraining(Settings):
     vision_cache: Unrecorded[int | None] = Field(
         None,
         ge=0,
-        description="Bytes of disk for what the vision tower makes of the training videos, so that each is looked at "
-        "once; by default half of what is free.",
+        description="Keep what the vision tower makes of the training videos on disk, up to so many bytes; by default "
+        "half of what is free.",
     )
     gradient_checkpointing: bool | None = Field(
         None, description="Compute the activations twice instead of keeping them; by default on a GPU."
