@@ -103,7 +103,7 @@ def test_the_steps_one_by_one(small_corpus: Path, tmp_path: Path, capsys: pytest
     (tmp_path / "labels.csv").write_text("\n".join(["id,mos", *(f"{i},{k + 2}" for k, i in enumerate(chosen))]) + "\n")
     tuned = answer(
         capsys,
-        *("finetune", small_corpus, "--features", scores / "features", "--model", scores / "model.safetensors"),
+        *("finetune", small_corpus, "--features", scores / "_features", "--model", scores / "_model.safetensors"),
         *("--labels", tmp_path / "labels.csv", "--out", tmp_path / "tuned.safetensors"),
     )
     assert (tuned["source"], tuned["new"]) == (32, 3)
@@ -253,13 +253,15 @@ def test_scores_and_model_in_a_folder_belong_together(
 ) -> None:
     scores = tmp_path / "scores"
     answer(capsys, "score", small_corpus, "--out", scores)
-    model = (scores / "model.safetensors").read_bytes()
+    model = (scores / "_model.safetensors").read_bytes()
     lines = small_corpus.read_text().splitlines()
     fewer = small_corpus.with_name("fewer.csv")
     fewer.write_text("\n".join([lines[0], *lines[6:]]) + "\n")
+    # What took longer than a minute is not made anew unasked.
+    (scores / "_seconds").write_text("1000\n")
     run("score", fewer, "--out", scores, code=1)
-    assert (scores / "model.safetensors").read_bytes() == model
-    done = answer(capsys, "score", fewer, "--out", scores, "--model", scores / "model.safetensors")
+    assert (scores / "_model.safetensors").read_bytes() == model
+    done = answer(capsys, "score", fewer, "--out", scores, "--model", scores / "_model.safetensors")
     fewer.unlink()
     assert (done["videos"], done["ok"]) == (71, 71)
 

@@ -45,7 +45,7 @@ def test_predict_is_the_default_learns_from_held_out_errors_and_reports_its_choi
     assert json.loads(out)["ok"] == 15
     assert "30 source videos of split test" in err
     assert "failure predictor: " in err
-    choice = json.loads((tmp_path / "out" / "predictor.json").read_text())
+    choice = json.loads((tmp_path / "out" / "_predictor.json").read_text())
     assert choice["predictor"] in PREDICTORS
     assert [each["name"] for each in choice["validated"]] == list(PREDICTORS)
     # Spelled out it is the same command, and finds its result.
@@ -65,7 +65,7 @@ def test_few_held_out_videos_are_warned_of(
 
 def test_rules(external: tuple[object, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(capsys, *external, "--rule", "lowest-score")
-    assert json.loads((tmp_path / "out" / "predictor.json").read_text())["predictor"] == "lowest-score"
+    assert json.loads((tmp_path / "out" / "_predictor.json").read_text())["predictor"] == "lowest-score"
     _, err = run(capsys, *external, "--rule", "committee", "--overwrite", code=1)
     assert "needs an f that can be refitted" in err
     _, err = run(capsys, *external, "--rule", "none", code=1)

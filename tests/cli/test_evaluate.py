@@ -38,6 +38,36 @@ def test_evaluate_by_data_set(table: Path, capsys: pytest.CaptureFixture[str]) -
     assert "1 row left out" in out
 
 
+def test_scores_alone_are_measured_with_the_manifest_beside_them(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with table.open() as file:
+        rows = list(csv.DictReader(file))
+    scores, videos = tmp_path / "scores.csv", tmp_path / "videos.csv"
+    scores.write_text("id,score\n" + "".join(f"{row['id']},{row['f']}\n" for row in rows[::-1]))
+    lines = [f"{row['id']},{row['mos']},{('train', 'test')[n % 2]}\n" for n, row in enumerate(rows)]
+    videos.write_text("name,MOS,split\n" + "".join(lines))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        options = ("evaluate", "scores.csv", "--draws", 20, "--json")
+        alone = json.loads(printed(capsys, "evaluate", table, "--score", "f", "--draws", 20, "--json")[0])
+        assert "--with videos.csv" in printed(capsys, *options, code=1)[1]
+        out, said = printed(capsys, *options, "--with", videos)
+        assert json.loads(out)["srcc"]["value"] == pytest.approx(alone["srcc"]["value"])
+        assert "40 of these videos are of split train" in " ".join(said.split())
+        out, said = printed(capsys, *options, "--with", videos, "--split", "test", "--plot", "fit.png")
+        assert json.loads(out)["n"] == 40
+        assert (tmp_path / "fit.png").stat().st_size > 1000
+    for command in (
+        ("compare", table, "--scores", "f", "g", "--draws", 20),
+        ("study-size", table, "--score", "f", "--mos", "mos", "--studies", 10, "--videos", 20, "--raters", 5),
+    ):
+        printed(capsys, *command, "--plot", tmp_path / "chart.svg", "--csv", tmp_path / "numbers.csv")
+        assert (tmp_path / "chart.svg").read_text().rstrip().endswith("</svg>")
+        assert len((tmp_path / "numbers.csv").read_text().splitlines()) >= 2
+        (tmp_path / "chart.svg").unlink()
+
+
 def test_evaluate_writes_tables(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = tmp_path / "out.csv", tmp_path / "out.tex"
     printed(capsys, "evaluate", table, "--score", "f", "--draws", 20, "--csv", files[0], "--latex", files[1])

@@ -142,11 +142,11 @@ def test_auto_is_settled_where_f_was_refitted() -> None:
 def test_the_choice_is_written_beside_the_table_as_json(tmp_path: Path) -> None:
     validated = [Validated("linear", [0.5, float("nan")], [30, 10]), Validated("forest", [0.25, 0.25], [30, 10])]
     write_choice(tmp_path, Prediction(np.zeros(1), "linear", validated))
-    assert json.loads((tmp_path / "predictor.json").read_text()) == {
+    assert json.loads((tmp_path / "_predictor.json").read_text()) == {
         "predictor": "linear",
         "validated": [
             {"name": "linear", "srcc": [0.5, None], "weights": [30, 10], "mean": 0.375},
             {"name": "forest", "srcc": [0.25, 0.25], "weights": [30, 10], "mean": 0.25},
         ],
     }
-    assert [path.name for path in tmp_path.iterdir()] == ["predictor.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["_predictor.json"]

@@ -14,14 +14,14 @@ IDS = st.lists(st.text("abc", min_size=1, max_size=3), unique=True, min_size=1, 
 def test_all_some_or_none(ids: list[str], known: list[str]) -> None:
     strange = [video for video in ids if video not in known]
     if len(strange) == len(ids):
-        with pytest.raises(ColumnError, match=rf"t\.csv: .*found such as '{ids[0]}', expected such as '{known[0]}'"):
+        with pytest.raises(ColumnError, match=rf"t\.csv: .*found such as '{ids[0]}'.*, expected such as '{known[0]}'"):
             match_ids("t.csv", ids, known, "the pool")
         return
     said = match_ids("t.csv", ids, known, "the pool")
     assert (said == "") == (not strange)
     if strange:
         assert said.startswith(f"t.csv: {len(strange)} of its {len(ids)} ids ")
-        assert said.endswith(f"not in the pool, such as {strange[0]!r}.")
+        assert f"not in the pool, such as {strange[0]!r}" in said
 
 
 @pytest.mark.parametrize(

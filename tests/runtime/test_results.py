@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mdsvqa.runtime.atomic import WriteError, write_atomically
 from mdsvqa.runtime.results import (
     ABOUT,
     DIFFICULTY,
@@ -27,7 +28,6 @@ from mdsvqa.runtime.results import (
     TRIALS,
     ResultTable,
     TableError,
-    check_maker,
     column,
     computed,
     content_schema,
@@ -39,7 +39,6 @@ from mdsvqa.runtime.results import (
     matrix,
     read_meta,
     read_table,
-    write_atomically,
 )
 
 MAKER = {"step": "scores", "model": "m", "seed": 0}
@@ -224,14 +223,15 @@ def test_every_moment_of_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
                 table.append(score_rows(*missing[start : start + 2]))
 
     total = _operations(lambda: work(tmp_path / "whole"), monkeypatch, None, rng)
-    assert total == 4 * (1 + 3)  # open, fsync, replace, fsync of the folder: for meta.json and three shards
+    # open, fsync, replace, fsync of the folder: for _meta.json, three shards, the CSV and what says that it is ours.
+    assert total == 4 * (1 + 3 + 2)
     for moment in range(1, total + 1):
         folder = tmp_path / str(moment)
         with pytest.raises(Killed):
             _operations(lambda folder=folder: work(folder), monkeypatch, moment, rng)
         written = [pq.read_table(shard).num_rows for shard in folder.glob("*.parquet")]
         # The shard whose rename is done counts, though its folder was not flushed.
-        assert written == [2] * (moment // 4 - 1)
+        assert written == [2] * min(3, moment // 4 - 1)
         work(folder)
         assert read_table(folder)["id"].to_pylist() == ids
         assert list(folder.glob("*.tmp")) == []
@@ -291,7 +291,7 @@ def test_killed_processes_leave_whole_shards(tmp_path: Path) -> None:
 
 def test_leftovers_are_ignored_and_removed(tmp_path: Path) -> None:
     folder = filled(tmp_path / "t", "a")
-    ours = [folder / "part-00001.parquet.tmp", folder / "meta.json.tmp"]
+    ours = [folder / "part-00001.parquet.tmp", folder / "_meta.json.tmp"]
     for path in ours:
         path.write_bytes(b"PAR1 torn")
     somebody_s = folder / "notes.tmp"
@@ -311,29 +311,101 @@ def test_write_atomically_replaces(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_other_maker(tmp_path: Path) -> None:
+def test_another_maker_is_told_in_words(tmp_path: Path) -> None:
     folder = filled(tmp_path / "t", "a")
-    other = {"step": "difficulty", "model": "m", "seed": 1, "folds": 5}
+    with pytest.raises(TableError, match=r"t: holds the result of another step \(scores, and this is difficulty\)"):
+        ResultTable(folder, SCORES, {"step": "difficulty", "model": "m"})
+    other = MAKER | {"seed": 1, "budget": 8, "labels": "0123456789ab"}
     with pytest.raises(TableError) as caught:
         ResultTable(folder, SCORES, other)
-    message = str(caught.value)
-    for part in (
-        str(folder),
-        fingerprint(MAKER),
-        fingerprint(other),
-        "made by scores",
-        "this difficulty",
-        "--overwrite",
-    ):
-        assert part in message
-    assert "folds: None there, 5 now; seed: 0 there, 1 now; step: 'scores' there, 'difficulty' now" in message
-    assert "model:" not in message
+    assert "(budget: not set there, 8 now; seed: 0 there, 1 now; other labels)" in str(caught.value)
+    assert "--overwrite" in str(caught.value)
     assert read_table(folder)["id"].to_pylist() == ["a"]
-    with pytest.raises(TableError, match="seed"):
-        check_maker(folder, MAKER | {"seed": 1})
-    check_maker(folder, MAKER)
     # Having been refused, it holds no lock.
     filled(folder, "b")
+
+
+def test_what_was_quickly_made_is_made_anew_and_told(tmp_path: Path) -> None:
+    folder, said = filled(tmp_path / "t", "a"), list[str]()
+    (folder / "_seconds").write_text("20\n39\n")
+    with ResultTable(folder, SCORES, MAKER | {"seed": 1}, say=said.append) as table:
+        assert table.ids == set()
+        table.append(score_rows("b"))
+    assert said == [f"{folder}: made anew, seed: 0 there, 1 now (it took 59 s)"]
+    assert read_table(folder)["id"].to_pylist() == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "costs", "price"),
+    [
+        ("30\n31\n", "", "would cost the 1.02 min that it took"),
+        ("2\n", "6 labels", "would cost 6 labels and the 2 s that it took"),
+        ("", "6 labels", "would cost 6 labels"),
+        (None, "", "loses what is there"),
+        ("torn\n", "", "loses what is there"),
+    ],
+)
+def test_what_took_long_or_has_labels_is_asked_for(tmp_path: Path, seconds: str | None, costs: str, price: str) -> None:
+    folder, said = filled(tmp_path / "t", "a"), list[str]()
+    (folder / "_seconds").unlink() if seconds is None else (folder / "_seconds").write_text(seconds)
+    with pytest.raises(TableError, match=price):
+        ResultTable(folder, SCORES, MAKER | {"seed": 1}, say=said.append, costs=costs)
+    assert said == []
+    with ResultTable(folder, SCORES, MAKER | {"seed": 1}, say=said.append, costs=costs, overwrite=True) as table:
+        assert table.ids == set()
+
+
+def test_an_empty_table_of_a_crashed_step_is_in_nobody_s_way(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), ResultTable(tmp_path / "t", SCORES, MAKER):
+        _ = 1 / 0
+    other = {"step": "difficulty", "seed": 7}
+    with ResultTable(tmp_path / "t", DIFFICULTY, other) as table:
+        table.append([{"id": "c", "difficulty": 1.0, "status": "ok"}])
+    assert read_meta(tmp_path / "t")["maker"] == other
+
+
+def test_a_folder_of_an_earlier_version_is_gone_on_with(tmp_path: Path) -> None:
+    folder = filled(tmp_path / "t", "a")
+    (folder / "_meta.json").rename(folder / "meta.json")
+    assert read_table(folder)["id"].to_pylist() == ["a"]
+    assert is_table(folder)
+    filled(folder, "b")
+    assert read_table(folder)["id"].to_pylist() == ["a", "b"]
+    assert not (folder / "meta.json").exists()
+
+
+def test_others_read_a_folder_as_it_is(tmp_path: Path) -> None:
+    folder = filled(tmp_path / "scores", "a", "b")
+    filled(folder, "c")
+    (folder / "_features").mkdir()
+    pq.write_table(pa.table({"features": [[1.0]]}), folder / "_features" / "part-00000.parquet")
+    (folder / "_model.safetensors").write_bytes(b"weights")
+    assert all(path.name.startswith(("_", ".", "part-")) for path in folder.iterdir())
+    pandas = pytest.importorskip("pandas")
+    assert sorted(pandas.read_parquet(folder)["id"]) == ["a", "b", "c"]
+    duckdb = pytest.importorskip("duckdb")
+    assert duckdb.sql(f"select count(*), sum(score) from '{folder}/*.parquet'").fetchall() == [(3, 3.0)]
+    polars = pytest.importorskip("polars")
+    assert polars.read_parquet(f"{folder}/*.parquet")["id"].to_list() == ["a", "b", "c"]
+
+
+def test_a_csv_lies_beside_and_what_a_person_put_there_stays(tmp_path: Path) -> None:
+    folder, beside = filled(tmp_path / "scores", "a"), tmp_path / "scores.csv"
+    assert beside.read_text().splitlines() == ["id,score,status", "a,1.0,ok"]
+    filled(folder, "b")
+    assert beside.read_text().splitlines() == ["id,score,status", "a,1.0,ok", "b,1.0,ok"]
+    beside.unlink()
+    filled(folder)
+    assert len(beside.read_text().splitlines()) == 3
+    beside.write_text("mine")
+    filled(folder, "c")
+    assert beside.read_text() == "mine"
+
+
+def test_no_csv_of_a_step_that_failed(tmp_path: Path) -> None:
+    with pytest.raises(TableError), ResultTable(tmp_path / "new", SCORES, MAKER) as table:
+        table.append([*score_rows("a"), *score_rows("a")])
+    assert not (tmp_path / "new.csv").exists()
 
 
 def test_overwrite(tmp_path: Path) -> None:
@@ -398,22 +470,25 @@ def test_computed(tmp_path: Path) -> None:
         calls.append(1)
         return score_rows(*"ab")
 
-    first, reused = computed(tmp_path, SCORES, MAKER, rows)
+    def table(**more: Any) -> ResultTable:
+        return ResultTable(tmp_path / "t", SCORES, {**MAKER, "seed": more.pop("seed", 0)}, **more)
+
+    first, reused = computed(table(), rows)
     assert (first["id"].to_pylist(), reused, len(calls)) == (["a", "b"], False, 1)
-    second, reused = computed(tmp_path, SCORES, MAKER, rows)
+    second, reused = computed(table(), rows)
     assert (second.equals(first), reused, len(calls)) == (True, True, 1)
-    with pytest.raises(TableError, match="differ in seed"):
-        computed(tmp_path, SCORES, MAKER | {"seed": 1}, rows)
+    with pytest.raises(TableError, match="seed: 0 there, 1 now"):
+        computed(table(seed=1), rows)
     assert len(calls) == 1
-    _, reused = computed(tmp_path, SCORES, MAKER | {"seed": 1}, rows, overwrite=True)
+    _, reused = computed(table(seed=1, overwrite=True), rows)
     assert (reused, len(calls)) == (False, 2)
 
 
 def test_computed_after_a_failure(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError):
-        computed(tmp_path, SCORES, MAKER, lambda: [{"id": str(1 // 0)}])
-    assert not is_table(tmp_path)
-    table, reused = computed(tmp_path, SCORES, MAKER, lambda: score_rows("a"))
+        computed(ResultTable(tmp_path / "t", SCORES, MAKER), lambda: [{"id": str(1 // 0)}])
+    assert not is_table(tmp_path / "t")
+    table, reused = computed(ResultTable(tmp_path / "t", SCORES, MAKER), lambda: score_rows("a"))
     assert (table.num_rows, reused) == (1, False)
 
 
@@ -442,7 +517,7 @@ def test_fingerprint_of_any_json(value: dict[str, Any], chance: random.Random) -
 
 
 def test_read_errors(tmp_path: Path) -> None:
-    with pytest.raises(TableError, match=r"gone: not a result folder, its meta.json cannot be read"):
+    with pytest.raises(TableError, match="gone: there is no such result folder"):
         read_table(tmp_path / "gone")
     assert not is_table(tmp_path / "gone")
     with ResultTable(tmp_path / "empty", SCORES, MAKER):
@@ -455,9 +530,9 @@ def test_read_errors(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]", b"{}", b'{"maker": "me"}', b"null"])
 def test_unreadable_meta(tmp_path: Path, content: bytes) -> None:
     folder = filled(tmp_path / "t", "a")
-    (folder / "meta.json").write_bytes(content)
+    (folder / "_meta.json").write_bytes(content)
     for use in (read_meta, read_table, lambda folder: ResultTable(folder, SCORES, MAKER)):
-        with pytest.raises(TableError, match=r"t: not a result folder, its meta\.json"):
+        with pytest.raises(TableError, match=r"t: not a result folder, its _meta\.json"):
             use(folder)
 
 
@@ -475,9 +550,9 @@ def test_damaged_shard(tmp_path: Path, content: bytes) -> None:
 
 def test_rows_of_nobody(tmp_path: Path) -> None:
     folder = filled(tmp_path / "t", "a")
-    (folder / "meta.json").unlink()
+    (folder / "_meta.json").unlink()
     for overwrite in (False, True):
-        with pytest.raises(TableError, match=r"t: has results but no meta\.json"):
+        with pytest.raises(TableError, match=r"t: has results but no _meta\.json"):
             ResultTable(folder, SCORES, MAKER, overwrite=overwrite)
     assert (folder / "part-00000.parquet").exists()
 
@@ -485,9 +560,9 @@ def test_rows_of_nobody(tmp_path: Path) -> None:
 def test_folder_that_is_a_file(tmp_path: Path) -> None:
     path = tmp_path / "results"
     path.write_text("")
-    with pytest.raises(TableError, match=r"results: cannot be made a result folder \(File exists\)"):
+    with pytest.raises(TableError, match="results: is a file, and no result folder"):
         ResultTable(path, SCORES, MAKER)
-    with pytest.raises(TableError, match="Use another folder"):
+    with pytest.raises(WriteError, match=r"scores: cannot be written\. A part of the path is a file"):
         ResultTable(path / "scores", SCORES, MAKER)
 
 
@@ -540,11 +615,11 @@ def test_rows_that_are_done_anew_are_another_state_of_the_result(tmp_path: Path)
     assert made_by(folder) == {**MAKER, "anew": 2}
     assert [row["score"] for row in read_table(folder).to_pylist()] == [1.0, 3.0, 1.0]
     # It is still the same maker's: more rows can be added.
-    check_maker(folder, MAKER)
+    filled(folder, "zz")
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    with pytest.raises(TableError, match=r"missing/study\.yaml: cannot be written \(No such file or directory\)"):
+    with pytest.raises(WriteError, match=r"missing/study\.yaml: cannot be written\. There is no such folder"):
         write_atomically(tmp_path / "missing" / "study.yaml", b"")
 
 

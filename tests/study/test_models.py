@@ -149,7 +149,7 @@ def test_each_round_of_a_checkpoint_learns_from_all_labels_anew_or_from_the_roun
     # The same source videos are held out in both rounds, so that step 0 says what training started from.
     before = {"base": float(logs[0][0]["srcc"]), "round": max(float(line["srcc"]) for line in logs[0])}
     assert float(logs[1][0]["srcc"]) == pytest.approx(before[start], abs=1e-9)
-    meta = json.loads((second / "meta.json").read_text())
+    meta = json.loads((second / "_meta.json").read_text())
     assert ("start" in meta["maker"]) == (start == "round")
     assert "Round 2: Fine-tuned model on held-out" in page
 

@@ -46,7 +46,7 @@ def without_pool_mos(manifest: Path, folder: Path) -> Path:
 def contents(out: Path) -> dict[str, object]:
     """Every result in a folder: tables as rows, models as bytes, the summary as JSON."""
     found: dict[str, object] = {}
-    for meta in sorted(out.rglob("meta.json")):
+    for meta in sorted(out.rglob("*meta.json")):
         folder = meta.parent
         found[str(folder.relative_to(out))] = [meta.read_text(), read_table(folder).to_pylist()]
     for model in sorted(out.rglob("*.safetensors")):
@@ -125,13 +125,57 @@ def test_a_video_that_could_not_be_rated_is_not_chosen_again(
     assert len(set(both)) == 4
 
 
-def test_other_settings_are_refused_by_name_and_overwritten_on_request(write_study: WriteStudy) -> None:
+class Notes(Silent):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        """See `Show`."""
+        self.notes.append(text)
+
+
+def test_what_was_quick_is_made_anew_by_other_settings_and_told(write_study: WriteStudy) -> None:
     run_study(read_study(write_study()), Silent())
-    other = read_study(write_study(selection={"budget": 4, "lambda": 0.5}))
-    with pytest.raises(TableError, match=r"round-1/selection.*lambda_.*--overwrite"):
-        run_study(other, Silent())
-    chosen = run_study(other, Silent(), overwrite=True).selected
+    other, show = read_study(write_study(selection={"budget": 4, "lambda": 0.5})), Notes()
+    chosen = run_study(other, show).selected
+    (said,) = [note for note in show.notes if "round-1/selection: made anew" in note]
+    assert "lambda: " in said
     assert chosen == run_study(other, Silent()).selected
+
+
+def test_labels_are_taken_from_the_list_where_it_lies_and_never_lost(
+    write_study: WriteStudy, small_corpus: Path, tmp_path: Path
+) -> None:
+    manifest = without_pool_mos(small_corpus, tmp_path)
+    study = write_study(videos=str(manifest))
+    first = run_study(read_study(study), Silent())
+    assert first.waiting is not None
+    place = tmp_path / "results" / "round-1" / "to_label.csv"
+    assert (first.waiting.count, first.waiting.to_label, first.waiting.labels) == (4, place, None)
+    rows = place.read_text().splitlines()
+    place.write_text(
+        "\n".join([rows[0], *(f"{row.removesuffix(',,')},3.{n}," for n, row in enumerate(rows[1:4])), rows[4]])
+    )
+    filled, show = place.read_text(), Notes()
+    assert "1 video needs labels" in run_study(read_study(study), show).waiting_for
+    assert f"{place}: 3 labels taken" in show.notes
+    assert place.read_text() == filled
+    changed = read_study(write_study(videos=str(manifest), selection={"budget": 6}))
+    words = r"round-1/selection.*budget: 4 there, 6 now.*would cost the choice behind 3 labels that people gave"
+    with pytest.raises(TableError, match=words):
+        run_study(changed, Silent())
+    anew = run_study(changed, Silent(), overwrite=True)
+    assert len(anew.selected) == 6
+    answered = {row["id"]: row["mos"] for row in manifest_rows(place) if row["mos"]}
+    assert sorted(answered.values()) == ["3.0", "3.1", "3.2"]
+    known = sum(row["id"] in answered for row in anew.selected)
+    assert f"{6 - known} videos need labels" in anew.waiting_for
+    place.write_text(place.read_text().replace(next(iter(answered)), next(iter(answered)) + "x"))
+    show = Notes()
+    run_study(changed, show)
+    assert any(f"(did you mean '{next(iter(answered))}'?)" in note for note in show.notes)
 
 
 def test_a_model_given_as_predictions_gets_a_selection_and_a_training_set(
@@ -338,6 +382,6 @@ def test_the_committee_chooses_by_its_spread(write_study: WriteStudy) -> None:
     rows.sort(key=lambda row: -row["difficulty"])
     assert [row["id"] for row in outcome.selected] == [row["id"] for row in rows[:4]]
     assert (
-        json.loads((config.out / "round-1" / "difficulty" / "predictor.json").read_text())["predictor"] == "committee"
+        json.loads((config.out / "round-1" / "difficulty" / "_predictor.json").read_text())["predictor"] == "committee"
     )
     assert {trial.rule for trial in outcome.rule_runs} == {"random", "committee", "everything"}

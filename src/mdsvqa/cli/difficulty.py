@@ -89,13 +89,13 @@ def predict(
         Path | None,
         typer.Option(help="Read the scores of these videos, as `mdsvqa score` wrote them; not needed with --adapter."),
     ] = None,
-    features: Annotated[Path | None, typer.Option(help="Read this features table; by default SCORES/features.")] = None,
+    features: Annotated[Path | None, typer.Option(help="Read these features; by default SCORES/_features.")] = None,
     model: Annotated[
         str | None,
         typer.Option(
             "--model",
             "-m",
-            help="Name f: the statistical model behind the scores (by default SCORES/model.safetensors if there), or a "
+            help="Name f: the statistical model behind the scores (SCORES/_model.safetensors if it is there), or a "
             "vision-language checkpoint, for --adapter and for the rules mc-dropout and noise-stability.",
         ),
     ] = None,
@@ -121,7 +121,7 @@ def predict(
 ) -> None:
     """Predict where f will be wrong: train g on its errors on labeled videos, apply it to the pool.
 
-    Which predictor was used, and how every candidate did in cross-validation, is in OUT/predictor.json.
+    Which predictor was used, and how every candidate did in cross-validation, is in OUT/_predictor.json.
     """
     if rule is not None and rule not in EVERY_RULE:
         raise InputError(f"--rule: there is no rule {rule!r}; expected one of {', '.join(EVERY_RULE)}.")

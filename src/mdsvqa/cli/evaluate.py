@@ -25,8 +25,8 @@ from mdsvqa.evaluation.paper_tables import (
 from mdsvqa.evaluation.score_tables import Scored, read_scored
 from mdsvqa.evaluation.study_size import HALF_WIDTH, NOISE, RATERS, ratings_for
 from mdsvqa.evaluation.study_size import study_size as simulate_studies
+from mdsvqa.runtime.atomic import write_atomically
 from mdsvqa.runtime.errors import InputError
-from mdsvqa.runtime.results import write_atomically
 from mdsvqa.runtime.user_tables import Names, read_columns
 from mdsvqa.runtime.words import counted
 
@@ -43,6 +43,7 @@ Only = Annotated[
 ]
 Draws = Annotated[int, typer.Option(min=1, help="Draw the bootstrap of the intervals so often.")]
 CsvFile = Annotated[Path | None, typer.Option("--csv", help="Write every number as CSV to this file.")]
+PlotFile = Annotated[Path | None, typer.Option("--plot", help="Draw a chart into this file: .png, .svg or .pdf.")]
 LatexFile = Annotated[Path | None, typer.Option("--latex", help="Write a table for a paper to this file.")]
 
 
@@ -51,21 +52,34 @@ def evaluate(
     mos: Mos = MOS,
     score: Annotated[str, typer.Option(help="Name the column of the scores.")] = "score",
     id: IdColumn = None,
+    with_: Annotated[
+        Path | None,
+        typer.Option("--with", help="Table with the MOS, such as the manifest, where TABLE has only scores."),
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Only videos of this split, such as test.")] = None,
     dataset: Dataset = None,
     only: Only = None,
     csv: CsvFile = None,
     latex: LatexFile = None,
+    plot: PlotFile = None,
     draws: Draws = 1000,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
     """SRCC, PLCC (after the four-parameter logistic fit, and without), KRCC and RMSE, each with a 95% interval."""
-    given = read_scored(table, [score], mos, dataset=dataset, only=only, names=_names(id, mos))
+    _check_plot(plot)
+    more: dict[str, Any] = {"only": only, "names": _names(id, mos), "beside": with_, "split": split}
+    given = read_scored(table, [score], mos, dataset=dataset, **more)
     with terminal.progress() as show, show.working(f"Bootstrapping intervals of {counted(len(given.mos), 'video')}"):
         found = mdsvqa.evaluate(given.scores[score], given.mos, given.dataset, draws=draws, seed=seed)
     cautions = dataset_cautions(given.scores[score], given.mos, given.dataset)
     _write(csv, lambda: csv_text(evaluation_rows({score: found})))
     _write(latex, lambda: evaluation_latex({score: found}))
+    if plot is not None:
+        from mdsvqa.report import plots
+
+        title = f"{score}: SRCC {found.overall.srcc:.3f}, {counted(found.overall.n, 'video')}"
+        plots.write_plot(plots.scatter(given.scores[score], given.mos, title, given.dataset), plot)
     if as_json:
         each = {"datasets": {name: _metrics(result) for name, result in found.each.items()}} if given.dataset else {}
         print_json({"score": score, **_metrics(found.overall), **each, **_beside(given), "warnings": cautions})
@@ -105,6 +119,7 @@ def compare(
     only: Only = None,
     csv: CsvFile = None,
     latex: LatexFile = None,
+    plot: PlotFile = None,
     draws: Draws = 1000,
     seed: Seed = 0,
     as_json: AsJson = False,
@@ -117,6 +132,7 @@ def compare(
 
     mdsvqa compare any.csv --scores f g --with tuned=scores/ --mos mos --dataset set
     """
+    _check_plot(plot)
     columns = [*(scores or []), *(more or [])]
     given = read_scored(
         table,
@@ -136,6 +152,14 @@ def compare(
         found = compare_models(given.scores, given.mos, given.dataset, given.rated, draws=draws, seed=seed)
     _write(csv, lambda: csv_text(found.rows()))
     _write(latex, lambda: comparison_latex(found))
+    if plot is not None:
+        from mdsvqa.report import plots
+
+        rows = {
+            f"{pair.first} - {pair.second}{pair.dataset and f' ({pair.dataset})'}": pair.differences["srcc"]
+            for pair in found.pairs
+        }
+        plots.write_plot(plots.forest(rows, "Differences of SRCC, 95% intervals", "SRCC", 0.0), plot)
     if as_json:
         print_json({**_comparison(found), **_beside(given)})
     else:
@@ -162,11 +186,14 @@ def study_size(
     ] = HALF_WIDTH,
     videos: Annotated[list[int] | None, typer.Option(min=5, help="Tabulate this number; repeat for more.")] = None,
     raters: Annotated[list[int] | None, typer.Option(min=1, help="Tabulate this number; repeat for more.")] = None,
+    csv: CsvFile = None,
+    plot: PlotFile = None,
     studies: Annotated[int, typer.Option(min=10, help="Simulate so many studies for each number of videos.")] = 1000,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
     """How many videos and raters does it take to measure SRCC this precisely?"""
+    _check_plot(plot)
     columns = read_columns(table)
     x = columns.numbers(score)
     kept = np.isfinite(x)
@@ -182,6 +209,11 @@ def study_size(
             studies=studies,
             seed=seed,
         )
+    _write(csv, lambda: csv_text([asdict(design) for design in found.designs]))
+    if plot is not None:
+        from mdsvqa.report import plots
+
+        plots.write_plot(plots.study_size(found), plot)
     if as_json:
         best = None if width is None else found.smallest(width)
         beside = {"left_out": int((~kept).sum()), "width": width, "smallest": best and asdict(best)}
@@ -189,6 +221,13 @@ def study_size(
         print_json({**asdict(found), **beside})
         return
     terminal_evaluation.print_study_size(found, width, half_width)
+
+
+def _check_plot(path: Path | None) -> None:
+    if path is not None:
+        from mdsvqa.report.plots import check_plot
+
+        check_plot(path)
 
 
 def _names(id: str | None, mos: str) -> Names:

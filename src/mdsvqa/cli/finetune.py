@@ -77,7 +77,8 @@ def finetune(
     """Fine-tune f on source labels and new ones, compared within a data set only.
 
     A vision-language model gets an adapter: OUT is in PEFT's form, with a model card that says whether it is better
-    than the base model. A rerun goes on where a killed one stopped.
+    than the base model. A rerun goes on where a killed one stopped. It needs a data set with at least 30 labels, part
+    of which are held out to stop by.
     """
     everyone = mdsvqa.read_videos(videos, mos_scale, manifest, terminal.say)
     listed = everyone[:limit]
@@ -86,7 +87,7 @@ def finetune(
     new = read_labels(labels, scale, manifest.names, ranked=True).without(left_out)
     f = mdsvqa.load_model(model, vlm=vlm)
     if f.kind == "statistical" and features is None:
-        raise InputError("--features: a statistical model needs the features table, by default SCORES/features.")
+        raise InputError("--features: a statistical model needs the features table, by default SCORES/_features.")
     if f.kind == "statistical":
         # It learns levels.
         read_labels(labels, scale, manifest.names)

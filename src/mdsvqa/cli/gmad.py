@@ -24,8 +24,8 @@ from mdsvqa.evaluation.gmad.folder import (
 )
 from mdsvqa.evaluation.gmad.ranking import Competition, Standing, rank_models
 from mdsvqa.evaluation.paper_tables import csv_text
+from mdsvqa.runtime.atomic import write_atomically
 from mdsvqa.runtime.errors import InputError
-from mdsvqa.runtime.results import write_atomically
 from mdsvqa.runtime.words import counted
 
 app = typer.Typer(
@@ -60,10 +60,15 @@ def pairs(
     ] = 0.02,
     seed: Seed = 0,
     overwrite: Overwrite = False,
+    plot: Annotated[Path | None, typer.Option(help="Draw the pairs into this file: .png, .svg or .pdf.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Find the pairs of every attacker and defender, and write the list for raters."""
     # An option takes one value: the names that follow the first arrive as arguments.
+    from mdsvqa.report import plots
+
+    if plot is not None:
+        plots.check_plot(plot)
     models = [*scores, *(more or [])]
     found = find_pairs(
         table,
@@ -77,6 +82,12 @@ def pairs(
         seed=seed,
         overwrite=overwrite,
     )
+    if plot is not None:
+        duels: dict[str, list[tuple[float, float]]] = {}
+        for each in found.attacks:
+            apart = (each.defender_difference, each.attacker_difference)
+            duels.setdefault(f"{each.attacker} against {each.defender}", []).append(apart)
+        plots.write_plot(plots.attacks(duels), plot)
     wanted = len(models) * (len(models) - 1) * levels * per_level
     if as_json:
         counts = {"videos": found.videos, "left_out": found.left_out, "scale": found.unit}

@@ -16,8 +16,8 @@ from mdsvqa.labeling.screening import ScreeningSettings, flags, screening_figure
 from mdsvqa.labeling.vote_export import long_csv, pairs_csv, pseudonyms, videos_csv, wide_csv
 from mdsvqa.labeling.vote_tables import AUTO, FORMATS, LONG, WIDE, read_votes
 from mdsvqa.labeling.votes import REPEAT, PairVotes, Votes
+from mdsvqa.runtime.atomic import write_atomically
 from mdsvqa.runtime.errors import InputError
-from mdsvqa.runtime.results import write_atomically
 from mdsvqa.runtime.words import counted
 from mdsvqa.videos.mos_scale import MosScale
 

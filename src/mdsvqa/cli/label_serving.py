@@ -21,8 +21,9 @@ from mdsvqa.cli.label import app
 from mdsvqa.cli.options import Workers, checked, need_label_packages
 from mdsvqa.cli.plain import AsJson, print_json
 from mdsvqa.cli.printing import study as terminal
+from mdsvqa.runtime.atomic import write_atomically
 from mdsvqa.runtime.errors import InputError
-from mdsvqa.runtime.results import json_text, write_atomically
+from mdsvqa.runtime.results import json_text
 from mdsvqa.runtime.words import counted
 from mdsvqa.runtime.workers import cores
 from mdsvqa.study.labeling import LabelingSettings

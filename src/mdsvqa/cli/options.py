@@ -19,6 +19,7 @@ from mdsvqa.cli.printing import study as terminal
 from mdsvqa.models.vlm.families.catalogue import FAMILIES
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import first_process
+from mdsvqa.runtime.setting_errors import reason
 from mdsvqa.runtime.settings import MOST_SEED, Settings
 from mdsvqa.runtime.words import counted
 from mdsvqa.videos.about import NAMES, sentences, unusual
@@ -216,7 +217,7 @@ def checked(kind: type[Checked], options: Mapping[str, Any]) -> Checked:
 def _first_reason(error: ValueError) -> str:
     # What is wrong between two options has no place of its own.
     reasons = [
-        "".join(f"--{option_name(str(name))}: " for name in e["loc"][:1]) + e["msg"].removeprefix("Value error, ")
+        "".join(f"--{option_name(str(name))}: " for name in e["loc"][:1]) + reason(e)
         for e in getattr(error, "errors", list)()
     ]
     return reasons[0] if reasons else str(error)

@@ -7,7 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from mdsvqa.runtime.errors import InputError
+from mdsvqa.runtime.matching import nearest
 from mdsvqa.runtime.results import json_text
+from mdsvqa.runtime.words import listed
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")]
 
@@ -23,6 +25,7 @@ def choice(option: str, found: str, offered: Sequence[str]) -> Any:
     Raises:
         InputError: it is none of them.
     """
-    if found not in offered:
-        raise InputError(f"{option}: {found!r} is none of {', '.join(offered)}.")
-    return found
+    same = next((each for each in offered if each.casefold() == found.casefold()), None)
+    if same is None:
+        raise InputError(f"{option}: expected {listed(offered, 'or')}, found {found!r}{nearest(found, offered)}.")
+    return same

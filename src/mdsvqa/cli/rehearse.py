@@ -40,7 +40,8 @@ def rehearse(
 ) -> None:
     """Find out which rules do harm, before labels are paid for.
 
-    Where the labeled source holds two or more data sets, each plays the target
+    Where the labeled source holds two or more data sets of at least 24 videos,
+    with as many left to learn from, each plays the target
     of the others, and every rule spends the budget there: the known MOS say
     what it gains. A rule that is behind random selection is struck out; the
     study's fallback is used unless another is ahead of it beyond doubt. The

@@ -4,17 +4,23 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
+import pyarrow as pa
 import typer
+from rich.console import Console
 
 import mdsvqa
 from mdsvqa.cli.options import IdColumn, Limit, Overwrite, Seed, print_note, with_settings
 from mdsvqa.cli.plain import AsJson, print_json
 from mdsvqa.cli.printing import study as terminal
+from mdsvqa.runtime.atomic import write_atomically
+from mdsvqa.runtime.csv_beside import csv_bytes
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.user_tables import Names, read_columns
 from mdsvqa.runtime.workers import cores
 from mdsvqa.selection.audit import beyond_pool
 from mdsvqa.selection.catalogue import RULES
+from mdsvqa.selection.certificate import read_certificate
+from mdsvqa.selection.percentile import percentiles
 from mdsvqa.selection.settings import SelectionSettings
 
 LIMITS, MACHINE = "Limits", "Machine: changes the time, not the choice"
@@ -27,7 +33,7 @@ WITHOUT_CONTENT = ", ".join(rule.name for rule in RULES.values() if not rule.con
     without=("features", "threads", "memory"),
     panels={
         LIMITS: ("exclude", "about", "group", "most_per_group", "least_per_group", "apart"),
-        MACHINE: ("device",),
+        MACHINE: ("device", "engine", "address"),
     },
 )
 def select(
@@ -56,6 +62,7 @@ def select(
     limit: Limit = None,
     seed: Seed = 0,
     overwrite: Overwrite = False,
+    csv: Annotated[Path | None, typer.Option("--csv", help="Write the whole selection as CSV to this file.")] = None,
     as_json: AsJson = False,
     threads: Annotated[
         int,
@@ -97,13 +104,27 @@ def select(
         else:
             terminal.print_explanation(explanation)
         return
+    certificate = None if out is None else read_certificate(out)
     said = beyond_pool(settings, len(given.ids) - len(given.labeled), given.limits)
     notes = [*given.notes, *([said] if said else [])]
+    places = dict(zip(given.ids, percentiles(given.difficulty).tolist(), strict=True))
+    rows = [{**row, "percentile": places[row["id"]]} for row in rows]
+    if csv is not None:
+        write_atomically(csv, csv_bytes(pa.Table.from_pylist(rows)))
     if as_json:
         audited = [row["id"] for row in rows if row["rule"] != rule]
-        found = {"rule": rule, "selected": [row["id"] for row in rows], "audit": audited, "out": out and str(out)}
-        print_json({**found, "left_out": given.left_out, "notes": notes})
+        found = {
+            "rule": rule,
+            "selected": [row["id"] for row in rows],
+            "rows": rows,
+            "audit": audited,
+            "out": out and str(out),
+        }
+        measured = None if certificate is None else certificate.record()
+        print_json({**found, "left_out": given.left_out, "notes": notes, "certificate": measured})
     else:
         terminal.print_selection(rows, out, len(given.ids), given.left_out)
+        if certificate is not None:
+            Console().print(certificate.sentence(), soft_wrap=True, highlight=False)
     for note in notes:
         print_note(note)

@@ -14,9 +14,10 @@ from mdsvqa.cli.plain import AsJson, print_json
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.report.figures import Figures, measure
 from mdsvqa.report.write import write_results
+from mdsvqa.runtime.atomic import write_atomically
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Show
-from mdsvqa.runtime.results import is_table, write_atomically
+from mdsvqa.runtime.results import is_table
 from mdsvqa.study.config import StudyConfig, read_study
 from mdsvqa.study.demo import prepare_demo
 from mdsvqa.study.result import StudyResult

@@ -4,6 +4,7 @@ from importlib import import_module
 
 from mdsvqa.difficulty.base import Predictor
 from mdsvqa.difficulty.settings import AUTO
+from mdsvqa.runtime.matching import nearest
 from mdsvqa.runtime.settings import ConfigError
 
 # Modules of this room, in the order in which predictors are listed: the simplest first.
@@ -29,4 +30,7 @@ BASELINES = {each.name: each for each in _EVERY if not each.learns}
 def check_predictor(name: str) -> None:
     """Raises a ConfigError where no predictor has this name, nor is it auto."""
     if name != AUTO and name not in PREDICTORS:
-        raise ConfigError(f"there is no predictor {name!r}; expected one of {AUTO}, {', '.join(PREDICTORS)}.")
+        raise ConfigError(
+            f"there is no predictor {name!r}{nearest(name, PREDICTORS)}; expected one of {AUTO}, "
+            f"{', '.join(PREDICTORS)}."
+        )

@@ -12,7 +12,11 @@ from mdsvqa.difficulty.cross_fitting import Refit, committee_spread, cross_fitte
 from mdsvqa.difficulty.settings import AUTO, DifficultySettings
 from mdsvqa.models.statistical.kernel_model import LabeledFeatures
 from mdsvqa.runtime.arrays import Floats
-from mdsvqa.runtime.results import json_text, write_atomically
+from mdsvqa.runtime.atomic import write_atomically
+from mdsvqa.runtime.results import companion, json_text
+
+# In the folder of a difficulty table: which predictor made it.
+PREDICTOR = "predictor.json"
 
 
 @dataclass(frozen=True)
@@ -96,4 +100,4 @@ def difficulty_rows(ids: Sequence[str], found: Prediction) -> list[dict[str, Any
 def write_choice(folder: Path, found: Prediction) -> None:
     """Writes beside a difficulty table which predictor made it, and how every predictor did."""
     record = {"predictor": found.predictor, "validated": [{**asdict(v), "mean": v.mean} for v in found.validated]}
-    write_atomically(folder / "predictor.json", (json_text(record, indent=2) + "\n").encode())
+    write_atomically(companion(folder, PREDICTOR), (json_text(record, indent=2) + "\n").encode())

@@ -2,10 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from mdsvqa.models.settings import AdapterTraining
-from mdsvqa.runtime.settings import Settings, beside_study
+from mdsvqa.runtime.settings import Settings, beside_study, in_lower_case
 
 ErrorName = Literal["raw", "calibrated", "rank"]
 TRAIN, AUTO = "train", "auto"
@@ -39,7 +39,7 @@ class DifficultySettings(Settings):
     # Where f is refitted "auto" means "linear": of the predictors it ranks the errors on another data set best, and the
     # cross-validation on clusters of the source says so too (benchmarks/failure_transfer.py). For a VLM whose errors
     # the predictors with many inputs rank far better, cross-validation finds that (benchmarks/failure_prediction.py).
-    predictor: str = Field(
+    predictor: Annotated[str, BeforeValidator(in_lower_case)] = Field(
         AUTO,
         description="By name; auto chooses one by cross-validation on the source where f cannot be refitted.",
     )

@@ -1,7 +1,7 @@
 """Scores of one or more models and the MOS of the same videos, from tables that people hand in."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +45,8 @@ def read_scored(
     ratings: str | None = None,
     only: Path | None = None,
     names: Names | None = None,
+    beside: Path | None = None,
+    split: str | None = None,
 ) -> Scored:
     """Reads and joins tables.
 
@@ -59,16 +61,26 @@ def read_scored(
         ratings: column of it with their number, or that number itself, the same for all.
         only: table whose ids to keep.
         names: of the table's columns of ids and MOS, where it has none of the usual names.
+        beside: another table of the same videos, such as a manifest, whose columns are taken where the table lacks
+            them.
+        split: of the videos to keep, where one of the tables has a column `split`.
 
     Raises:
         InputError: a column is missing or holds something else; the same model or id twice; `mos_std` without
             `ratings`, or the other way round; a table that is joined has none of the ids; no video has everything.
     """
-    columns = read_columns(table, names)
+    columns, notes = read_columns(table, names), list[str]()
+    if beside is not None:
+        columns, said = _with_columns_of(columns, beside, names, mos)
+        notes.append(said)
+    elif scores and mos not in columns:
+        raise ColumnError(
+            f"{table}: has no column {mos!r}; found {', '.join(columns.cells)}. Name the column by --mos, or the table "
+            "that has it by --with, such as --with videos.csv."
+        )
     _check_names([*scores, *(others or {})])
     check_ids(columns, dataset)
     found = {name: columns.numbers(name) for name in scores}
-    notes = []
     for name, path in (others or {}).items():
         found[name], said = _joined(columns, name, path)
         notes.append(said)
@@ -78,6 +90,10 @@ def read_scored(
         wanted = read_columns(only).ids()
         notes.append(match_ids(only, wanted, columns.ids(), str(table)))
         kept &= np.isin(np.array(columns.ids(), object), np.array(wanted, object))
+    if split is not None:
+        kept &= np.array([cell.casefold() == split.casefold() for cell in columns.texts("split")])
+    elif beside is not None and "split" in columns:
+        notes.append(_on_seen(columns, kept))
     rated = _rating_statistics(columns, mos_std, ratings)
     if rated is not None:
         kept &= np.isfinite(rated.std) & np.isfinite(rated.ratings)
@@ -87,6 +103,32 @@ def read_scored(
     datasets = [] if dataset is None else _datasets(columns, dataset, kept)
     by_model = {name: x[kept] for name, x in found.items()}
     return Scored(by_model, y[kept], datasets, rated, int((~kept).sum()), [note for note in notes if note])
+
+
+def _with_columns_of(columns: Columns, path: Path, names: Names | None, mos: str) -> tuple[Columns, str]:
+    """A table with the columns of another one that it lacks, by id, and a sentence on ids that match nothing."""
+    other = read_columns(path, names)
+    place = {video: row for row, video in enumerate(other.ids())}
+    ids = columns.ids()
+    said = match_ids(columns.path, ids, place, str(path))
+    taken = {name: other.column(name) for name in other.cells if name not in columns}
+    its_mos = other.mos_column()
+    if mos not in columns and mos not in other and its_mos is not None:
+        taken[mos] = other.column(its_mos)
+    rows = [place.get(video) for video in ids]
+    joined = {name: [None if row is None else cells[row] for row in rows] for name, cells in taken.items()}
+    return replace(columns, cells={**joined, **columns.cells}), said
+
+
+def _on_seen(columns: Columns, kept: Flags) -> str:
+    """What to say where a model is measured on videos that it may have learned from."""
+    seen = [cell.casefold() == "train" and keep for cell, keep in zip(columns.texts("split"), kept, strict=True)]
+    if not any(seen):
+        return ""
+    return (
+        f"{sum(seen)} of these videos are of split train, which a model that learned from them knows: --split test "
+        "measures on the others."
+    )
 
 
 def check_ids(columns: Columns, dataset: str | None) -> None:

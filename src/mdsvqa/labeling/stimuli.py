@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from mdsvqa.runtime.atomic import write_atomically
 from mdsvqa.runtime.errors import InputError
-from mdsvqa.runtime.results import json_text, write_atomically
+from mdsvqa.runtime.results import json_text
 
 Role = Literal["video", "reference", "trap", "anchor", "training"]
 PREPARED = "prepared.json"
@@ -30,6 +31,7 @@ class Stimulus:
         expected: of a trap or an anchor the known answer; of a training clip its level, where known.
         treatment: "untouched", or what was done to make it playable.
         psnr: of luma in dB, of the copy against what it was made from; None for an untouched file.
+        tone_mapped: "PQ" or "HLG" where the copy shows that in SDR, else empty.
     """
 
     id: str
@@ -45,6 +47,7 @@ class Stimulus:
     expected: float | None = None
     treatment: str = "untouched"
     psnr: float | None = None
+    tone_mapped: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,10 @@ class Prepared:
     pairs: Sequence[tuple[str, str, str]] = ()
     notes: Sequence[str] = ()
     made_of: str = ""
+
+    def tone_mapped(self) -> dict[str, str]:
+        """PQ or HLG of each video, by id, whose copy shows that in SDR."""
+        return {each.id: each.tone_mapped for each in self.of("video", "reference") if each.tone_mapped}
 
     def of(self, *roles: Role) -> list[Stimulus]:
         """The stimuli of some roles."""

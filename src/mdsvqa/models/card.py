@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from mdsvqa.models.settings import LoraSettings
-from mdsvqa.runtime.results import write_atomically
+from mdsvqa.runtime.atomic import write_atomically
 
 CARD = "README.md"
 CITATION = """\

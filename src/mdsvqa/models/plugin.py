@@ -113,7 +113,7 @@ def score_videos(
             of earlier batches stay.
     """
     show, sampling, most_bytes = run.show, Sampling(frames=frames, view=view), batch_gb * 1e9
-    with ResultTable(run.out, SCORES, maker, overwrite=run.overwrite) as table:
+    with run.open(SCORES, maker) as table:
         without = unscored(table)
         changed = changed_files(table, videos) - without
         if changed:

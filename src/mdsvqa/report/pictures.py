@@ -1,5 +1,9 @@
 """What the page of a study shows of videos: the map of the pool, thumbnails, pairs of test videos."""
 
+import os
+from pathlib import Path
+from urllib.parse import quote
+
 import numpy as np
 from sklearn.decomposition import PCA
 
@@ -8,6 +12,7 @@ from mdsvqa.report.page.data import PairedVideo, PoolPoint, VideoPair
 from mdsvqa.report.page.thumbnails import thumbnail
 from mdsvqa.runtime.arrays import Floats
 from mdsvqa.selection.audit import AUDIT
+from mdsvqa.selection.percentile import percentiles
 from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.result import StudyResult
 from mdsvqa.videos.clip import Clip
@@ -33,26 +38,35 @@ def pool_points(config: StudyConfig, result: StudyResult, mos: Floats) -> list[P
         place = PCA(2, random_state=0).fit_transform(means)
     chosen = {row["id"]: row for row in result.selected}
     shown = set(list(chosen)[:THUMBNAILS])
-    points = []
+    points, difficulty = [], percentiles(result.difficulty)
     for row, index in enumerate(data.pool):
         video = data.videos[int(index)]
         pick = chosen.get(video.id)
-        diversity = None if pick is None or pick["diversity"] is None else config.selection.lambda_ * pick["diversity"]
         points.append(
             PoolPoint(
                 video.id,
                 float(place[row, 0]),
                 float(place[row, 1]),
-                float(result.difficulty[row]),
+                float(difficulty[row]),
                 None if pick is None else pick["rank"],
                 picture_of(video, config.quality.view()) if video.id in shown else None,
                 float(result.scores[0][index]),
                 float(mos[row]) if np.isfinite(mos[row]) else None,
-                diversity if config.selection.rule == "mds" else None,
+                pick["diversity"] if pick is not None and config.selection.rule == "mds" else None,
                 pick is not None and pick["rule"] == AUDIT,
+                None if pick is None or video.path is None else played_from(config.out, video.path),
             )
         )
     return points
+
+
+def played_from(page: Path, video: Path) -> str:
+    """The address of a video file in a page of a folder."""
+    try:
+        return quote(os.path.relpath(video.resolve(), page.resolve()).replace(os.sep, "/"))
+    except ValueError:
+        # On another drive of a Windows machine.
+        return video.resolve().as_uri()
 
 
 def picture_of(video: Video, view: View = PLAIN) -> str | None:
@@ -78,8 +92,13 @@ def video_pairs(config: StudyConfig, result: StudyResult) -> tuple[list[VideoPai
     def shown(pair: Pair) -> VideoPair:
         return VideoPair(*(_paired(config, result, int(test[place])) for place in (pair.better, pair.worse)))
 
+    def told_apart(pair: VideoPair, seeing: str) -> bool:
+        """Whether the scores of the model that sees a difference differ at the precision at which they are shown."""
+        return round(getattr(pair.better, seeing), 2) != round(getattr(pair.worse, seeing), 2)
+
     blind = disagreements(before, after, dataset, PAIRS), disagreements(after, before, dataset, PAIRS)
-    return [shown(pair) for pair in blind[0]], [shown(pair) for pair in blind[1]]
+    base, tuned = ([shown(pair) for pair in pairs] for pairs in blind)
+    return [p for p in base if told_apart(p, "after")], [p for p in tuned if told_apart(p, "before")]
 
 
 def _paired(config: StudyConfig, result: StudyResult, index: int) -> PairedVideo:

@@ -1,6 +1,6 @@
 """The rehearsal in a study's results: what it promised, and what came of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -108,8 +108,25 @@ def budget_points(found: Rehearsal) -> list[BudgetPoint]:
     ]
     if not points:
         return []
+    starts = [BudgetPoint(name, kind, 0, answer.base_srcc) for name, kind in shown.items()]
     return [
         BudgetPoint("no new labels", "base", 0, answer.base_srcc),
+        *starts,
         *points,
         BudgetPoint("everything labeled", "everything", 0, answer.everything_srcc),
     ]
+
+
+def budget_sentence(points: Sequence[BudgetPoint]) -> str:
+    """Whether labels hurt in the rehearsal, at which budgets, and why; empty where they never did."""
+    base = next((point.srcc for point in points if point.kind == "base"), None)
+    if base is None:
+        return ""
+    hurt = sorted({p.labels for p in points if p.kind == "recommended" and p.labels and p.srcc < base})
+    if not hurt:
+        return ""
+    return (
+        f"With {', '.join(map(str, hurt))} new labels the model got worse than with none: so few labels come from a "
+        "study of their own, and what they say of its scale and taste is mostly chance, while the model moves towards "
+        "it. Spend more at once, or none."
+    )

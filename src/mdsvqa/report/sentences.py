@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-from mdsvqa.evaluation.intervals import Interval
 from mdsvqa.evaluation.paper_tables import probability
 from mdsvqa.evaluation.rule_summary import RuleSummary
 from mdsvqa.report.figures import Figures
-from mdsvqa.report.page.wording import listed
+from mdsvqa.report.headline import answers
 from mdsvqa.report.warnings import warnings
-from mdsvqa.selection.audit import AUDIT
+from mdsvqa.runtime.words import listed
 from mdsvqa.selection.catalogue import BASE, EVERYTHING, label_of
 from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.result import StudyResult
@@ -16,21 +15,14 @@ from mdsvqa.study.result import StudyResult
 
 def findings(config: StudyConfig, result: StudyResult, figures: Figures) -> list[str]:
     """What was found, in plain sentences, the verdict first."""
-    sentences = []
-    data = result.data
-    audit = sum(row["rule"] == AUDIT for row in result.selected)
-    own = len(result.selected) - audit
-    chosen = f"{own} of {len(data.pool)} pool videos chosen by {label_of(config.selection.rule)}"
-    if result.waiting_for:
-        sentences.append(f"Label next: {chosen}{f', and {audit} of the audit' if audit else ''}.")
-        sentences.append(result.waiting_for)
-    if len(figures.target) > 1:
-        sentences.append(_verdict(chosen, list(figures.target.values())[-1].over_base))
+    sentences = answers(config, result, figures)
     # Behind the verdict, before all that rests on the same figures.
     sentences += [f"Caution: {sentence}" for sentence in warnings(result)]
     if figures.audit:
         sentences.append(_audit(result, list(figures.audit.values())))
-    return [*sentences, *rule_sentences(figures.on_target)]
+    rules = rule_sentences(figures.on_target)
+    # Of its own rule the first sentences spoke already.
+    return [*sentences, *(rules[:1] if config.selection.rule == "mds" else rules)]
 
 
 def rule_sentences(rules: Mapping[str, RuleSummary]) -> list[str]:
@@ -53,18 +45,6 @@ def _audit(result: StudyResult, summaries: Sequence[RuleSummary]) -> str:
     if after.over_base is not None:
         measured += f" before and {after.metrics['srcc']:.3f} after, a change of {after.over_base:+.3f}"
     return f"On the audit, {len(result.audit)} pool videos drawn at random that nothing learned from: {measured}."
-
-
-def _verdict(chosen: str, gain: Interval | None) -> str:
-    if gain is None:
-        return f"Labeled: {chosen}."
-    if not gain.excludes_zero:
-        what = "cannot be told from no change"
-    elif gain.value > 0:
-        what = "helped"
-    else:
-        what = "hurt"
-    return f"Labeling {chosen} {what}: target SRCC {gain:+.3f} against the base model."
 
 
 def _best(best: str, compared: Mapping[str, RuleSummary]) -> str:

@@ -19,7 +19,8 @@ def summarise(config: StudyConfig, result: StudyResult, figures: Figures) -> dic
     Returns:
         `target`, `source` and `audit`: the model before and after each round; `rules`: every rule compared;
         `rehearsal`: what it recommended, or null; `selected`: ids in the order of their choice;
-        `waiting_for`: what is to be done, or null; `warnings`: what to know before the figures.
+        `waiting_for`: count, to_label, labels and what is to be done in a sentence, or null;
+        `warnings`: what to know before the figures.
     """
     data = result.data
     return {
@@ -29,7 +30,7 @@ def summarise(config: StudyConfig, result: StudyResult, figures: Figures) -> dic
         "left_out": len(data.failures),
         "pool": len(data.pool),
         "selected": [row["id"] for row in result.selected],
-        "waiting_for": result.waiting_for or None,
+        "waiting_for": None if result.waiting is None else result.waiting.as_object(),
         "warnings": warnings(result),
         "target": {name: _summary_json(value) for name, value in figures.target.items()},
         "source": {name: _summary_json(value) for name, value in figures.source.items()},

@@ -1,21 +1,25 @@
 """Page, summary and tables of a study, to disk."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import mdsvqa
 from mdsvqa.evaluation.rule_summary import summarise_rules
 from mdsvqa.report.failure import failure_table, pool_mos
 from mdsvqa.report.figures import FEWEST, Figures, measure
+from mdsvqa.report.headline import next_step
 from mdsvqa.report.intervals import predicted_intervals
 from mdsvqa.report.page.data import Reading, ReportData, RoundResult, RuleResult, ScatterPoint, Undecoded
 from mdsvqa.report.page.export import csv_text, latex_text
 from mdsvqa.report.page.page import render_page
 from mdsvqa.report.page.tables import Table
 from mdsvqa.report.pictures import pool_points, video_pairs
-from mdsvqa.report.rehearsal import budget_points, rehearsal_sentences, rehearsal_table
+from mdsvqa.report.plots import write_figures
+from mdsvqa.report.rehearsal import budget_points, budget_sentence, rehearsal_sentences, rehearsal_table
 from mdsvqa.report.sentences import findings
 from mdsvqa.report.summary import summarise
 from mdsvqa.report.tables import (
@@ -26,12 +30,25 @@ from mdsvqa.report.tables import (
     rounds_table,
     rules_table,
 )
-from mdsvqa.runtime.results import json_text, write_atomically
+from mdsvqa.runtime.atomic import write_atomically
+from mdsvqa.runtime.results import json_text
 from mdsvqa.selection.catalogue import BASE, EVERYTHING, label_of
+from mdsvqa.selection.certificate import read_certificate
 from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.rehearsal.run import load_rehearsal
 from mdsvqa.study.result import StudyResult
 
+# For those that are compared most; docs/rules.md has all.
+WHAT_RULES_DO = {
+    "random": "videos of the pool by chance",
+    "mds": "the most difficult videos for f that also differ from each other",
+    "difficulty": "the most difficult videos for f, whatever they show",
+    "facility-location": "videos to one of which every video of the pool is similar",
+    "difficulty-facility-location": "the same, where difficult videos count more",
+    "k-means": "one video of each group of similar ones",
+    "core-set": "videos that leave none of the pool far from all of them",
+    "v-optimal": "videos whose labels tell a model most about the rest of the pool",
+}
 TABLES = ("rules", "datasets", "rounds", "failure", "audit", "reliability", "rehearsal")
 
 
@@ -78,13 +95,18 @@ def report_data(config: StudyConfig, result: StudyResult, figures: Figures, comm
     intervals, intervals_said = predicted_intervals(result, mos)
     base_sees_none, tuned_sees_none = video_pairs(config, result)
     rehearsal, by_rule = load_rehearsal(config), figures.on_target
+    budgets = [] if rehearsal is None else budget_points(rehearsal)
     extra = [failure] if rehearsal is None else [failure, rehearsal_table(rehearsal, by_rule)]
     return ReportData(
         title=config.title,
         simulated=config.simulated,
         headline=findings(config, result, figures),
+        next_step=next_step(config, result, figures),
+        made=f"mdsvqa {mdsvqa.__version__}, {datetime.now().astimezone():%Y-%m-%d}",
+        matters=_matters(config),
         facts=_facts(config, result),
         rules=rules,
+        rules_said=_rules_said(figures),
         pool=pool_points(config, result, mos),
         scatter=points,
         scatter_before=panels[0].metrics if points else {},
@@ -100,7 +122,8 @@ def report_data(config: StudyConfig, result: StudyResult, figures: Figures, comm
         tables=_tables(config, result, figures, rules, extra),
         failure=failure_said,
         rehearsal=[] if rehearsal is None else rehearsal_sentences(rehearsal, by_rule),
-        budgets=[] if rehearsal is None else budget_points(rehearsal),
+        budgets=budgets,
+        budgets_said=budget_sentence(budgets),
         base_sees_none=base_sees_none,
         tuned_sees_none=tuned_sees_none,
         intervals=intervals,
@@ -135,18 +158,42 @@ def _facts(config: StudyConfig, result: StudyResult) -> dict[str, str]:
     facts = {
         "Source videos with labels": f"{len(data.source)}",
         "Pool": f"{len(data.pool)} videos",
-        "Budget": f"{config.selection.budget}",
+        "Budget, in videos to label": f"{config.selection.budget}",
         "Quality model": result.model,
         "Target test videos": f"{len(data.target_test)}",
         "Source test videos": f"{len(data.source_test)}",
     }
     if config.comparison.rules:
-        facts["Seeds of the comparison"] = f"{config.comparison.seeds}"
+        facts["Runs of each rule"] = f"{config.comparison.seeds}"
     return facts
 
 
+def _rules_said(figures: Figures) -> str:
+    """What the compared rules do, for a reader who never heard of them."""
+    known = [(label_of(rule), WHAT_RULES_DO[rule]) for rule in figures.rules if rule in WHAT_RULES_DO]
+    return " ".join(f"{label[:1].upper() + label[1:]}: {what}." for label, what in known)
+
+
+def _matters(config: StudyConfig) -> dict[str, str]:
+    """The settings that a reader asks for first."""
+    return {
+        "videos": str(config.videos),
+        "quality.model": config.quality.model,
+        "selection.rule": config.selection.rule,
+        "selection.budget": str(config.selection.budget),
+        "rounds": str(config.rounds),
+        "difficulty.predictor": config.difficulty.predictor,
+        "content.encoder": config.content.encoder,
+        "seed": str(config.seed),
+    }
+
+
 def _notes(config: StudyConfig) -> list[str]:
-    notes = []
+    notes = [
+        f"Choice of round {turn}: {certificate.sentence()}"
+        for turn in range(1, config.rounds + 1)
+        if (certificate := read_certificate(config.out / f"round-{turn}" / "selection")) is not None
+    ]
     if config.comparison.rules:
         notes.append(
             f"Comparison: each seed offers every rule the same random {config.comparison.pool_share:.0%} of the pool. "
@@ -178,7 +225,8 @@ def readings_of(config: StudyConfig, result: StudyResult) -> list[Reading]:
 def write_results(
     config: StudyConfig, result: StudyResult, figures: Figures, commands: Sequence[str] = ()
 ) -> tuple[dict[str, Any], Path]:
-    """Writes `summary.json`, `report.html` and the tables of the page as CSV and LaTeX into the study's folder.
+    """Writes `summary.json`, `report.html` the tables of the page as CSV and LaTeX, and its charts
+    as PNG and SVG, into the study's folder.
 
     Returns:
         The summary and the path of the page.
@@ -187,6 +235,7 @@ def write_results(
     write_atomically(config.out / "summary.json", (json_text(summary, indent=2) + "\n").encode())
     data = report_data(config, result, figures, commands)
     write_tables(config.out / "tables", data.tables)
+    write_figures(config.out / "figures", data)
     page = config.out / "report.html"
     write_atomically(page, render_page(data).encode())
     return summary, page

@@ -1,9 +1,13 @@
 """Do the ids of one table speak of the videos of another? Nothing that matches nothing goes by in silence."""
 
 from collections.abc import Collection, Sequence
+from difflib import get_close_matches
 from pathlib import Path, PurePath
 
 from mdsvqa.runtime.table_content import ColumnError
+
+# Names that a mistaken one is compared with, at most: it takes a second then.
+MOST_COMPARED = 50_000
 
 
 def match_ids(table: Path | str, ids: Sequence[str], known: Collection[str], where: str) -> str:
@@ -30,13 +34,25 @@ def match_ids(table: Path | str, ids: Sequence[str], known: Collection[str], whe
         return ""
     if len(strange) < len(ids):
         verb = "is" if len(strange) == 1 else "are"
-        return f"{table}: {len(strange)} of its {len(ids)} ids {verb} not in {where}, such as {strange[0]!r}."
+        example = f"such as {strange[0]!r}{nearest(strange[0], there)}"
+        return f"{table}: {len(strange)} of its {len(ids)} ids {verb} not in {where}, {example}."
     expected = f"expected such as {next(iter(known))!r}" if known else f"and {where} has none"
     of = f"none of its {len(ids)} ids is" if len(ids) > 1 else "its one id is not"
     raise ColumnError(
-        f"{table}: {of} in {where}; found such as {strange[0]!r}, {expected}."
+        f"{table}: {of} in {where}; found such as {strange[0]!r}{nearest(strange[0], there)}, {expected}."
         f"{_hint(strange, there)} Ids must be spelled alike in both."
     )
+
+
+def nearest(name: str, known: Collection[str]) -> str:
+    """The known name that is most like another one, as a message adds it; empty where none is like it.
+
+    >>> nearest("clip-7", ["clip-07", "b"]), nearest("x", ["clip-07"])
+    (" (did you mean 'clip-07'?)", '')
+    """
+    same = [each for each in known if each.casefold() == name.casefold()]
+    near = same or get_close_matches(name, sorted(known)[:MOST_COMPARED], 1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def _hint(strange: Sequence[str], known: Collection[str]) -> str:

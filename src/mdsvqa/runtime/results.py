@@ -1,19 +1,20 @@
 """Crash-safe results. The only code that writes a result to disk.
 
-A result is a folder of Parquet shards plus `meta.json`, which says what made it. A shard is written to a temporary
+A result is a folder of Parquet shards plus `_meta.json`, which says what made it. A shard is written to a temporary
 file, flushed and renamed, so a kill at any moment leaves whole shards only; whoever opens the folder again skips the
-ids that are there.
+ids that are there. Whatever else lies in the folder begins with an underscore or a dot, so that pandas and Spark read
+the folder as it is; a CSV of the rows lies beside it.
 """
 
 import hashlib
 import itertools
 import json
 import math
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import Any, Self
 
 import numpy as np
@@ -24,9 +25,19 @@ from numpy.typing import NDArray
 
 import mdsvqa
 from mdsvqa.runtime.arrays import Floats
+from mdsvqa.runtime.atomic import cannot_write, write_atomically
+from mdsvqa.runtime.csv_beside import is_flat, write_csv_beside
 from mdsvqa.runtime.errors import InputError
+from mdsvqa.runtime.makers import differences, lasting
 
 Maker = Mapping[str, Any]
+# Values that are made a text of at a time.
+FINGERPRINT = 1 << 16
+META, EARLIER_META = "_meta.json", "meta.json"
+# How long the rows took, a line for each writing, in seconds.
+SECONDS = "_seconds"
+# Results that took less are made anew without a question when what makes them has changed.
+QUICK = 60.0
 
 # Of the file that a row was made of (`videos.about`): bytes, time of its last change in ns since 1970, what its
 # pictures are. Null in rows of no file, and in those that are older than these columns.
@@ -125,6 +136,23 @@ def fingerprint(value: Any) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
+def fingerprint_of(ids: Sequence[str], numbers: Floats) -> str:
+    """The fingerprint of ids and as many numbers, part by part: of 10^7 of them the JSON text would take gigabytes.
+
+    >>> fingerprint_of(["a", "b"], np.array([1.0, 0.5])) == fingerprint([["a", "b"], [1.0, 0.5]])
+    True
+    """
+    digest = hashlib.sha256(b"[")
+    for values, end in ((ids, b", "), (numbers, b"]")):
+        digest.update(b"[")
+        for first in range(0, len(values), FINGERPRINT):
+            part = values[first : first + FINGERPRINT]
+            digest.update(b", " if first else b"")
+            digest.update(json.dumps(part.tolist() if isinstance(part, np.ndarray) else list(part))[1:-1].encode())
+        digest.update(b"]" + end)
+    return digest.hexdigest()[:12]
+
+
 def json_text(value: Any, indent: int | None = None) -> str:
     """JSON of a value, with null where a number is undefined or infinite: NaN is no JSON.
 
@@ -142,36 +170,6 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a file so that a kill at any moment leaves the old one or the new one.
-
-    Raises:
-        TableError: it cannot be written: no such folder, not allowed, the disk is full.
-    """
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _flush_folder(path.parent)
-    except OSError as error:
-        raise TableError(
-            f"{path}: cannot be written ({error.strerror}). Make room for it, or name another place."
-        ) from None
-
-
-def _flush_folder(folder: Path) -> None:
-    # Without this the rename itself may be lost in a power cut. Windows cannot open a folder.
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
 class ResultTable:
     """A result folder, open for adding rows.
 
@@ -181,56 +179,89 @@ class ResultTable:
         maker: what makes these rows (model, revision, settings), JSON-able. Two results are of one kind when their
             makers are equal.
         overwrite: drop the rows of another maker instead of raising.
+        say: told in one sentence when rows of another maker are dropped because they took less than `QUICK`; without
+            it they never are.
+        costs: what people would lose with the rows, such as "6 labels"; such rows go only by `overwrite`.
+        files: names of what the maker writes into the folder beside rows.
 
     Raises:
         TableError: something else made the folder, it cannot be made, or another process is writing to it.
     """
 
-    def __init__(self, folder: Path, schema: pa.Schema, maker: Maker, *, overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        schema: pa.Schema,
+        maker: Maker,
+        *,
+        overwrite: bool = False,
+        say: Callable[[str], None] | None = None,
+        costs: str = "",
+        files: Sequence[str] = (),
+    ) -> None:
         self.folder = folder
         self.schema = schema
+        self._files = files
         try:
             folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise TableError(
-                f"{folder}: cannot be made a result folder ({error.strerror}). Use another folder."
-            ) from None
-        self._lock = FileLock(folder / ".lock")
-        try:
+            self._lock = FileLock(folder / ".lock")
             self._lock.acquire(timeout=0)
         except Timeout:
             raise TableError(
                 f"{folder}: another process is writing to this result. Wait for it, or use another folder."
             ) from None
+        except FileExistsError:
+            raise TableError(f"{folder}: is a file, and no result folder. Name a folder.") from None
+        except OSError as error:
+            raise cannot_write(folder, error) from None
         try:
-            self._open(json.loads(json.dumps(maker, default=str)), overwrite)
+            self._open(json.loads(json.dumps(maker, default=str)), overwrite, say, costs)
         except BaseException:
             self._lock.release()
             raise
+        self._since = monotonic()
 
-    def _open(self, wanted: Maker, overwrite: bool) -> None:
+    def _open(self, wanted: Maker, overwrite: bool, say: Callable[[str], None] | None, costs: str) -> None:
         # Only what this class writes: the folder may be one that a person named by mistake.
-        for leftover in [*self.folder.glob("part-*.parquet.tmp"), *self.folder.glob("meta.json.tmp")]:
+        for leftover in [*self.folder.glob("part-*.parquet.tmp"), *self.folder.glob("*meta.json.tmp")]:
             leftover.unlink()
-        meta = self.folder / "meta.json"
-        if overwrite and meta.exists() and read_meta(self.folder)["maker"] != wanted:
-            _remove_rows(self.folder)
+        meta, earlier = self.folder / META, self.folder / EARLIER_META
+        if earlier.exists() and not meta.exists():
+            read_meta(self.folder)
+            earlier.rename(meta)
         if meta.exists():
-            check_maker(self.folder, wanted)
+            found = read_meta(self.folder)["maker"]
+            if found != wanted:
+                if not overwrite and self._made():
+                    _check_quick(self.folder, found, wanted, say, costs)
+                self._remove()
         elif _shards(self.folder):
             raise TableError(
-                f"{self.folder}: has results but no meta.json, so what made them is unknown. Use another folder."
+                f"{self.folder}: has results but no {META}, so what made them is unknown. Use another folder."
             )
-        else:
+        if not meta.exists():
             record = {"maker": wanted, "versions": {"mdsvqa": mdsvqa.__version__}}
             write_atomically(meta, (json.dumps(record, indent=2, sort_keys=True) + "\n").encode())
         self.ids = set(_ids(self.folder)) if "id" in self.schema.names else set()
 
+    def _made(self) -> bool:
+        """Whether anything lies here that took work: a step that crashed before its first row leaves nothing."""
+        return bool(_shards(self.folder)) or any((self.folder / name).exists() for name in self._files)
+
+    def _remove(self) -> None:
+        # The maker goes last: a folder with rows and no maker would be refused.
+        for path in [*_shards(self.folder), *(self.folder / name for name in (*self._files, SECONDS, META))]:
+            path.unlink(missing_ok=True)
+
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        self._lock.release()
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
+        try:
+            if kind is None and is_flat(self.schema) and _shards(self.folder):
+                write_csv_beside(self.folder, read_table(self.folder))
+        finally:
+            self._lock.release()
 
     def append(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Writes rows as one shard. Either all of them are on disk afterwards, or none.
@@ -246,6 +277,10 @@ class ResultTable:
             if repeated:
                 where = "in the table already" if repeated[0] in self.ids else "twice among the new rows"
                 raise TableError(f"{self.folder}: id {repeated[0]!r} is {where}.")
+        now = monotonic()
+        with (self.folder / SECONDS).open("a") as file:
+            file.write(f"{now - self._since:.3f}\n")
+        self._since = now
         shards = _shards(self.folder)
         # Not the number of shards: a person who deletes one must not have another one replaced.
         number = int(shards[-1].stem.removeprefix("part-")) + 1 if shards else 0
@@ -269,7 +304,7 @@ class ResultTable:
         meta = read_meta(self.folder)
         # First: a kill may then leave a mark without a change, and never a change without its mark.
         meta["anew"] = meta.get("anew", 0) + len(rows)
-        write_atomically(self.folder / "meta.json", (json.dumps(meta, indent=2, sort_keys=True) + "\n").encode())
+        write_atomically(self.folder / META, (json.dumps(meta, indent=2, sort_keys=True) + "\n").encode())
         self.replace(rows)
 
     def replace(self, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -290,18 +325,39 @@ def _write_shard(shard: Path, rows: Sequence[Mapping[str, Any]], schema: pa.Sche
     write_atomically(shard, sink.getvalue().to_pybytes())
 
 
-def check_maker(folder: Path, wanted: Maker) -> None:
-    """Raises a TableError that names both makers when something else made the folder."""
-    found = read_meta(folder)["maker"]
-    if found == wanted:
+def _check_quick(folder: Path, found: Maker, wanted: Maker, say: Callable[[str], None] | None, costs: str) -> None:
+    """Says that rows of another maker go, or raises where that is to be asked for first."""
+    step = wanted.get("step", "step")
+    if found.get("step") != wanted.get("step"):
+        raise TableError(
+            f"{folder}: holds the result of another step ({found.get('step', 'unknown')}, and this is {step}). Name "
+            "another folder, or replace it by --overwrite."
+        )
+    changed, took = differences(found, wanted), _seconds(folder)
+    if say is not None and not costs and took is not None and took < QUICK:
+        say(f"{folder}: made anew, {changed} (it took {lasting(took)})")
         return
-    keys = [key for key in sorted({*found, *wanted}) if found.get(key) != wanted.get(key)]
-    differences = "; ".join(f"{key}: {found.get(key)!r} there, {wanted.get(key)!r} now" for key in keys)
+    price = [costs] if costs else []
+    price += [] if took is None else [f"the {lasting(took)} that it took"]
+    lost = f"would cost {' and '.join(price)}" if price else "loses what is there"
     raise TableError(
-        f"{folder}: made by {found.get('step', 'something else')} ({fingerprint(found)}), not by this "
-        f"{wanted.get('step', 'step')} ({fingerprint(wanted)}). They differ in {differences}. "
-        "Use another folder, or --overwrite to make it anew."
+        f"{folder}: was made with other settings ({changed}); making it anew {lost}. Say --overwrite to do so, put the "
+        "setting back, or name another folder."
     )
+
+
+def _seconds(folder: Path) -> float | None:
+    """How long the rows of a folder took; None where earlier versions did not write it down."""
+    try:
+        return sum(map(float, (folder / SECONDS).read_text().split()))
+    except (OSError, ValueError):
+        return None
+
+
+def companion(folder: Path, name: str) -> Path:
+    """A file or folder within a result folder that is no shard: `_name`, or `name` where an earlier version made it."""
+    earlier, now = folder / name, folder / f"_{name}"
+    return earlier if earlier.exists() and not now.exists() else now
 
 
 def _shards(folder: Path) -> list[Path]:
@@ -331,21 +387,30 @@ def _ids(folder: Path) -> Iterator[str]:
 
 def is_table(folder: Path) -> bool:
     """Whether a folder holds a result with at least one shard."""
-    return (folder / "meta.json").is_file() and bool(_shards(folder))
+    return companion(folder, EARLIER_META).is_file() and bool(_shards(folder))
 
 
 def read_meta(folder: Path) -> dict[str, Any]:
     """What made a result folder.
 
     Raises:
-        TableError: there is no readable `meta.json`.
+        TableError: there is no readable `_meta.json`.
     """
+    path = companion(folder, EARLIER_META)
+    if not folder.exists():
+        raise TableError(f"{folder}: there is no such result folder. Run the step that makes it, or correct the path.")
+    if folder.is_dir() and not path.exists():
+        raise TableError(f"{folder}: is no result folder, it has no {META}. Name one that a step of mdsvqa wrote.")
     try:
-        meta: Any = json.loads((folder / "meta.json").read_text())
+        meta: Any = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise TableError(f"{folder}: not a result folder, its meta.json cannot be read ({error}).") from None
+        raise TableError(
+            f"{folder}: not a result folder, its {path.name} cannot be read ({error}). Name another, or delete it."
+        ) from None
     if not isinstance(meta, dict) or not isinstance(meta.get("maker"), dict):
-        raise TableError(f"{folder}: not a result folder, its meta.json does not say what made it (no `maker`).")
+        raise TableError(
+            f"{folder}: not a result folder, its {path.name} does not say what made it. Name another folder."
+        )
     return meta
 
 
@@ -385,31 +450,21 @@ def read_parts(folder: Path, columns: list[str]) -> Iterator[pa.Table]:
         yield _read_shard(shard, columns)
 
 
-def computed(
-    folder: Path,
-    schema: pa.Schema,
-    maker: Maker,
-    rows: Callable[[], Sequence[Mapping[str, Any]]],
-    *,
-    overwrite: bool = False,
-) -> tuple[pa.Table, bool]:
-    """A result that is written at once: read where this maker wrote it before, else computed and written.
+def computed(table: ResultTable, rows: Callable[[], Sequence[Mapping[str, Any]]]) -> tuple[pa.Table, bool]:
+    """A result that is written at once: read where its maker wrote it before, else computed and written.
 
     Args:
-        folder, schema, maker, overwrite: as `ResultTable`.
+        table: open.
         rows: computes them, at least one; not called when they are there.
 
     Returns:
         The table, and whether it was there.
-
-    Raises:
-        TableError: as `ResultTable`.
     """
-    with ResultTable(folder, schema, maker, overwrite=overwrite) as table:
-        reused = bool(_shards(folder))
+    with table:
+        reused = bool(_shards(table.folder))
         if not reused:
             table.append(rows())
-    return read_table(folder), reused
+    return read_table(table.folder), reused
 
 
 @contextmanager
@@ -429,18 +484,8 @@ def claimed(
     if not where:
         yield
         return
-    meta = folder / "meta.json"
-    if overwrite and meta.exists() and read_meta(folder)["maker"] != json.loads(json.dumps(maker, default=str)):
-        for name in files:
-            (folder / name).unlink(missing_ok=True)
-    with ResultTable(folder, pa.schema([]), maker, overwrite=overwrite):
+    with ResultTable(folder, pa.schema([]), maker, overwrite=overwrite, files=files):
         yield
-
-
-def _remove_rows(folder: Path) -> None:
-    # meta.json goes last: a folder with rows and no maker would be refused.
-    for path in [*_shards(folder), folder / "meta.json"]:
-        path.unlink(missing_ok=True)
 
 
 def column(table: pa.Table, ids: Sequence[str], name: str) -> Floats:

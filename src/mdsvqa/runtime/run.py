@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from mdsvqa.runtime.progress import Show, Silent
-from mdsvqa.runtime.results import Maker, computed
+from mdsvqa.runtime.results import Maker, ResultTable, computed
 from mdsvqa.runtime.words import counted
 
 
@@ -32,11 +32,22 @@ class Run:
         """The same in a folder below."""
         return replace(self, out=self.out / name)
 
+    def open(self, schema: pa.Schema, maker: Maker, *, costs: str = "") -> ResultTable:
+        """The result of this folder, for adding rows; says when quick ones of other settings go. See `ResultTable`."""
+        say = self.show.note
+        return ResultTable(self.out, schema, maker, overwrite=self.overwrite, say=say, costs=costs)
+
     def table(
-        self, schema: pa.Schema, maker: Maker, rows: Callable[[], Sequence[Mapping[str, Any]]], *, name: str = ""
+        self,
+        schema: pa.Schema,
+        maker: Maker,
+        rows: Callable[[], Sequence[Mapping[str, Any]]],
+        *,
+        name: str = "",
+        costs: str = "",
     ) -> pa.Table:
-        """A result that is made at once, or that is there; `name` is what is said of it."""
-        table, reused = computed(self.out, schema, maker, rows, overwrite=self.overwrite)
+        """A result that is made at once, or that is there; `name` is what is said of it, `costs` as in `open`."""
+        table, reused = computed(self.open(schema, maker, costs=costs), rows)
         if name:
             self.show.note(f"{name}: reused" if reused else f"{name}: {counted(table.num_rows, 'row')}")
         return table

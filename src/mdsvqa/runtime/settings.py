@@ -1,13 +1,15 @@
 """What settings are made of: groups of fields that are checked, documented and recorded in one place."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo, model_validator
 
 from mdsvqa.runtime.errors import InputError
+from mdsvqa.runtime.setting_errors import in_one_case, line_of, meant, reason
 
 T = TypeVar("T")
 # The largest that every library here takes, with room for the rounds that count up from it.
@@ -60,6 +62,11 @@ def beside_study(name: str, info: ValidationInfo) -> str:
     return str(place) if place.is_dir() or place.suffix == ".safetensors" else name
 
 
+def in_lower_case(name: Any) -> Any:
+    """A name that may be written in any case, and with underscores: MDS is mds."""
+    return name.strip().casefold().replace("_", "-") if isinstance(name, str) else name
+
+
 # A file; in a study.yaml it counts from the study's folder.
 StudyPath = Annotated[Path, AfterValidator(in_study)]
 # A folder beside the study, or else a name: of the Hugging Face Hub, or of a model.
@@ -72,6 +79,14 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
     # Names in records of results that differ from those of the fields: results that are there stay valid.
     recorded_as: ClassVar[dict[str, str]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _any_case(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        kinds = {name: field.annotation for name, field in cls.model_fields.items()}
+        return {name: in_one_case(kinds.get(name), value) for name, value in values.items()}
 
     def record(self, *, whole: bool = False) -> dict[str, Any]:
         """The settings as they stand in the record of what made a result, JSON-able.
@@ -103,19 +118,36 @@ def read_settings(path: Path, kind: type[Read]) -> Read:
         ConfigError: unreadable, not YAML, or a setting that does not exist or has a wrong value.
     """
     try:
-        found: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        found: Any = yaml.safe_load(text)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such file. `mdsvqa init` writes one, or correct the path.") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}). `mdsvqa init` writes one.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid YAML: {error}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: is no text. Name the study file, as `mdsvqa init` writes it.") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = "" if mark is None else f", line {mark.line + 1}"
+        problem = getattr(error, "problem", None) or "it cannot be read"
+        raise ConfigError(f"{path}{line}: not valid YAML ({problem}). Correct that line, or its indentation.") from None
     if not isinstance(found, dict):
         raise ConfigError(f"{path}: expected settings such as `videos: manifest.csv`, found {found!r}.")
     try:
         return kind.model_validate(found, context={"folder": path.resolve().parent})
     except ValidationError as error:
-        lines = [
-            f"  {'.'.join(str(part) for part in e['loc']) or 'study'}: "
-            + ("there is no such setting" if e["type"] == "extra_forbidden" else e["msg"].removeprefix("Value error, "))
-            for e in error.errors()
-        ]
-        raise ConfigError(f"{path}: {len(lines)} setting(s) to correct:\n" + "\n".join(lines)) from None
+        told = [_told(text, kind, each) for each in error.errors()]
+        sentences = [f"{'' if line is None else f'line {line}: '}{what}" for line, what in told]
+        if len(sentences) == 1:
+            raise ConfigError(f"{path}, {sentences[0]}" if told[0][0] else f"{path}: {sentences[0]}") from None
+        listed = "".join(f"\n  {each}" for each in sentences)
+        raise ConfigError(f"{path}: {len(told)} settings to correct:{listed}") from None
+
+
+def _told(text: str, kind: type[Settings], error: Mapping[str, Any]) -> tuple[int | None, str]:
+    """The line of a mistaken setting, and what is wrong with it."""
+    place = error["loc"]
+    name = ".".join(str(part) for part in place) or "study"
+    if error["type"] == "extra_forbidden":
+        return line_of(text, place), f"{name}: there is no such setting{meant(kind, place) or '.'}"
+    return line_of(text, place), f"{name}: {reason(error).removesuffix('.')}."

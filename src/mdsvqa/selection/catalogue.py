@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from importlib import import_module
 
-from mdsvqa.runtime.settings import ConfigError
+from mdsvqa.runtime.matching import nearest
+from mdsvqa.runtime.settings import ConfigError, in_lower_case
 from mdsvqa.selection.base import Rule
 from mdsvqa.selection.settings import AUTO
 
@@ -39,10 +40,13 @@ def rule_named(name: str) -> Rule:
     Raises:
         ConfigError: there is none.
     """
+    name = in_lower_case(name)
     if name == AUTO:
         raise ConfigError("rule auto asks a rehearsal, and that needs a study: mdsvqa rehearse, or mdsvqa run.")
     if name not in RULES:
-        raise ConfigError(f"there is no rule {name!r}; expected one of {', '.join(RULES)}, {AUTO}.")
+        raise ConfigError(
+            f"there is no rule {name!r}{nearest(name, RULES)}; expected one of {', '.join(RULES)}, {AUTO}."
+        )
     return RULES[name]
 
 

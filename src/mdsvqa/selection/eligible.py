@@ -1,5 +1,7 @@
 """Which videos may be chosen next: the budget and the limits of a choice, kept for every rule alike."""
 
+from typing import Self
+
 import numpy as np
 
 from mdsvqa.runtime.arrays import Flags, Floats, Ints
@@ -66,6 +68,11 @@ class Eligible:
             open_ &= self._cost <= self._left - cost.sum() + freed
             open_ &= number.sum() - place < self._count_left
         return open_
+
+    def only(self, videos: Flags) -> Self:
+        """The same where no others than some videos are open, shape (n,)."""
+        self._open &= videos
+        return self
 
     def about_how_many(self) -> int:
         """About how many more videos the budget buys."""

@@ -145,9 +145,7 @@ class StudyConfig(ViewSettings):
     @field_validator("selection")
     @classmethod
     def _rule_exists(cls, selection: SelectionSettings) -> SelectionSettings:
-        if selection.rule != AUTO:
-            _rule(selection.rule)
-        return selection
+        return selection if selection.rule == AUTO else selection.model_copy(update={"rule": _rule(selection.rule)})
 
     @field_validator("difficulty")
     @classmethod

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, Self, runtime_checkable
+from pathlib import Path
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 
@@ -18,9 +19,25 @@ from mdsvqa.study.data import StudyData
 
 @dataclass(frozen=True)
 class Waiting:
-    """The loop cannot go on before a person has done something; `sentence` says what."""
+    """The loop cannot go on before a person has done something.
+
+    Attributes:
+        sentence: says what.
+        count: videos that need labels; 0 where it waits for something else.
+        to_label: the list that they are on.
+        labels: where their MOS may go besides.
+    """
 
     sentence: str
+    count: int = 0
+    to_label: Path | None = None
+    labels: Path | None = None
+
+    def as_object(self) -> dict[str, Any]:
+        """The same for a program."""
+        places = {"to_label": self.to_label, "labels": self.labels}
+        paths = {name: None if path is None else str(path) for name, path in places.items()}
+        return {"count": self.count, **paths, "sentence": self.sentence}
 
 
 @dataclass(frozen=True)

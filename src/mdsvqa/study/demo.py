@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from mdsvqa.models.vlm.families.catalogue import FAMILIES
 from mdsvqa.models.vlm.load import need_vlm_packages
+from mdsvqa.runtime.atomic import write_atomically
 from mdsvqa.runtime.progress import Show
-from mdsvqa.runtime.results import write_atomically
 from mdsvqa.runtime.workers import cores
 from mdsvqa.study.config import StudyConfig, read_study
 from mdsvqa.videos.manifest import load_videos

@@ -8,12 +8,13 @@ import numpy as np
 from mdsvqa.runtime.matching import match_ids
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.settings import ConfigError
+from mdsvqa.runtime.user_tables import ColumnError
 from mdsvqa.runtime.words import counted
 from mdsvqa.selection.audit import AUDIT
 from mdsvqa.selection.base import Pick
 from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.contracts import NewLabels, Waiting
-from mdsvqa.study.data import StudyData, given_labels
+from mdsvqa.study.data import StudyData, filled_requests, given_labels
 from mdsvqa.study.kept import Tables
 from mdsvqa.videos.labels import REQUEST, Labels, differing, known_labels, write_label_request
 
@@ -40,7 +41,7 @@ class RatersFile:
         unrated = [pool.ids[pick.index] for pick in picks]
         unrated = [video for video in unrated if video not in known.keys() | self.labels.unratable]
         if unrated:
-            return Waiting(self._request(turn, unrated))
+            return self._request(turn, unrated)
         rated = [pick.index for pick in picks if pool.ids[pick.index] in known]
         drawn = {pick.index for pick in picks if pick.rule == AUDIT}
         learned = np.array([place for place in rated if place not in drawn], np.int64)
@@ -50,23 +51,26 @@ class RatersFile:
         mos = np.array([known[pool.ids[place]] for place in learned])
         return NewLabels(pool.index[learned], mos, audit, self.tables.made or {})
 
-    def _request(self, turn: int, unrated: Sequence[str]) -> str:
+    def _request(self, turn: int, unrated: Sequence[str]) -> Waiting:
         """Writes which videos need raters next, and says what to do with the list."""
         config, path = self.tables.config, self.tables.run.out / f"round-{turn}" / REQUEST
         videos = {video.id: video for video in self.tables.data.videos}
         write_label_request(path, [videos[video] for video in unrated])
+        count = len(unrated)
+        said = f"{counted(count, 'video', 'needs', 'need')} labels; they are listed in {path}, the most"
+        said += " useful first."
         if config.labeling is not None:
-            return (
-                f"{counted(len(unrated), 'video', 'needs', 'need')} labels; listed in {path}, the most useful first. "
-                f"Have people rate them: mdsvqa label serve {config.file or 'STUDY'}. When that study has ended, run "
+            said += (
+                f" Have people rate them: mdsvqa label serve {config.file or 'STUDY'}. When that study has ended, run "
                 "again; its labels are taken by themselves."
             )
-        answer = config.labels or "a CSV that `labels:` in the study file names"
-        return (
-            f"{counted(len(unrated), 'video', 'needs', 'need')} labels; listed in {path}, the most useful first. "
-            f"Put their MOS into {answer} (columns id, mos; an empty mos says that a video could not be rated) and "
-            "run again."
-        )
+        else:
+            other = f", or put them into {config.labels}" if config.labels else ""
+            said += (
+                f" Fill in its column mos where it lies ({config.labels_scale}; NA where a video could not be rated)"
+                f"{other}, and run again."
+            )
+        return Waiting(said, count, path, config.labels)
 
 
 def gather_labels(config: StudyConfig, data: StudyData, show: Show) -> Labels:
@@ -77,6 +81,13 @@ def gather_labels(config: StudyConfig, data: StudyData, show: Show) -> Labels:
     """
     said = given_labels(config)
     pool = [data.videos[int(index)] for index in data.pool]
+    for path, answers in filled_requests(config).items():
+        try:
+            strange = match_ids(path, [*answers.mos, *sorted(answers.unratable)], data.ids(data.pool), "the pool")
+        except ColumnError as error:
+            # Of another pool, maybe: it stands in nobody's way.
+            strange = str(error)
+        show.note(strange or f"{path}: {counted(len(answers.mos), 'label')} taken")
     if said is None or config.labels is None:
         return known_labels(pool, said)
     ids = [*said.mos, *sorted(said.unratable)]

@@ -7,6 +7,7 @@ from typing import Any
 from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.frames import Rows
 from mdsvqa.study.config import StudyConfig
+from mdsvqa.study.contracts import Waiting
 from mdsvqa.study.data import StudyData
 
 
@@ -39,7 +40,7 @@ class StudyResult(Rows):
         selected: rows of the selection tables, in the order of their choice.
         scores: f before (first) and after each round so far: of all of the data's videos, each of shape (n,).
         difficulty: of the pool's videos in the first round.
-        waiting_for: what people have to do before the loop can go on; empty when it is done.
+        waiting: for what people have to do before the loop can go on; None when it is done.
         notes: limits of this run that its reader must know.
         rule_runs: of the comparison of rules; empty without one.
         readings: other ways to read the base model's score, of all of the data's videos, by name; NaN where there is
@@ -55,12 +56,17 @@ class StudyResult(Rows):
     selected: Sequence[dict[str, Any]]
     scores: Sequence[Floats]
     difficulty: Floats
-    waiting_for: str = ""
+    waiting: Waiting | None = None
     notes: Sequence[str] = ()
     rule_runs: Sequence[RuleRun] = ()
     readings: Mapping[str, Floats] = field(default_factory=dict)
     spread: Floats | None = None
     audit: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def waiting_for(self) -> str:
+        """What people have to do before the loop can go on, in a sentence; empty when it is done."""
+        return "" if self.waiting is None else self.waiting.sentence
 
     def rows(self) -> Sequence[dict[str, Any]]:
         """One a chosen video."""

@@ -70,7 +70,7 @@ def run_study(config: StudyConfig, show: Show, *, overwrite: bool = False) -> St
         result = replace(result, readings={"parsed answer": base.score, "expected score": base.expected})
     for done in rounds(f, g, data, pool, budget, config, raters, tables, config.seed):
         result = _after_round(result, pool, done)
-    if result.waiting_for:
+    if result.waiting is not None:
         return result
     return replace(result, rule_runs=compare_rules(config, data, pool, f, result.difficulty, run))
 
@@ -85,7 +85,7 @@ def _after_round(result: StudyResult, pool: PoolArrays, done: Round) -> StudyRes
         audit={**result.audit, **({} if done.labels is None else done.labels.audit)},
     )
     if done.waiting is not None:
-        return replace(result, waiting_for=done.waiting.sentence)
+        return replace(result, waiting=done.waiting)
     scores, notes = done.model.scores(result.data), done.model.notes(result.data)
     # Of a language model it is how much drawn replies differ, not how far a MOS may be.
     spread = scores.spread if isinstance(done.model, StatisticalModel) else None

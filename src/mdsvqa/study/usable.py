@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mdsvqa.runtime.results import is_table, json_text, read_table, write_atomically
+from mdsvqa.runtime.atomic import write_atomically
+from mdsvqa.runtime.results import is_table, json_text, read_table
 from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.settings import ConfigError
 from mdsvqa.runtime.words import counted

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mdsvqa.runtime.results import write_atomically
+from mdsvqa.runtime.atomic import write_atomically
+from mdsvqa.runtime.cells import is_empty
 from mdsvqa.runtime.user_tables import ColumnError, Columns, Names, read_columns
 from mdsvqa.videos.manifest import Video, cell
 from mdsvqa.videos.manifest_cells import RAW_COLUMNS, raw_cells
@@ -46,13 +47,50 @@ class Labels:
 
 
 def write_label_request(path: Path, videos: Sequence[Video]) -> None:
-    """Writes the videos to be rated, best first, as a CSV to fill in: id, path, mos, mos_std."""
+    """Writes the videos to be rated, best first, as a CSV to fill in: id, path, mos, mos_std.
+
+    What people filled in is never lost: a list that asks for these videos already stays as it is, and answers that are
+    in the way of a new list stay in it, at its end.
+    """
+    answered: dict[str, tuple[str, ...]] = {}
+    if path.is_file():
+        table = read_columns(path)
+        ids, names = table.ids(), [name for name in ("path", "mos", "mos_std") if name in table]
+        rows = zip(ids, *(table.texts(name) for name in names), strict=True)
+        said = {video: dict(zip(names, cells, strict=True)) for video, *cells in rows}
+        if {video.id for video in videos} <= {video for video in said if not said[video].get("mos")}:
+            return
+        answered = {i: (c.get("path", ""), c["mos"], c.get("mos_std", "")) for i, c in said.items() if c.get("mos")}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     raw = any(video.raw is not None for video in videos)
     writer.writerow(["id", "path", "mos", "mos_std", *(RAW_COLUMNS if raw else ())])
-    writer.writerows([video.id, cell(video.path), "", "", *(raw_cells(video) if raw else ())] for video in videos)
+    asked = [video for video in videos if video.id not in answered]
+    writer.writerows([video.id, cell(video.path), "", "", *(raw_cells(video) if raw else ())] for video in asked)
+    writer.writerows([video, *cells, *("" for _ in RAW_COLUMNS if raw)] for video, cells in answered.items())
     write_atomically(path, text.getvalue().encode())
+
+
+def read_label_request(path: Path, scale: MosScale) -> Labels:
+    """What people filled into such a list where it lies.
+
+    Args:
+        path: of the list.
+        scale: of the MOS in it.
+
+    Returns:
+        An empty mos is one that nobody has come to yet; NA, or a dash, says that the video could not be rated.
+
+    Raises:
+        ColumnError: it cannot be used, or a MOS is not on the scale.
+    """
+    table = read_columns(path)
+    name = table.mos_column()
+    if name is None:
+        return Labels({})
+    left = {video for video, cell in zip(table.ids(), table.column(name), strict=True) if is_empty(cell)}
+    found = read_labels(path, scale)
+    return Labels(found.mos, found.unratable - left)
 
 
 def newly_labeled(videos: Sequence[Video]) -> list[Video]:

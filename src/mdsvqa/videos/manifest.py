@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import cast, get_args
 
-from mdsvqa.runtime.results import write_atomically
+from mdsvqa.runtime.atomic import write_atomically
 from mdsvqa.runtime.settings import ConfigError
 from mdsvqa.runtime.user_tables import ColumnError, Columns, Names, place_of_table, read_columns
 from mdsvqa.videos.folder import RAW_ENDINGS, VIDEO_EXTENSIONS, list_folder, named_file, plain_name, said_of_passed_over

@@ -42,6 +42,7 @@ MOST_LISTED = 20
 
 def print_study(config: "StudyConfig", result: "StudyResult", figures: "Figures", page: Path) -> None:
     """The figures of a study, what they mean, and where its page is."""
+    from mdsvqa.report.headline import next_step
     from mdsvqa.report.rehearsal import rehearsal_sentences
     from mdsvqa.report.sentences import findings
     from mdsvqa.study.rehearsal.run import load_rehearsal
@@ -61,6 +62,9 @@ def print_study(config: "StudyConfig", result: "StudyResult", figures: "Figures"
         console.print(_rounds_table(figures))
     for sentence in findings(config, result, figures):
         console.print(f"• {sentence}", highlight=False, markup=False, soft_wrap=True)
+    step = next_step(config, result, figures)
+    if step:
+        console.print(f"• Next step: {step}", highlight=False, markup=False, soft_wrap=True)
     rehearsal = load_rehearsal(config)
     if rehearsal is not None:
         for sentence in rehearsal_sentences(rehearsal, figures.on_target):
@@ -126,10 +130,12 @@ def print_selection(rows: Sequence[Mapping[str, Any]], out: Path | None, pool: i
     if audited:
         table.add_column("")
     for row in rows:
-        numbers = ("" if row[name] is None else f"{row[name]:.3f}" for name in ("difficulty", "diversity", "utility"))
+        numbers = [f"{row['percentile']:.0f}"]
+        numbers += ["" if row[name] is None else f"{row[name]:.3f}" for name in ("diversity", "utility")]
         mark = [AUDIT if row["rule"] == AUDIT else ""] if audited else []
         table.add_row(str(row["rank"]), escape(row["id"]), *numbers, *mark)
     Console().print(table)
+    Console().print("difficulty: percentile in the pool, 100 the hardest for f.", highlight=False)
     if audited:
         Console().print("audit: drawn at random. Measure the model on these, and train it on the others.")
     if left_out:

@@ -12,7 +12,7 @@ from mdsvqa.models.vlm import prompts
 from mdsvqa.models.vlm.checkpoint import Checkpoint, load_checkpoint, with_adapter
 from mdsvqa.models.vlm.reader import VlmReader
 from mdsvqa.models.vlm.table_scoring import ClipReader, score_with_reader
-from mdsvqa.runtime.results import DIFFICULTY, Maker, ResultTable
+from mdsvqa.runtime.results import DIFFICULTY, Maker
 from mdsvqa.runtime.run import Run
 from mdsvqa.videos.video import Video
 
@@ -72,7 +72,7 @@ def _difficulty_table(
     rows = {row["id"]: row for row in found.select(["id", "score", "status"]).to_pylist()}
     table = [{"id": v.id, "difficulty": rows[v.id]["score"], "status": rows[v.id]["status"]} for v in videos]
     # Made anew each time: videos may have been mended since.
-    with ResultTable(run.out, DIFFICULTY, whole, overwrite=run.overwrite) as result:
+    with run.open(DIFFICULTY, whole) as result:
         known = [row for row in table if row["id"] in result.ids]
         if known:
             result.replace(known)

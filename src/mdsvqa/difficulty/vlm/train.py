@@ -93,6 +93,8 @@ def train_failure_predictor(
         if (run.out / FILES[-1]).is_file():
             run.show.note(f"Failure predictor: reused from {run.out}")
             return read_course(run.out).log
+        # Too few videos are said before minutes of loading.
+        failure_set(known, scores, training)
         frozen = settings.model_copy(update={"merge": True, "max_pixels": training.max_pixels})
         with run.show.working(f"Loading {model}"):
             checkpoint = load_checkpoint(frozen, model)

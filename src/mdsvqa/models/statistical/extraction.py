@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from mdsvqa.models.statistical.features import FEATURE_NAMES, WINDOW, clip_features
 from mdsvqa.models.statistical.opencv import need_contrib
-from mdsvqa.runtime.results import FEATURES, ResultTable, fingerprint, read_table
+from mdsvqa.runtime.results import FEATURES, fingerprint, read_table
 from mdsvqa.runtime.run import Run
 from mdsvqa.videos.decoding import Sampling, Undecodable, decode_video
 from mdsvqa.videos.manifest import Video
@@ -44,7 +44,7 @@ def extract_features(videos: Sequence[Video], frames: int, run: Run, view: View 
     }
     # Scaling to square pixels would hide what is measured: edges of blocks, noise, sharpness.
     sampling = Sampling(frames=frames, sar="stored", view=view, window=WINDOW)
-    with ResultTable(run.out, FEATURES, maker, overwrite=run.overwrite) as table:
+    with run.open(FEATURES, maker) as table:
         sweep(table, videos, partial(_row, sampling=sampling), run.workers, "Features", run.show)
     return read_table(run.out)
 

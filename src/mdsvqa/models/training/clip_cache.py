@@ -11,8 +11,9 @@ from safetensors import safe_open
 from safetensors.torch import save
 
 from mdsvqa.models.vlm.clips import ModelClip, VisualLimits, crashed, read_clip
+from mdsvqa.runtime.atomic import write_atomically
 from mdsvqa.runtime.progress import Show
-from mdsvqa.runtime.results import fingerprint, write_atomically
+from mdsvqa.runtime.results import fingerprint
 from mdsvqa.runtime.workers import map_in_workers
 from mdsvqa.videos.decoding import Undecodable
 from mdsvqa.videos.video import Video

@@ -24,7 +24,8 @@ from mdsvqa.models.training.processes import Processes
 from mdsvqa.models.training.training_set import TrainingSet, merge
 from mdsvqa.models.vlm import prompts
 from mdsvqa.runtime.arrays import Floats
-from mdsvqa.runtime.results import Maker, claimed, fingerprint, json_text, write_atomically
+from mdsvqa.runtime.atomic import write_atomically
+from mdsvqa.runtime.results import Maker, claimed, fingerprint, json_text
 from mdsvqa.runtime.run import Run
 from mdsvqa.videos.video import Video
 
@@ -109,6 +110,8 @@ def finetune_vlm(
         if (run.out / CARD).is_file():
             run.show.note(f"Fine-tuning: reused from {run.out}")
             return read_course(run.out), read_comparison(run.out)
+        # Too few labels are said before minutes of loading.
+        merge(source, new, training.held_out, training.seed)
         trainer = AdapterTrainer.load(model, settings, training, run.out, run.show, processes)
         if start is not None:
             read_adapter(trainer.model, Path(start))

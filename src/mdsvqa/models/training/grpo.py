@@ -41,9 +41,9 @@ from mdsvqa.models.vlm.answers import parse_answer
 from mdsvqa.models.vlm.clips import ModelClip
 from mdsvqa.models.vlm.reader import VlmReader
 from mdsvqa.models.vlm.token_sampling import chosen_log_probabilities
+from mdsvqa.runtime.atomic import write_atomically
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Show
-from mdsvqa.runtime.results import write_atomically
 
 PINNED = "1.16.0"
 # Completions that a device computes the gradients of at a time.

@@ -32,9 +32,9 @@ from mdsvqa.models.training.lora import adapter_weights, set_adapter_weights
 from mdsvqa.models.training.processes import Processes
 from mdsvqa.models.vlm.clips import ModelClip
 from mdsvqa.runtime.arrays import Ints
+from mdsvqa.runtime.atomic import write_atomically
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Show
-from mdsvqa.runtime.results import write_atomically
 
 Figures = dict[str, float]
 CHECKPOINT, LOG, CURVES = "checkpoint.safetensors", "log.csv", "tensorboard"

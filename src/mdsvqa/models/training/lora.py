@@ -10,7 +10,7 @@ from torch import Tensor
 from mdsvqa.models.base import ModelError
 from mdsvqa.models.settings import LoraSettings
 from mdsvqa.models.vlm.families.catalogue import family_of_model
-from mdsvqa.runtime.results import write_atomically
+from mdsvqa.runtime.atomic import write_atomically
 
 
 def add_lora(model: Any, settings: LoraSettings, seed: int) -> Any:

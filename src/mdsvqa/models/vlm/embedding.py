@@ -13,7 +13,7 @@ from mdsvqa.models.vlm.clips import ModelClip, VisualLimits, read_clip
 from mdsvqa.models.vlm.load import load_vlm
 from mdsvqa.models.vlm.reader import NO_MEMORY, VlmReader
 from mdsvqa.runtime.arrays import Floats
-from mdsvqa.runtime.results import FEATURES, ResultTable, read_table
+from mdsvqa.runtime.results import FEATURES, read_table
 from mdsvqa.runtime.run import Run
 from mdsvqa.videos.decoding import Undecodable
 from mdsvqa.videos.sweep import Row, sweep
@@ -38,7 +38,7 @@ def embed_with_vlm(videos: Sequence[Video], model: str, settings: VlmSettings, r
     with run.show.working(f"Loading {model}"):
         reader, maker = load_vlm(model, asked)
     maker = {**maker, "step": "embeddings"}
-    with ResultTable(run.out, FEATURES, maker, overwrite=run.overwrite) as table:
+    with run.open(FEATURES, maker) as table:
         prepare = partial(_seen_row, sight=reader.sight)
         sweep(table, videos, prepare, run.workers, "Embeddings", run.show, finish=partial(_rows, reader))
     rows = {row["id"]: row["features"] for row in read_table(run.out).to_pylist() if row["status"] == "ok"}

@@ -92,7 +92,7 @@ def score_with_reader(videos: Sequence[Video], reader: ClipReader, maker: Maker,
         The scores table, in the order of the videos, and where the time went.
     """
     clock = Clock()
-    with ResultTable(run.out, SCORES, maker, overwrite=run.overwrite) as table:
+    with run.open(SCORES, maker) as table:
         _again(table, videos, reader, run.workers, run.show)
         cut = ([videos[i] for i in window if videos[i].id not in table.ids] for window in windows_of(len(videos)))
         windows = [window for window in cut if window]

@@ -56,13 +56,14 @@ class PoolPoint:
     Attributes:
         id: of the video.
         x, y: its place on the map, any unit.
-        difficulty: g's score.
+        difficulty: predicted by g, as its percentile in the pool, 0 to 100.
         rank: 1-based place in the selection, None when not selected.
         thumbnail: `data:image/` URI, None when there is none.
         score: f's prediction.
         mos: the mean opinion score where it is known.
-        diversity: the mean distance to the videos selected before it, already weighted by lambda.
+        diversity: the mean distance to the videos selected before it.
         audit: it was drawn at random to be measured on; no rule chose it, nothing learns from it.
+        play: address of its file, from the page.
     """
 
     id: str
@@ -75,6 +76,7 @@ class PoolPoint:
     mos: float | None = None
     diversity: float | None = None
     audit: bool = False
+    play: str | None = None
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class BudgetPoint:
     Attributes:
         label: as a reader knows it.
         kind: "base" and "everything", the bounds; "random"; "recommended".
-        labels: spent; not looked at for the bounds.
+        labels: spent, 0 for the model before any; not looked at for the bounds.
         srcc: target SRCC, the mean over pseudo-targets.
     """
 
@@ -167,8 +169,12 @@ class ReportData:
         title: of the study.
         simulated: the ratings do not come from people; the page says so at its top.
         headline: what was found, in plain sentences; the first is the verdict.
+        next_step: what to do now, in one sentence; empty for nothing.
+        made: by which version and when.
+        matters: the settings that matter most, by name.
         facts: counts, budget, models, in reading order.
         rules: the rules compared, "base" first, "all" last when it was run.
+        rules_said: what each of them does, in a sentence.
         pool: every pool video that has a difficulty.
         scatter: the test videos.
         scatter_before, scatter_after: keys srcc, plcc, of the two panels of the scatter.
@@ -181,6 +187,7 @@ class ReportData:
         tables: figures to be shown, copied and written as files, by name: "rules", "datasets", "rounds", "failure",
             "audit", "reliability", "rehearsal"; any of them may be missing.
         failure: what the table "failure" says, in sentences.
+        budgets_said: whether few labels hurt in the rehearsal, and why.
         rehearsal: what the rehearsal recommended and what came of it, in sentences; shown with the table "rehearsal".
         budgets: of the rehearsal, what more labels would buy.
         base_sees_none, tuned_sees_none: pairs of test videos that the base model, or the fine-tuned one, scores about
@@ -194,8 +201,12 @@ class ReportData:
     title: str
     simulated: bool
     headline: Sequence[str] = ()
+    next_step: str = ""
+    made: str = ""
+    matters: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
     rules: Sequence[RuleResult] = ()
+    rules_said: str = ""
     pool: Sequence[PoolPoint] = ()
     scatter: Sequence[ScatterPoint] = ()
     scatter_before: Mapping[str, Interval] = field(default_factory=dict)
@@ -210,6 +221,7 @@ class ReportData:
     failure: Sequence[str] = ()
     rehearsal: Sequence[str] = ()
     budgets: Sequence[BudgetPoint] = ()
+    budgets_said: str = ""
     base_sees_none: Sequence[VideoPair] = ()
     tuned_sees_none: Sequence[VideoPair] = ()
     intervals: Sequence[PredictedInterval] = ()

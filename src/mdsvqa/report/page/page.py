@@ -30,6 +30,8 @@ HERE = Path(__file__).parent
 DOTS = 3000
 # Gallery cards with a picture; the rest of a long selection is a table.
 CARDS = 60
+# Of these, cards that are not folded away: a phone shows them one below the other.
+FIRST_CARDS = 12
 
 Item = TypeVar("Item")
 
@@ -111,6 +113,7 @@ def render_page(data: ReportData) -> str:
         metric_names={name: metric.label for name, metric in METRICS.items()},
         panel=PANEL,
         curve_size=CURVE,
+        first_cards=FIRST_CARDS,
     )
     # A file name that is not UTF-8 reaches us with lone surrogates, which no file could hold.
     return page.encode("utf-8", "replace").decode("utf-8")
@@ -168,7 +171,7 @@ def pool_view(pool: Sequence[PoolPoint]) -> PoolView | None:
     if not drawable:
         return None
     difficulties = [point.difficulty for point in drawable]
-    scale = (min(difficulties), max(difficulties))
+    scale = (0.0, 100.0)
     selected = sorted((p for p in drawable if p.rank is not None), key=lambda p: (p.rank or 0, p.id))
     unselected, hidden = sample([p for p in drawable if p.rank is None], DOTS)
     cards = [

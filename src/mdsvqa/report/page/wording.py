@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from mdsvqa.evaluation.intervals import Interval
 from mdsvqa.evaluation.rule_summary import LEVEL
 from mdsvqa.report.page.data import RuleResult
+from mdsvqa.runtime.words import listed
 
 MISSING = "–"
 # Rules that are measured to frame the others; they are never the winner.
@@ -100,17 +101,9 @@ def comparison_sentences(rules: Sequence[RuleResult]) -> list[str]:
     for text, ending in endings:
         labels = [result.label for result in rules if verdict(result).text == text]
         if labels:
-            sentences.append(f"{listed(labels)} {'is' if len(labels) == 1 else 'are'} {ending}.")
+            names = listed(labels)
+            sentences.append(f"{names[:1].upper()}{names[1:]} {'is' if len(labels) == 1 else 'are'} {ending}.")
     return sentences
-
-
-def listed(words: Sequence[str]) -> str:
-    """Words as a sentence lists them.
-
-    >>> listed(["a", "b", "c"])
-    'a, b and c'
-    """
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def flat_settings(settings: Mapping[str, object], prefix: str = "") -> list[tuple[str, str]]:

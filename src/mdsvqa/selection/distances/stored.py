@@ -17,7 +17,7 @@ def open_content(folder: Path, most: int = READ) -> tuple[list[str], Content]:
     Args:
         folder: of the table.
         most: bytes of features up to which they are read into memory. Parquet cannot be mapped, so for more they are
-            written once to `frames-KEY.npy` in the folder, shard by shard, and mapped from there.
+            written once to `_frames-KEY.npy` in the folder, shard by shard, and mapped from there.
 
     Returns:
         Their ids and their features, float16.
@@ -49,9 +49,9 @@ def open_content(folder: Path, most: int = READ) -> tuple[list[str], Content]:
 
 def _mapped(folder: Path, shape: tuple[int, int]) -> Frames:
     shards = [(shard.name, shard.stat().st_size, shard.stat().st_mtime_ns) for shard in folder.glob("part-*.parquet")]
-    path = folder / f"frames-{fingerprint([sorted(shards), shape])}.npy"
+    path = folder / f"_frames-{fingerprint([sorted(shards), shape])}.npy"
     if not path.exists():
-        for old in folder.glob("frames-*.npy*"):
+        for old in folder.glob("*frames-*.npy*"):
             old.unlink()
         unfinished = path.with_name(path.name + ".tmp")
         array = np.lib.format.open_memmap(unfinished, "w+", np.float16, shape)

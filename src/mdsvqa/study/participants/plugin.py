@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from mdsvqa.models.base import FineTunable, QualityModel
 from mdsvqa.models.plugin import finetuned_by_class, load_class, score_videos, unscored
-from mdsvqa.runtime.results import SCORES, Maker, ResultTable, fingerprint, made_by, read_table
+from mdsvqa.runtime.results import SCORES, Maker, fingerprint, made_by, read_table
 from mdsvqa.runtime.run import Run
 from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.contracts import NewLabels, StudyModel, Waiting
@@ -56,7 +56,7 @@ class PluginModel(Unrefitted):
         maker = {"step": "scores", "model": self.config.quality.model, "frames": frames, **self._training}
         view = self.config.quality.view()
         maker |= view.record()
-        with ResultTable(place.out, SCORES, maker, overwrite=place.overwrite) as table:
+        with place.open(SCORES, maker) as table:
             complete = {video.id for video in videos} <= table.ids - unscored(table) and not changed_files(
                 table, videos
             )

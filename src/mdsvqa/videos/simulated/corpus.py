@@ -24,8 +24,8 @@ import cv2
 import numpy as np
 
 from mdsvqa.runtime.arrays import Floats
+from mdsvqa.runtime.atomic import write_atomically
 from mdsvqa.runtime.errors import InputError
-from mdsvqa.runtime.results import write_atomically
 from mdsvqa.runtime.workers import map_in_workers
 from mdsvqa.videos.simulated.distortions import (
     Distortion,
