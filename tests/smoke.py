@@ -36,7 +36,7 @@ WITHOUT_EXTRAS = (
     ),
     (0, "evaluate scored.csv --mos mos --score score"),
     (0, "compare scored.csv --scores score other --mos mos"),
-    (0, "study-size --srcc 0.8 --width 0.2 --videos 50 --raters 5 --studies 20"),
+    (0, "study-size scored.csv --score score --mos mos --width 0.2 --videos 50 --raters 5 --studies 20"),
     (0, "difficulty evaluate scored.csv --score score --mos mos --difficulty other"),
     (0, "gmad pairs scored.csv --scores score other --levels 2 --per-level 1 --out gmad/"),
     (0, "gmad rank gmad/ --mos mos"),
@@ -51,7 +51,8 @@ WITHOUT_EXTRAS = (
 WITH_EXTRAS = (
     (0, f"tiny-vlm tiny/ --corpus {CORPUS} --steps 40"),
     (0, "doctor --model tiny/"),
-    (0, f"score {CORPUS} --model tiny/ --read expected --limit 40 --out scores-vlm/"),
+    (0, f"score {CORPUS} --model tiny/ --read expected --out scores-vlm/"),
+    (0, f"difficulty train {CORPUS} --scores scores-vlm/ --model tiny/ --steps 1 --evaluations 1 --out g/"),
     (0, f"finetune {CORPUS} --model tiny/ --labels labels.csv --steps 1 --evaluations 1 --out adapter/"),
     (0, "merge --model tiny/ --adapter adapter/ --out merged/"),
     (0, "label prepare few/ --out rating/"),

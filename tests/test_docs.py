@@ -22,6 +22,7 @@ from mdsvqa.models.settings import LoraSettings
 from mdsvqa.models.training.lora import add_lora, save_adapter
 from mdsvqa.models.transformers_vision import transformers
 from mdsvqa.study.config import read_study
+from smoke import WITH_EXTRAS, WITHOUT_EXTRAS
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EVERY = [line for page in PAGES for line in lines_of(page)]
@@ -85,6 +86,11 @@ def test_few_command_lines_are_not_run() -> None:
     assert len(marked) <= 7, [" ".join(line.words) for line in marked]
     # Nothing else is left unmarked: only mdsvqa is run here.
     assert all(line.needs for line in EVERY if line.words[0] != "mdsvqa")
+
+
+@pytest.mark.parametrize("line", [line for _, line in (*WITHOUT_EXTRAS, *WITH_EXTRAS) if not line.startswith("--")])
+def test_lines_of_the_smoke_test_parse(line: str) -> None:
+    context_of(["mdsvqa", *line.split()])
 
 
 def test_other_programs_are_asked_for_what_there_is() -> None:

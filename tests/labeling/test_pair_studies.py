@@ -14,7 +14,8 @@ from scipy.stats import spearmanr
 
 from commands import printed
 from mdsvqa.evaluation.gmad.folder import find_pairs
-from mdsvqa.labeling.export.run import exported
+from mdsvqa.labeling.export.findings import findings
+from mdsvqa.labeling.export.run import exported, labels_of
 from mdsvqa.labeling.material import read_material
 from mdsvqa.labeling.stimuli import Prepared
 from mdsvqa.labeling.vote_tables import read_votes
@@ -171,6 +172,25 @@ def test_differences_of_hidden_references_by_hand(open_study: OpenStudy, clip: P
         assert float(rows[id]["dmos"]) == pytest.approx(np.mean(given))
         assert float(rows[id]["dmos_std"]) == pytest.approx(np.std(given, ddof=1))
         assert (rows[id]["reference"], rows[id]["raters"]) == (f"ref{number % 3}", "2")
+
+
+def test_tone_mapping_is_named_with_every_mos(open_study: OpenStudy, clip: Path) -> None:
+    prepared = prepared_of(clip, videos=4)
+    mapped = [replace(e, tone_mapped="HLG") if e.id == "v01" and e.role == "video" else e for e in prepared.stimuli]
+    study = open_study(replace(prepared, stimuli=mapped), sessions=1, repeats=0, trap_every=0)
+    take_part(study, lambda shown: 3.0)
+    assert {row["id"]: row["tone_mapped"] for row in table(study, "videos.csv")} == {
+        "v00": "", "v01": "HLG", "v02": "", "v03": "",
+    }  # fmt: skip
+    with study.store.reading() as connection:
+        found = findings(connection, study.settings)
+        labels = labels_of(connection, study.settings, found, study.prepared).decode().splitlines()
+        files = exported(connection, study.settings, study.prepared, study.running.texts, study.clock())
+    assert labels[0] == "id,mos,mos_low,mos_high,votes,tone_mapped"
+    assert [line.rpartition(",")[2] for line in labels[1:]] == ["", "HLG", "", ""]
+    report = json.loads(files["study-report.json"])
+    assert [row["tone_mapped"] for row in report["mos"]] == [None, "HLG", None, None]
+    assert b"v01 (tone-mapped from HLG)" in files["study-report.html"]
 
 
 def test_gmad_pairs_are_served_and_ranked(

@@ -9,6 +9,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from av.video.reformatter import VideoReformatter
 
 from mdsvqa.labeling.material import Material
 from mdsvqa.labeling.prepare.browsers import look_at
@@ -17,7 +18,9 @@ from mdsvqa.labeling.prepare.run import FOLDER, make_playable, prepare
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Silent
 from mdsvqa.study.labeling import LabelingSettings
+from mdsvqa.videos.colour import picture_channels
 from mdsvqa.videos.video import Video
+from mdsvqa.videos.view import View
 from rating_study import write_file
 
 Write = Callable[..., Path]
@@ -106,6 +109,7 @@ def test_hdr_and_damaged_files_are_left_out_with_the_reason(write: Write, tmp_pa
         path.name: make_playable(Video(path.name, path), tmp_path, False) for path in (pq, cut, tmp_path / "text.mp4")
     }
     assert "HDR (PQ)" in str(found["pq.mp4"])
+    assert "hdr: tonemap" in str(found["pq.mp4"])
     assert all(isinstance(reason, str) for reason in found.values())
     material = Material(tmp_path, tmp_path / "rating", LabelingSettings(), [Video("cut", cut)])
     with pytest.raises(InputError, match="not one of its videos can be shown"):
@@ -214,3 +218,37 @@ def test_a_video_without_a_reference_is_not_ratable_by_dcr(write: Write, tmp_pat
     prepared = prepare(material, Silent())
     assert [each.id for each in prepared.of("video")] == ["one"]
     assert prepared.left_out == {"alone": "it has no reference"}
+
+
+@pytest.mark.parametrize(("kind", "transfer"), [("PQ", 16), ("HLG", 18)])
+def test_hdr_is_rated_in_sdr_where_the_study_allows_it_and_that_is_named(
+    write: Write, tmp_path: Path, kind: str, transfer: int
+) -> None:
+    options = f"transfer={transfer}:colorprim=9:colormatrix=9:log-level=none"
+    bright = write("bright.mp4", codec="libx265", pix_fmt="yuv420p10le", **{"x265-params": options})
+    plain = write("plain.mp4")
+    videos = [Video("bright", bright), Video("plain", plain)]
+    settings = LabelingSettings(hdr="tonemap", trap_every=0)
+    prepared = prepare(Material(tmp_path, tmp_path / "rating", settings, videos), Silent())
+    assert prepared.left_out == {}
+    assert prepared.tone_mapped() == {"bright": kind}
+    shown = prepared.of("video")[0]
+    assert shown.treatment.startswith(f"H.264 copy: {kind} tone-mapped to SDR, ")
+    copy = look_at(shown.file)
+    assert (copy.hdr, copy.against) == ("", ())
+    with av.open(str(shown.file)) as container:
+        frame = next(container.decode(video=0))
+    assert (int(frame.color_trc), int(frame.colorspace), int(frame.color_primaries)) == (1, 1, 1)
+    # The same pictures as whoever decodes HDR in this package gets, but for the encoder.
+    with av.open(str(bright)) as container:
+        first = next(container.decode(video=0))
+    wanted = np.stack(
+        picture_channels(VideoReformatter(), first, first.width, first.height, View(hdr="tonemap")), -1
+    ).astype(float)
+    found = frame.to_ndarray(format="rgb24", src_colorspace="ITU709").astype(float)
+    assert np.abs(found - wanted).mean() < 4
+    kept = np.stack(picture_channels(VideoReformatter(), first, first.width, first.height), -1).astype(float)
+    assert np.abs(kept - wanted).mean() > 10
+    # Without the setting it is left out again.
+    others = prepare(Material(tmp_path, tmp_path / "rating", LabelingSettings(trap_every=0), videos), Silent())
+    assert list(others.left_out) == ["bright"]

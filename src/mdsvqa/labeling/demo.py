@@ -61,8 +61,13 @@ def rate_demo(study: Path, manifest: Path, show: Show, *, raters: int = RATERS, 
         clips = clips_of(manifest, prepared)
         opinions = (simulated_opinion(clips, TARGET.panel, seed * 1_000_003 + n) for n in range(raters))
         links = dict(zip((each["link"] for each in said["links"]), opinions, strict=True))
-        about = raters * (len(prepared.of("video")) + material.settings.training + material.settings.repeats)
-        votes = all_take_part(links, lambda given: show.progress("Watching and voting", given, max(given, about)))
+        settings, watching = material.settings, "Watching and voting"
+        ordinary = len(prepared.of("video")) + settings.repeats
+        # A share of the slots are traps and anchors.
+        slots = ordinary / (1 - 1 / settings.trap_every - 1 / settings.anchor_every) + settings.training
+        about = raters * (round(slots) + 1)
+        votes = all_take_part(links, lambda given: show.progress(watching, given, max(given + 1, about)))
+        show.progress(watching, votes, votes)
         subprocess.run([*command, "export", str(study), "--end", "--json"], check=True, stdout=subprocess.DEVNULL)
     finally:
         server.terminate()

@@ -31,6 +31,7 @@ class Stimulus:
         expected: of a trap or an anchor the known answer; of a training clip its level, where known.
         treatment: "untouched", or what was done to make it playable.
         psnr: of luma in dB, of the copy against what it was made from; None for an untouched file.
+        tone_mapped: "PQ" or "HLG" where the copy shows that in SDR, else empty.
     """
 
     id: str
@@ -46,6 +47,7 @@ class Stimulus:
     expected: float | None = None
     treatment: str = "untouched"
     psnr: float | None = None
+    tone_mapped: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,10 @@ class Prepared:
     pairs: Sequence[tuple[str, str, str]] = ()
     notes: Sequence[str] = ()
     made_of: str = ""
+
+    def tone_mapped(self) -> dict[str, str]:
+        """PQ or HLG of each video, by id, whose copy shows that in SDR."""
+        return {each.id: each.tone_mapped for each in self.of("video", "reference") if each.tone_mapped}
 
     def of(self, *roles: Role) -> list[Stimulus]:
         """The stimuli of some roles."""

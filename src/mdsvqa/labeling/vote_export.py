@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -109,19 +109,28 @@ def pairs_csv(votes: PairVotes, raters: Sequence[str] | None = None) -> bytes:
     return csv_bytes(["first", "second", "rater", "preference", "kind", "expected", "disturbed", "excluded"], rows)
 
 
-def videos_csv(found: Estimate | None, votes: Votes | PairVotes, videos: Sequence[str] | None = None) -> bytes:
+def videos_csv(
+    found: Estimate | None,
+    votes: Votes | PairVotes,
+    videos: Sequence[str] | None = None,
+    tone_mapped: Mapping[str, str] | None = None,
+) -> bytes:
     """MOS as a table of labels, by `label_rows`; scores of pairs, which have no levels, say so: column scale.
 
     Args:
         found, votes: as of `label_rows`.
         videos: of these, in this order; by default of all of the table.
+        tone_mapped: PQ or HLG of videos that were rated in SDR, by name; where there are any, a column says so.
     """
     rows = {str(row[0]): row for row in label_rows(found, votes)}
     chosen = [rows[name] for name in (votes.videos if videos is None else videos)]
-    if isinstance(votes, Votes):
-        return csv_bytes(LABELS, chosen)
-    header = [name.replace("mos", "score") for name in LABELS]
-    return csv_bytes([*header, "scale"], [[*row, "pairs"] for row in chosen])
+    header = list(LABELS)
+    if not isinstance(votes, Votes):
+        header = [*(name.replace("mos", "score") for name in LABELS), "scale"]
+        chosen = [[*row, "pairs"] for row in chosen]
+    if tone_mapped:
+        header, chosen = [*header, "tone_mapped"], [[*row, tone_mapped.get(str(row[0]), "")] for row in chosen]
+    return csv_bytes(header, chosen)
 
 
 def label_rows(found: Estimate | None, votes: Votes | PairVotes) -> list[list[str | float | int | None]]:

@@ -49,6 +49,11 @@ class LabelingSettings(Settings):
         description="native: one video pixel on one device pixel, small screens are refused; native-or-fit: scaled "
         "down where it does not fit; fit: scaled down to the window.",
     )
+    hdr: Literal["leave-out", "tonemap"] = Field(
+        "leave-out",
+        description="Videos in PQ or HLG. leave-out: not ratable, as browsers show them differently on every screen; "
+        "tonemap: a copy in SDR by ITU-R BT.2408 and BT.2390 is rated, which is named with every MOS.",
+    )
     audio: bool = Field(False, description="Play the sound.")
     number_keys: bool = Field(True, description="1 to 5 choose.")
     colour_plates: bool = Field(False, description="Ask for numbers on colour plates: a hint, no diagnosis.")

@@ -41,6 +41,10 @@ def test_a_folder_is_read_as_it_was_written(table: Path, tmp_path: Path) -> None
         first = next(csv.DictReader(file))
     assert list(first) == ["pair", "left", "right", "left_path", "right_path", "preference"]
     assert first["left_path"] == f"clips/{first['left']}.mp4"
+    # The same command again leaves what raters filled in meanwhile.
+    (tmp_path / "game" / "to_rate.csv").write_text("filled in")
+    assert find_pairs(table, ["good", "bad"], tmp_path / "game", seed=3) == found
+    assert (tmp_path / "game" / "to_rate.csv").read_text() == "filled in"
     with pytest.raises(InputError, match=r"pairs.csv: is there already"):
         find_pairs(table, ["good", "bad"], tmp_path / "game")
     with pytest.raises(InputError, match="'good' is there twice"):
@@ -136,7 +140,7 @@ def test_from_scores_to_ranking_with_mos_in_place_of_people(
     again = tmp_path / "again"
     printed, _ = run(capsys, "pairs", table, "--scores", "bad", "--scores", "good", "--mos", "mos", "--out", again)
     assert "pairs to rate" in printed
-    assert "1 videos lack a score" in printed
+    assert "1 video left out: without a score" in printed
     assert [(again / name).read_bytes() for name in ("pairs.csv", "to_rate.csv")] == texts
     _, err = run(capsys, "rank", folder, code=1)
     assert "no row has a preference" in err

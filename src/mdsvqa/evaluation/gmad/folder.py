@@ -79,12 +79,8 @@ def find_pairs(
         overwrite: replace a competition that is there, answers included.
 
     Raises:
-        InputError: the table cannot be used, has too few videos, or the folder holds a competition.
+        InputError: the table cannot be used, has too few videos, or the folder holds another competition.
     """
-    if (folder / PAIRS).exists() and not overwrite:
-        raise InputError(
-            f"{folder / PAIRS}: is there already, maybe with answers; name another folder, or --overwrite."
-        )
     _check_names(models, falling)
     columns = read_columns(table)
     ids = np.array(columns.ids())
@@ -103,7 +99,15 @@ def find_pairs(
     paths = columns.column("path") if "path" in columns else None
     path_of = {} if paths is None else dict(zip(ids.tolist(), paths, strict=True))
     made_by = {"table": str(table.resolve()), "scores": list(models), "scale": scale.unit, "mos": mos, **limits}
-    _write(folder, attacks, to_rate, path_of, made_by)
+    name_of = {frozenset((pair.left, pair.right)): pair.name for pair in to_rate}
+    pairs = csv_text([{"pair": name_of[attack.videos], **asdict(attack)} for attack in attacks]).encode()
+    there = (folder / PAIRS).exists() and not overwrite
+    if there and (folder / PAIRS).read_bytes() != pairs:
+        raise InputError(
+            f"{folder / PAIRS}: is there already, maybe with answers; name another folder, or --overwrite."
+        )
+    if not there:
+        _write(folder, pairs, to_rate, path_of, made_by)
     return Found(attacks, to_rate, int(whole.sum()), int((~whole).sum()), scale.unit)
 
 
@@ -118,7 +122,7 @@ def _check_names(models: Sequence[str], falling: Iterable[str]) -> None:
 
 def _write(
     folder: Path,
-    attacks: Sequence[Attack],
+    pairs: bytes,
     to_rate: Sequence[PairToRate],
     path_of: Mapping[str, Any],
     made_by: Mapping[str, Any],
@@ -140,10 +144,8 @@ def _write(
         for pair in to_rate
     ]
     write_atomically(folder / TO_RATE, csv_text(shown).encode())
-    name_of = {frozenset((pair.left, pair.right)): pair.name for pair in to_rate}
     # Last: it is what marks a folder as whole.
-    rows = [{"pair": name_of[attack.videos], **asdict(attack)} for attack in attacks]
-    write_atomically(folder / PAIRS, csv_text(rows).encode())
+    write_atomically(folder / PAIRS, pairs)
 
 
 def open_competition(folder: Path) -> Opened:

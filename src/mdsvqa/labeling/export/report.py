@@ -1,7 +1,7 @@
 """The report of a study: all that ITU-T P.910 wants said of how its MOS came about, as JSON and as a page."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -74,7 +74,7 @@ def study_report(
         "model": _model(found, settings),
         "agreement": known["agreement"],
         "sos": _sos(found),
-        "mos": _mos(connection, found, settings),
+        "mos": _mos(connection, found, settings, prepared.tone_mapped()),
         "ended": known["ended"],
         "enough": known["enough"],
         "unplayable": known["unplayable"],
@@ -198,7 +198,9 @@ def _sos(found: Findings) -> dict[str, Any] | None:
     return {"a": number(spread.a), "mos": spread.mos[known].tolist(), "std": spread.std[known].tolist()}
 
 
-def _mos(connection: Connection, found: Findings, settings: LabelingSettings) -> list[dict[str, Any]]:
+def _mos(
+    connection: Connection, found: Findings, settings: LabelingSettings, tone_mapped: Mapping[str, str]
+) -> list[dict[str, Any]]:
     if found.estimate is None:
         return []
     place = {name: j for j, name in enumerate(found.votes.videos)}
@@ -208,5 +210,6 @@ def _mos(connection: Connection, found: Findings, settings: LabelingSettings) ->
         j = place[name]
         row: dict[str, Any] = {key: None if e is None else number(float(e.mos[j])) for key, e in columns.items()}
         row |= {end: number(float(getattr(found.estimate, end)[j])) for end in ("low", "high")}
-        rows.append({"id": name, "votes": int(found.estimate.votes[j]), **row})
+        mapped = {"tone_mapped": tone_mapped.get(name)} if tone_mapped else {}
+        rows.append({"id": name, "votes": int(found.estimate.votes[j]), **row, **mapped})
     return rows

@@ -39,7 +39,7 @@ def exported(
     found = findings(connection, settings)
     report = study_report(connection, settings, found, prepared, texts, at)
     files = {
-        VIDEOS: videos_table(connection, settings, found),
+        VIDEOS: videos_table(connection, settings, found, prepared.tone_mapped()),
         VOTES: votes_table(connection, settings, found),
         RATERS: raters_table(connection, settings, found, at),
         REPORT_PAGE: report_page(report).encode(),
@@ -96,7 +96,12 @@ def labels_of(connection: Connection, settings: LabelingSettings, found: Finding
     assert found.estimate is not None
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["id", "mos", "mos_low", "mos_high", "votes"])
+    mapped = prepared.tone_mapped()
+
+    def how(name: str) -> list[str]:
+        return [mapped.get(name, "")] if mapped else []
+
+    writer.writerow(["id", "mos", "mos_low", "mos_high", "votes", *(["tone_mapped"] if mapped else [])])
     place = {name: j for j, name in enumerate(found.votes.videos)}
     gone = unplayable_everywhere(connection)
     references = {each.id for each in prepared.of("reference")}
@@ -107,10 +112,10 @@ def labels_of(connection: Connection, settings: LabelingSettings, found: Finding
         if not estimate.votes[j]:
             # One that only was never shown is asked for again.
             if name in gone:
-                writer.writerow([name, "", "", "", 0])
+                writer.writerow([name, "", "", "", 0, *how(name)])
             continue
         mos, low, high = (min(5.0, max(1.0, float(v[j]))) for v in (estimate.mos, estimate.low, estimate.high))
-        writer.writerow([name, repr(mos), repr(low), repr(high), int(estimate.votes[j])])
+        writer.writerow([name, repr(mos), repr(low), repr(high), int(estimate.votes[j]), *how(name)])
     for name in prepared.left_out:
-        writer.writerow([name, "", "", "", 0])
+        writer.writerow([name, "", "", "", 0, *how(name)])
     return text.getvalue().encode()

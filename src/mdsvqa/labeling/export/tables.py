@@ -1,7 +1,7 @@
 """The tables that leave a study: labels, votes, raters, differences, preferences."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,13 +35,16 @@ def utc(at: float | None) -> str | None:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def videos_table(connection: Connection, settings: LabelingSettings, found: Findings) -> bytes:
+def videos_table(
+    connection: Connection, settings: LabelingSettings, found: Findings, tone_mapped: Mapping[str, str]
+) -> bytes:
     """One row a video: id, mos, mos_low, mos_high, mos_std, votes, votes_excluded.
 
     A video that nobody could play, or that has no vote that counts, has an empty mos. MOS lie on the ends of the scale
-    where a model places them beyond. A study of pairs has scores without levels, which say so: column scale.
+    where a model places them beyond. A study of pairs has scores without levels, which say so: column scale. One with
+    HDR that was tone-mapped says so of each video: column tone_mapped.
     """
-    return videos_csv(found.estimate, found.kept, videos_of(connection, settings))
+    return videos_csv(found.estimate, found.kept, videos_of(connection, settings), tone_mapped)
 
 
 def votes_table(connection: Connection, settings: LabelingSettings, found: Findings) -> bytes:

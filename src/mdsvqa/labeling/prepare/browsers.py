@@ -11,12 +11,11 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from mdsvqa.videos.about import HDR, TRANSFERS
 from mdsvqa.videos.orientation import orientation_of
 from mdsvqa.videos.packets import Packets, read_packets
 from mdsvqa.videos.probing import DECODING_ERRORS, Undecodable, open_video
 
-# SMPTE ST 2084 (PQ) and ARIB STD-B67 (HLG), as ITU-T H.273 numbers transfer characteristics.
-HDR = {16: "PQ", 18: "HLG"}
 _CODECS = {"h264": "H.264", "hevc": "HEVC", "vp8": "VP8", "vp9": "VP9", "av1": "AV1", "mpeg4": "MPEG-4 Visual"}
 _PLAYED = {"mp4": {"h264", "vp9", "av1"}, "webm": {"vp9", "av1"}}
 _SUFFIXES = {"mp4": (".mp4", ".m4v"), "webm": (".webm",)}
@@ -124,7 +123,7 @@ def _of_header(path: Path, container: InputContainer, stream: VideoStream, frame
         aspect=aspect,
         interlaced=any(frame.interlaced_frame for frame in frames),
         variable=False,
-        hdr=HDR.get(int(first.color_trc or 0), ""),
+        hdr=HDR.get(TRANSFERS.get(int(first.color_trc or 0), ""), ""),
         sound=sound,
         against=_against_picture(first.format.name),
     )

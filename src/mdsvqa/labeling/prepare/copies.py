@@ -21,11 +21,15 @@ from av.video.stream import VideoStream
 
 from mdsvqa.labeling.prepare.browsers import Look
 from mdsvqa.runtime.arrays import Floats
+from mdsvqa.videos.colour import picture_channels
 from mdsvqa.videos.probing import DECODING_ERRORS, Undecodable, open_video
+from mdsvqa.videos.view import View
 
 CRF = 10
 # libx264 without a choice of the user's: the first that is slow enough not to waste bytes.
 _PRESET = "medium"
+# As ITU-T H.273 numbers matrix, primaries and transfer of BT.709.
+_BT709 = 1
 _EXACT = Interpolation.LANCZOS | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
 _TURNS = {90: ["transpose=2"], 180: ["hflip", "vflip"], 270: ["transpose=1"]}
 
@@ -56,6 +60,19 @@ def shown_frames(look: Look, *, filters: Iterable[str] = ()) -> Iterator[VideoFr
             frame.pts, frame.time_base = number, 1 / look.rate
             number += 1
             yield frame
+
+
+def sdr_frames(look: Look) -> Iterator[VideoFrame]:
+    """As `shown_frames`; HDR as red, green and blue of 8 bits, tone-mapped to SDR."""
+    reformatter, view = VideoReformatter(), View(hdr="tonemap")
+    for frame in shown_frames(look):
+        if not look.hdr:
+            yield frame
+            continue
+        channels = picture_channels(reformatter, frame, frame.width, frame.height, view)
+        made = VideoFrame.from_ndarray(np.stack(channels, -1), "rgb24")
+        made.pts, made.time_base = frame.pts, frame.time_base
+        yield made
 
 
 def _odd(look: Look) -> bool:
@@ -101,6 +118,8 @@ class Converter:
         if frame.format.is_rgb:
             settings["dst_colorspace"] = "ITU709"
         made = self._reformatter.reformat(frame, format=self.pix_fmt, **settings)
+        if frame.format.is_rgb:
+            made.colorspace, made.color_primaries, made.color_trc = _BT709, _BT709, _BT709
         if frame.time_base is not None:
             made.pts, made.time_base = frame.pts, frame.time_base
         return made
@@ -149,7 +168,7 @@ def _encode(look: Look, target: Path, audio: bool, crf: int) -> int:
     # Faststart needs a path: the muxer reads back what it wrote.
     with av.open(str(target), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         sound = _Sound(look, container) if audio and look.sound else None
-        for frame in shown_frames(look):
+        for frame in sdr_frames(look):
             made = convert(frame)
             if stream is None:
                 stream = add_picture(
@@ -192,7 +211,8 @@ class _Sound:
 def psnr(look: Look, copy: Path) -> float | None:
     """PSNR of luma in dB over all frames of a copy, against the original's pictures as a player shows them.
 
-    The original counts at its own depth of bits: what rounding to 8 bits costs is in the figure.
+    The original counts at its own depth of bits: what rounding to 8 bits costs is in the figure; of HDR its tone-mapped
+    pictures count.
 
     Returns:
         None where no sample differs.
@@ -200,7 +220,7 @@ def psnr(look: Look, copy: Path) -> float | None:
     total, samples = 0.0, 0
     convert = Converter()
     with open_video(copy) as (container, stream):
-        for ours, theirs in zip(container.decode(stream), shown_frames(look), strict=False):
+        for ours, theirs in zip(container.decode(stream), sdr_frames(look), strict=False):
             shown = luma(ours)
             wanted = luma(theirs)
             if wanted is None:

@@ -43,6 +43,7 @@ class Playable:
         width, height, frames, duration: of it.
         treatment: "untouched", or what stood against that.
         psnr: of the copy in dB; None where nothing was lost.
+        tone_mapped: "PQ" or "HLG" where the copy shows that in SDR.
     """
 
     file: Path
@@ -52,6 +53,7 @@ class Playable:
     duration: float
     treatment: str
     psnr: float | None
+    tone_mapped: str = ""
 
     def stimulus(
         self, id: str, role: Role, content: str, reference: str = "", expected: float | None = None
@@ -59,7 +61,9 @@ class Playable:
         """The file in a part of the study."""
         size = self.file.stat().st_size
         shape = (self.width, self.height, self.frames, self.duration, size)
-        return Stimulus(id, role, self.file, *shape, content, reference, expected, self.treatment, self.psnr)
+        return Stimulus(
+            id, role, self.file, *shape, content, reference, expected, self.treatment, self.psnr, self.tone_mapped
+        )
 
 
 def prepare(material: Material, show: Show, workers: int = 1) -> Prepared:
@@ -148,7 +152,7 @@ def _all_playable(
     videos: Sequence[Video], folder: Path, settings: LabelingSettings, show: Show, workers: int
 ) -> dict[str, Playable | str]:
     """Each video's playable file, or why there is none, by id."""
-    make = partial(make_playable, folder=folder, audio=settings.audio)
+    make = partial(make_playable, folder=folder, audio=settings.audio, tone_map=settings.hdr == "tonemap")
     found: dict[str, Playable | str] = {}
     results = map_in_workers(make, videos, workers, crashed=_crashed)
     show.progress("Making videos playable", 0, len(videos))
@@ -162,15 +166,15 @@ def _crashed(video: Video) -> Playable | str:
     return "the decoder crashed"
 
 
-def make_playable(video: Video, folder: Path, audio: bool) -> Playable | str:
+def make_playable(video: Video, folder: Path, audio: bool, tone_map: bool = False) -> Playable | str:
     """The file of a video that browsers play: itself, or a copy in a folder; or why there is none."""
     if video.path is None:
         return "the manifest gives no path"
     try:
         look = look_at(video.path, audio=audio)
-        if look.hdr:
-            return f"HDR ({look.hdr}): browsers show it differently on every screen; rate a tone-mapped copy of it"
-        return _untouched(look) if not look.against else _copy(look, folder, audio)
+        if look.hdr and not tone_map:
+            return f"HDR ({look.hdr}): browsers show it differently on every screen; hdr: tonemap rates a copy in SDR"
+        return _copy(look, folder, audio) if look.against or look.hdr else _untouched(look)
     except Undecodable as error:
         return error.reason
     except DECODING_ERRORS as error:
@@ -182,7 +186,8 @@ def _untouched(look: Look) -> Playable:
 
 
 def _copy(look: Look, folder: Path, audio: bool) -> Playable:
-    treatment = f"H.264 copy: {', '.join(look.against)}"
+    why = [*([f"{look.hdr} tone-mapped to SDR"] if look.hdr else []), *look.against]
+    treatment = f"H.264 copy: {', '.join(why)}"
 
     def write(target: Path) -> dict[str, Any]:
         quality, frames = write_copy(look, target, audio=audio)
@@ -190,7 +195,7 @@ def _copy(look: Look, folder: Path, audio: bool) -> Playable:
 
     target, facts = _made(folder, "copy", ".mp4", look.path, {"audio": audio}, write)
     copied = look_at(target)
-    return replace(_untouched(copied), treatment=treatment, psnr=facts["psnr"])
+    return replace(_untouched(copied), treatment=treatment, psnr=facts["psnr"], tone_mapped=look.hdr)
 
 
 def _made(
