@@ -28,7 +28,7 @@ class ViewSettings(Settings):
     # Models have learned from what such files look like without it; a curve changes scores, so it is asked for.
     hdr: Added[Hdr] = Field(
         "keep",
-        description="Of HDR (PQ, HLG). keep: its code values, as if they were SDR. tonemap: as SDR by ITU-R BT.2408 "
+        description="Read HDR (PQ, HLG) so. keep: its code values, as if they were SDR. tonemap: as SDR by ITU-R BT.2408 "
         "and BT.2390, reference white 203 cd/m2.",
     )
     deinterlace: Added[Deinterlace] = Field(
