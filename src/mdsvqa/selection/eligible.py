@@ -33,6 +33,7 @@ class Eligible:
         self._open[pool.candidates()] = True
         timed = limits.seconds is not None and limits.most_seconds is not None
         self._cost: Floats = np.asarray(limits.seconds if timed else np.ones(len(pool)), np.float64)
+        self._dearest = float(self._cost.max(initial=0.0))
         budget_ = float(limits.most_seconds or 0) if timed else float(budget)
         # Rounding of sums closes nothing that fits exactly.
         self._left = budget_ * (1 + ROUNDING)
@@ -58,7 +59,7 @@ class Eligible:
         """Whether each video may be chosen next, shape (n,); a copy."""
         if self._count_left < 1:
             return np.zeros_like(self._open)
-        open_ = self._open & (self._cost <= self._left)
+        open_ = self._open.copy() if self._dearest <= self._left else self._open & (self._cost <= self._left)
         if self._limits.least:
             cost, number, dearest = self._payable_needs()
             # A video of a group that is short takes the place of the dearest that was reserved for that group.
