@@ -68,7 +68,7 @@ def test_run_waits_names_the_command_and_takes_the_labels(
     study: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found, _ = printed(capsys, "run", study, "--json", code=3)
-    assert f"mdsvqa label serve {study}" in json.loads(found)["waiting_for"]
+    assert f"mdsvqa label serve {study}" in json.loads(found)["waiting_for"]["sentence"]
     config = read_study(study)
     material = read_material(study)
     assert material.folder == config.out / "round-1" / "rating"
