@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo docs smoke texts test test-slow vllm test-served lint lock clean
+.PHONY: setup demo docs smoke texts test test-slow test-gpu bench-gpu vllm test-served lint lock clean
 
 setup: $(VENV)/.ready
 
@@ -24,6 +24,14 @@ test: setup
 
 test-slow: setup
 	$(BIN)/python -m pytest -q -m slow
+
+# All that a GPU changes; they pass on a CPU too.
+test-gpu: setup
+	$(BIN)/python -m pytest -q tests/models tests/difficulty tests/selection
+
+# Every figure of a GPU in under eight minutes; the last line is JSON.
+bench-gpu: setup
+	cd benchmarks && ../$(BIN)/python gpu.py --size 7b --out ../build/gpu.json
 
 # A vLLM that runs on the CPU, in an environment of its own: four minutes, and no part of `make setup`.
 vllm: .vllm/.ready

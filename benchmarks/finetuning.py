@@ -5,7 +5,7 @@
 
 The settings are the published ones: LoRA of rank 64, 20 frames a video of about 512 x 512 pixels, bfloat16 and gradient
 checkpointing on a GPU. Fidelity: a batch of videos is read and ranked, a quarter of them with a reply of usual length.
-GRPO: four replies a video are drawn first. The first step does not count.
+GRPO: four replies a video are drawn first. The first steps do not count.
 """
 
 import argparse
@@ -42,6 +42,10 @@ class Noise(ClipCache):
         super().__init__(Path(), sight)
         self._shape = (frames, 3, side, side)
 
+    def name(self, video: Video) -> str:
+        """Of the file of what is seen in it."""
+        return f"{video.id}.safetensors"
+
     def load(self, video: Video) -> ModelClip:
         """The same clip for the same video."""
         frames, _, height, width = self._shape
@@ -73,16 +77,18 @@ def measure(objective: str, size: str, steps: int, batch: int, layers: int | Non
             "objective": objective,
             "steps": steps,
             "batch_size": batch,
-            "evaluations": steps,
+            "evaluations": max(1, steps // 3),
             "watched": 1,
-            "max_new_tokens": 128,
+            # Of fidelity only evaluations write.
+            "max_new_tokens": 128 if objective == "grpo" else 32,
         }
     ).model_copy(update={"least_spread": 0.0, "least_formed": 0.0})
     adapted = add_lora(model, training.lora, 0)
     checkpoint = Checkpoint(adapted, processor, {})
     reader = VlmReader(checkpoint, VlmSettings(reading="expected"))
     writer = VlmReader(checkpoint, VlmSettings(max_new_tokens=training.max_new_tokens))
-    count = max(4 * batch, 40)
+    # Two steps see all of them: what the tower makes of them is there from then on.
+    count = 6 + 2 * batch
     videos = [Video(str(k), Path(str(k)), "noise", "train", 1 + 4 * k / count) for k in range(count)]
     held_out = np.arange(count) < 6
     known = TrainingSet(videos, np.zeros(count, np.int64), ["noise"], np.zeros(count, bool), held_out)
@@ -93,7 +99,11 @@ def measure(objective: str, size: str, steps: int, batch: int, layers: int | Non
         tuner = Timed(adapted, reader, writer, cache, training, Path(folder), show, Processes())
         course = tuner.train(known)
     column = "seconds" if objective == "fidelity" else "grpo_step_time"
-    found = {"seconds": float(np.median([line[column] for line in course.log[-2:]]))}
+    # A line is the mean of the steps since the one before it.
+    found = {"seconds": float(np.min([line[column] for line in course.log[1:] if column in line]))}
+    if objective == "grpo":
+        names = ("drawing_seconds", "reading_seconds")
+        found |= {name: course.log[-1].get(f"grpo_{name}", float("nan")) for name in names}
     if device.type == "cuda":
         found["gigabytes"] = torch.cuda.max_memory_allocated() / 1e9
     return found

@@ -1,12 +1,15 @@
 """How fast is the greedy rule, and how many distances does it compute?
 
     python benchmarks/selection.py [--cases 400x30 1600x150 40000 1000000] [--threads 1] [--device auto]
-        [--budget-million 1000] [--folder build/selection]
+        [--budget-million 1000] [--folder build/selection] [--libraries PYTHON]
+    python benchmarks/selection.py --cases facility
 
 400x30, 1600x150: against the rule written out with scipy's cdist, twice for every pair as in the published code; the
 choices must be the same. Where the plain way would take longer than two minutes it is timed on a part of its pairs, and
 the table says so. 40000: 8 frames a video, 2,000 chosen. 1000000: the same with 1,000 chosen, float16 features mapped
 from a file of 8 GB, which is made first.
+
+facility: the rules of facility location, by benchmarks/facility.py, which has cases and options of its own.
 
 Features are clustered and of unit norm, 512 numbers a frame. Difficulties are drawn from the ten values of the released
 failure scores of YouTube-SFV SDR, by their counts. Lambda 0.25, raw scale. Every case is a process of its own, so that
@@ -159,6 +162,9 @@ def one_by_one(arguments: argparse.Namespace) -> None:
     """Runs every case in a process of its own, and prints the records as one."""
     record: dict[str, Any] = {}
     for case in arguments.cases:
+        if case == "facility":
+            record |= facility(arguments)
+            continue
         options = ["--threads", arguments.threads, "--device", arguments.device, "--folder", arguments.folder]
         options += ["--budget-million", arguments.budget_million, "--cases", case]
         done = subprocess.run([sys.executable, __file__, *map(str, options)], stdout=subprocess.PIPE, text=True)
@@ -170,16 +176,28 @@ def one_by_one(arguments: argparse.Namespace) -> None:
     print(json.dumps(record))
 
 
+def facility(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The record of benchmarks/facility.py, whose tables are printed."""
+    options = ["--threads", arguments.threads, "--folder", arguments.folder]
+    options += ["--libraries", arguments.libraries] if arguments.libraries else []
+    command = [sys.executable, str(Path(__file__).with_name("facility.py")), *map(str, options)]
+    lines = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip().splitlines()
+    print("\n".join(lines[:-1]))
+    found: dict[str, Any] = json.loads(lines[-1])
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", nargs="+", default=["400x30", "1600x150", "40000"])
+    parser.add_argument("--cases", nargs="+", default=["400x30", "1600x150", "40000", "facility"])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--budget-million", type=int, default=1000)
     parser.add_argument("--folder", type=Path, default=Path("build/selection"))
+    parser.add_argument("--libraries", help="interpreter with submodlib and apricot, for facility")
     parser.add_argument("--here", action="store_true", help="no process of its own for each case")
     arguments = parser.parse_args()
-    if len(arguments.cases) > 1 and not arguments.here:
+    if (len(arguments.cases) > 1 or "facility" in arguments.cases) and not arguments.here:
         return one_by_one(arguments)
     threadpool_limits(arguments.threads)
     settings = SelectionSettings(

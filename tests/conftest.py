@@ -22,6 +22,23 @@ settings.register_profile("busy machine", deadline=None)
 settings.load_profile("busy machine")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def single_precision() -> Iterator[None]:
+    """On a GPU what asks for no precision gets single: tolerances of all tests are those of it. test_gpu.py asks."""
+    if not torch.cuda.is_available():
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("mdsvqa.models.vlm.checkpoint", "mdsvqa.models.encoders.encoders"):
+            patch.setattr(f"{module}.pick_dtype", single_unless_asked)
+        yield
+
+
+def single_unless_asked(wanted: str, device: torch.device) -> torch.dtype:
+    """In place of `checkpoints.pick_dtype`."""
+    return torch.float32 if wanted == "auto" else getattr(torch, wanted)
+
+
 @pytest.fixture(scope="session")
 def small_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Manifest of 40 source, 24 pool and 12 test videos of half a second."""

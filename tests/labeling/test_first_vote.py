@@ -18,15 +18,16 @@ GUIDE = Path(__file__).parents[2] / "docs" / "labeling.md"
 
 
 def commands() -> list[list[str]]:
-    """The commands of the guide's first block, without what stands behind two spaces."""
-    block = re.search(r"```\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    """The commands of the guide's first block."""
+    block = re.search(r"```bash\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
     assert block is not None
-    return [shlex.split(re.split(r"\s{2,}", line)[0]) for line in block[1].splitlines()]
+    return [shlex.split(line.partition("#")[0]) for line in block[1].splitlines()]
 
 
 def test_the_guide_leads_to_votes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     install, serve = commands()
-    assert install == ["pip", "install", "mdsvqa[label]"]
+    assert install[:2] == ["pip", "install"]
+    assert install[-1].endswith("[label]")
     assert serve[:3] == ["mdsvqa", "label", "serve"]
     videos = tmp_path / serve[3]
     videos.mkdir()

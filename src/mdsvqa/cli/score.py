@@ -1,6 +1,7 @@
 """`mdsvqa score`."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, cast, get_args
 
 import typer
@@ -76,6 +77,17 @@ def score(
             "each by the one whose labels are nearer; the column text says which."
         ),
     ] = "target",
+    content: Annotated[
+        Path | None,
+        typer.Option(
+            help="Read content features from this folder of `mdsvqa content` or of a study, for a statistical model "
+            "that was trained on them; by default the encoder that was recorded with the model makes them."
+        ),
+    ] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(help="Take this encoder, a folder or a Hub name, where it lies elsewhere now."),
+    ] = None,
     server: Annotated[
         str | None,
         typer.Option(
@@ -107,10 +119,13 @@ def score(
         raise InputError(f"--route {route}: expected target, base or nearest.")
     if route != "target" and (server is not None or not model.endswith(".safetensors")):
         raise InputError(f"--route {route}: goes with a fine-tuned statistical model (--model FILE.safetensors).")
+    if (content or encoder) and not model.endswith(".safetensors"):
+        raise InputError("--content and --encoder: go with a saved statistical model (--model FILE.safetensors).")
     asked = None if server is None else checked(ServedSettings, {**serving, "url": server, "model": model})
     f = mdsvqa.load_model(model, server=asked, vlm=vlm)
     with terminal.progress() as show:
         check_files(videos, listed, show)
         options: dict[str, Any] = {"frames": frames, "seed": seed, "workers": workers, "overwrite": overwrite}
+        options |= {"content": content, "encoder": encoder}
         table = mdsvqa.score(listed, f, out=out, route=cast(Route, route), show=show, **options).table
     finish_table("scored", rows_of(listed, table), out, strict, as_json, vlm.view())

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import pyarrow as pa
 import typer
+from rich.console import Console
 
 import mdsvqa
 from mdsvqa.cli.options import IdColumn, Limit, Overwrite, Seed, print_note, with_settings
@@ -18,6 +19,7 @@ from mdsvqa.runtime.user_tables import Names, read_columns
 from mdsvqa.runtime.workers import cores
 from mdsvqa.selection.audit import beyond_pool
 from mdsvqa.selection.catalogue import RULES
+from mdsvqa.selection.certificate import read_certificate
 from mdsvqa.selection.percentile import percentiles
 from mdsvqa.selection.settings import SelectionSettings
 
@@ -31,7 +33,7 @@ WITHOUT_CONTENT = ", ".join(rule.name for rule in RULES.values() if not rule.con
     without=("features", "threads", "memory"),
     panels={
         LIMITS: ("exclude", "about", "group", "most_per_group", "least_per_group", "apart"),
-        MACHINE: ("device",),
+        MACHINE: ("device", "engine", "address"),
     },
 )
 def select(
@@ -102,6 +104,7 @@ def select(
         else:
             terminal.print_explanation(explanation)
         return
+    certificate = None if out is None else read_certificate(out)
     said = beyond_pool(settings, len(given.ids) - len(given.labeled), given.limits)
     notes = [*given.notes, *([said] if said else [])]
     places = dict(zip(given.ids, percentiles(given.difficulty).tolist(), strict=True))
@@ -117,8 +120,11 @@ def select(
             "audit": audited,
             "out": out and str(out),
         }
-        print_json({**found, "left_out": given.left_out, "notes": notes})
+        measured = None if certificate is None else certificate.record()
+        print_json({**found, "left_out": given.left_out, "notes": notes, "certificate": measured})
     else:
         terminal.print_selection(rows, out, len(given.ids), given.left_out)
+        if certificate is not None:
+            Console().print(certificate.sentence(), soft_wrap=True, highlight=False)
     for note in notes:
         print_note(note)

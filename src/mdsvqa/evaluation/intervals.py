@@ -4,8 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import t as student
 
 from mdsvqa.runtime.arrays import Floats
+
+# No difference of two SRCCs is larger.
+WIDEST = 2.0
 
 
 @dataclass(frozen=True)
@@ -55,3 +59,24 @@ def flat(intervals: Mapping[str, Interval]) -> dict[str, float]:
     return {
         name + ending: getattr(interval, part) for name, interval in intervals.items() for ending, part in parts.items()
     }
+
+
+def resampled(differences: Floats, level: float, shared: float) -> Interval:
+    """The mean difference of two SRCCs over groups of repeats that draw from the same videos, and its interval.
+
+    Repeats share most of their videos. About other videos their mean says less than its standard error does: the
+    variance of a repeat then counts 1/repeats + `shared` times.
+
+    Args:
+        differences: of shape (groups, repeats).
+        level: of error, in (0, 1).
+        shared: ratio of test videos to those that may be labeled; 0 for an interval about these videos.
+
+    Source: Nadeau and Bengio (2003), the corrected resampled t-test.
+    """
+    (groups, repeats), value = differences.shape, float(differences.mean())
+    if repeats < 2:
+        return Interval(value, -WIDEST, WIDEST)
+    error = np.sqrt((differences.var(1, ddof=1) * (1 / repeats + shared)).sum()) / groups
+    half = float(student.ppf(1 - level / 2, groups * (repeats - 1)) * error)
+    return Interval(value, value - half, value + half)

@@ -8,6 +8,8 @@ import torch
 
 T = TypeVar("T")
 R = TypeVar("R")
+# Of a GPU's memory; what is left is for what fragments and for other programs' ups and downs.
+SHARE = 0.9
 
 
 def batches_by_tokens(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
@@ -58,6 +60,35 @@ def run_halving(items: Sequence[T], run: Callable[[Sequence[T]], list[R]], faile
         return [failed(items[0])]
     middle = len(items) // 2
     return [result for part in (items[:middle], items[middle:]) for result in run_halving(part, run, failed)]
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes of a GPU that may still be taken, so that `SHARE` of it is in use."""
+    free, total = torch.cuda.mem_get_info(device)
+    kept_ready = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return max(0, int(free + kept_ready - (1 - SHARE) * total))
+
+
+class MemoryUse:
+    """Bytes of a GPU that are taken in a block of code.
+
+    Attributes:
+        kept: at its end, above what was taken before.
+        most: at any time in it, above what was taken before.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+
+    def __enter__(self) -> "MemoryUse":
+        torch.cuda.synchronize(self._device)
+        torch.cuda.reset_peak_memory_stats(self._device)
+        self._before = torch.cuda.memory_allocated(self._device)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kept = torch.cuda.memory_allocated(self._device) - self._before
+        self.most = torch.cuda.max_memory_allocated(self._device) - self._before
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -76,13 +76,12 @@ class VlmSettings(ViewSettings):
     max_new_tokens: int = Field(
         2048, ge=16, description="Cut a reply after so many tokens; one that is cut has no score."
     )
-    # None: on a GPU four videos of 20 s at the limits above; on a CPU what its caches like.
+    # None: on a GPU what fits its memory, measured; on a CPU what its caches like.
     batch_tokens: Unrecorded[int | None] = Field(
         None,
         ge=1,
-        description="Fill a batch with so many tokens, padding included; 65,536 on a GPU, fewer on a CPU. One that "
-        "does not fit "
-        "the device is halved.",
+        description="Fill a batch with so many tokens, padding included; by default what fits a GPU's memory, and "
+        "few on a CPU. One that does not fit the device is halved.",
     )
     device: Unrecorded[str] = Field("auto", description="Compute on this device: auto, cpu, cuda, cuda:1.")
     dtype: Dtype = Field("auto", description="Set the precision of the weights.")
@@ -255,9 +254,15 @@ class AdapterTraining(Settings):
     )
     evaluations: int = Field(20, ge=1, description="Evaluate so often on held-out videos, with a checkpoint each time.")
     patience: int = Field(5, ge=1, description="Stop after so many evaluations without a better one.")
-    # None: on a GPU two videos of 20 frames of 512 x 512 pixels; on a CPU what its caches like.
+    # None: on a GPU what fits its memory, measured; on a CPU what its caches like.
     batch_tokens: Unrecorded[int | None] = Field(
         None, ge=1, description="That a device holds at a time; halved for good when they do not fit."
+    )
+    vision_cache: Unrecorded[int | None] = Field(
+        None,
+        ge=0,
+        description="Keep what the vision tower makes of the training videos on disk, up to so many bytes; by default "
+        "half of what is free.",
     )
     gradient_checkpointing: bool | None = Field(
         None, description="Compute the activations twice instead of keeping them; by default on a GPU."

@@ -33,6 +33,7 @@ from mdsvqa.report.tables import (
 from mdsvqa.runtime.atomic import write_atomically
 from mdsvqa.runtime.results import json_text
 from mdsvqa.selection.catalogue import BASE, EVERYTHING, label_of
+from mdsvqa.selection.certificate import read_certificate
 from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.rehearsal.run import load_rehearsal
 from mdsvqa.study.result import StudyResult
@@ -188,7 +189,11 @@ def _matters(config: StudyConfig) -> dict[str, str]:
 
 
 def _notes(config: StudyConfig) -> list[str]:
-    notes = []
+    notes = [
+        f"Choice of round {turn}: {certificate.sentence()}"
+        for turn in range(1, config.rounds + 1)
+        if (certificate := read_certificate(config.out / f"round-{turn}" / "selection")) is not None
+    ]
     if config.comparison.rules:
         notes.append(
             f"Comparison: each seed offers every rule the same random {config.comparison.pool_share:.0%} of the pool. "

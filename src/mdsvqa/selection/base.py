@@ -1,6 +1,6 @@
 """What every selection rule gets and gives."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
@@ -108,6 +108,8 @@ class Rule:
             None.
         content: whether it compares videos, and so needs content features.
         settings: of `SelectionSettings` that it alone reads; a rehearsal tries them.
+        steps: of a rule that goes by coverage, see `selection.parts`; a certificate can be made of what it chooses.
+        every_pair: whether it compares every video with every chosen one.
     """
 
     name: str
@@ -118,6 +120,8 @@ class Rule:
     difficulty: Literal["predicted", "committee"] | None = None
     content: bool = True
     settings: tuple[str, ...] = ()
+    steps: Callable[..., list[Pick]] | None = None
+    every_pair: bool = False
 
     @property
     def needs(self) -> str:

@@ -1,5 +1,7 @@
 """Which videos may be chosen next: the budget and the limits of a choice, kept for every rule alike."""
 
+from typing import Self
+
 import numpy as np
 
 from mdsvqa.runtime.arrays import Flags, Floats, Ints
@@ -31,6 +33,7 @@ class Eligible:
         self._open[pool.candidates()] = True
         timed = limits.seconds is not None and limits.most_seconds is not None
         self._cost: Floats = np.asarray(limits.seconds if timed else np.ones(len(pool)), np.float64)
+        self._dearest = float(self._cost.max(initial=0.0))
         budget_ = float(limits.most_seconds or 0) if timed else float(budget)
         # Rounding of sums closes nothing that fits exactly.
         self._left = budget_ * (1 + ROUNDING)
@@ -56,7 +59,7 @@ class Eligible:
         """Whether each video may be chosen next, shape (n,); a copy."""
         if self._count_left < 1:
             return np.zeros_like(self._open)
-        open_ = self._open & (self._cost <= self._left)
+        open_ = self._open.copy() if self._dearest <= self._left else self._open & (self._cost <= self._left)
         if self._limits.least:
             cost, number, dearest = self._payable_needs()
             # A video of a group that is short takes the place of the dearest that was reserved for that group.
@@ -66,6 +69,11 @@ class Eligible:
             open_ &= self._cost <= self._left - cost.sum() + freed
             open_ &= number.sum() - place < self._count_left
         return open_
+
+    def only(self, videos: Flags) -> Self:
+        """The same where no others than some videos are open, shape (n,)."""
+        self._open &= videos
+        return self
 
     def about_how_many(self) -> int:
         """About how many more videos the budget buys."""

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from mdsvqa.runtime.settings import Settings, StudyPath, Unrecorded, in_lower_case
+from mdsvqa.runtime.settings import Added, Settings, StudyPath, Unrecorded, in_lower_case
 
 Space = Literal["content", "quality"]
 Scale = Literal["standard", "raw", "rank"]
@@ -71,9 +71,21 @@ class SelectionSettings(Settings):
         "features are "
         "of unit norm, as those of all encoders here.",
     )
+    parts: Added[int] = Field(
+        1,
+        ge=1,
+        description="Let so many random parts of a pool above 14,142 videos propose choices, each in a process or a "
+        "task of its own, and let facility location choose among these.",
+    )
     exclude: Unrecorded[StudyPath | None] = Field(None, description="Never choose the ids of this table.")
-    device: str = Field(
-        "auto", exclude=True, description="Compute the distances of mds on this device: auto, cpu, cuda."
+    device: str = Field("auto", exclude=True, description="Compute distances on this device: auto, cpu, cuda.")
+    engine: Literal["local", "ray"] = Field(
+        "local", exclude=True, description="Choose from parts in processes here (local) or on a Ray cluster (ray)."
+    )
+    address: str | None = Field(
+        None,
+        exclude=True,
+        description="Use the Ray cluster at this address; by default the one that this machine is part of.",
     )
     threads: int | None = Field(None, ge=1, exclude=True, description="For distances.")
     # The centers of half a million videos of 512 numbers fit in half of it in single precision.

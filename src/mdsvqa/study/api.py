@@ -18,7 +18,6 @@ from mdsvqa.difficulty.settings import DifficultySettings
 from mdsvqa.models.encoders.encoding import encode_content
 from mdsvqa.models.open import Model, load_model
 from mdsvqa.models.settings import HANDCRAFTED, STATISTICAL, ContentSettings, FinetuningSettings, VlmFinetuning
-from mdsvqa.models.statistical.features import SAMPLED_FRAMES
 from mdsvqa.models.statistical.kernel_model import KernelModel
 from mdsvqa.models.statistical.route import Route
 from mdsvqa.models.vlm.load import need_vlm_packages, score_with_vlm
@@ -32,6 +31,7 @@ from mdsvqa.runtime.workers import cores
 from mdsvqa.selection.settings import SelectionSettings
 from mdsvqa.study import steps
 from mdsvqa.study.config import StudyConfig, read_study
+from mdsvqa.study.inputs import FEATURES_FOLDER
 from mdsvqa.study.rehearsal.engines import EngineName
 from mdsvqa.study.rehearsal.run import Rehearsal, rehearse_study
 from mdsvqa.study.result import StudyResult
@@ -118,6 +118,8 @@ def score(
     out: Folder = None,
     frames: int | None = None,
     route: Route = "target",
+    content: Folder = None,
+    encoder: str | None = None,
     seed: int = 0,
     workers: int = 0,
     overwrite: bool = False,
@@ -132,6 +134,9 @@ def score(
         frames: sampled from each video, by models that are not vision-language models.
         route: of a fine-tuned statistical model: target reads by it, base by the one before, nearest by whichever
             learned from videos that are more like this one.
+        content: table of content features of the videos, for a statistical model that reads them; made by the encoder
+            that was recorded with the model without.
+        encoder: that encoder, where it lies elsewhere now.
         seed: of everything random.
         workers: processes that decode; 0 is one for each core.
         overwrite: make anew what other settings made.
@@ -153,7 +158,8 @@ def score(
     elif f.kind == "checkpoint":
         score_with_vlm(videos, f.name, f.vlm, run, lambda: f.reader)
     else:
-        steps.score(videos, f, frames or SAMPLED_FRAMES, run, seed=seed, route=route)
+        place = None if content is None else Path(content)
+        steps.score(videos, f, frames, run, seed=seed, route=route, content=place, encoder=encoder)
     return Result(run.out, f, kept)
 
 
@@ -219,7 +225,7 @@ def predict_difficulty(
     known = None if f is None or f.kind != "statistical" else f.saved
     if known is None and saved.exists():
         known = KernelModel.load(saved)
-    place = companion(folder, steps.FEATURES_FOLDER) if features is None else Path(features)
+    place = companion(folder, FEATURES_FOLDER) if features is None else Path(features)
     steps.difficulty(videos, folder, place, settings or DifficultySettings(), known, run, rule=rule, seed=seed)
     return Result(run.out, f, kept)
 
@@ -324,7 +330,7 @@ def finetune(
             scores = scores or score(videos, f, seed=seed, workers=workers, show=show)
         folder = scores.folder if isinstance(scores, Result) else Path(scores or ".")
         start = companion(folder, steps.SAVED_MODEL) if f.saved is None else Path(f.name)
-        known = companion(folder, steps.FEATURES_FOLDER) if features is None else Path(features)
+        known = companion(folder, FEATURES_FOLDER) if features is None else Path(features)
         counts = steps.fine_tune(videos, known, start, new, place, FinetuningSettings(), seed)
         return FineTuned(load_model(str(place)), place, *counts, _kept=kept)
     if f.kind != "checkpoint":

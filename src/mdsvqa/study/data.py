@@ -3,17 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from mdsvqa.models.encoders.encoding import encode_content
+from mdsvqa.models.open import kind_of
 from mdsvqa.models.predictions import read_features
 from mdsvqa.models.settings import HANDCRAFTED, STATISTICAL, FeatureSet
 from mdsvqa.models.statistical.extraction import extract_features
-from mdsvqa.models.statistical.kernel_model import LabeledFeatures
+from mdsvqa.models.statistical.kernel_model import KernelModel, LabeledFeatures
 from mdsvqa.models.statistical.standardise import Standardiser
 from mdsvqa.runtime.arrays import Flags, Floats, Ints
 from mdsvqa.runtime.matching import match_ids
@@ -26,6 +27,7 @@ from mdsvqa.selection.distances.chamfer import Content
 from mdsvqa.selection.limits import read_limits
 from mdsvqa.selection.settings import Space
 from mdsvqa.study.config import StudyConfig
+from mdsvqa.study.inputs import NOTHING, with_content
 from mdsvqa.videos.about import NAMES, sentences, unusual
 from mdsvqa.videos.files import check_files
 from mdsvqa.videos.labels import (
@@ -41,8 +43,6 @@ from mdsvqa.videos.manifest import parse_scale, read_videos
 from mdsvqa.videos.roles import Role, roles_of, with_split
 from mdsvqa.videos.video import Video
 from mdsvqa.videos.view import View
-
-NOTHING = np.empty(0)
 
 
 @dataclass(frozen=True)
@@ -315,8 +315,7 @@ def gather(config: StudyConfig, run: Run) -> StudyData:
         frames = _frames(table, videos, failures)
         made_content = fingerprint(read_meta(config.out / "content"))
     if "content" in sets:
-        of_frames = {video: pooled(frames[video]) for video in frames if video not in failures}
-        rows = {video: np.concatenate([rows.get(video, NOTHING), values]) for video, values in of_frames.items()}
+        rows = {v: with_content(rows.get(v, NOTHING), of_v) for v, of_v in frames.items() if v not in failures}
         made_features = fingerprint([*sets, made_features if "statistical" in sets else "", made_content])
     usable = [video for video in videos if video.id not in failures]
     if not usable:
@@ -342,18 +341,12 @@ def feature_sets(config: StudyConfig) -> tuple[FeatureSet, ...]:
     named, quality = config.quality.features, config.quality
     if isinstance(named, tuple):
         return tuple(sorted(named, reverse=True))
+    if named is None and quality.model != STATISTICAL and kind_of(quality.model) == "statistical":
+        recipe = KernelModel.load(Path(quality.model)).recipe
+        # As one kernel, where it reads them as one.
+        return () if recipe is None or "content" not in recipe.sets else cast(tuple[FeatureSet, ...], recipe.sets)
     encoded = named is None and quality.model == STATISTICAL and config.content.encoder != HANDCRAFTED
     return ("statistical", "content") if encoded else ()
-
-
-def pooled(frames: NDArray[np.floating]) -> Floats:
-    """Mean and deviation over the frames of a video, shape (2 dims,), from shape (T, dims).
-
-    >>> pooled(np.array([[1.0, 5.0], [3.0, 5.0]])).tolist()
-    [2.0, 5.0, 1.0, 0.0]
-    """
-    values = frames.astype(np.float64)
-    return np.concatenate([values.mean(0), values.std(0)])
 
 
 def _without_excluded(videos: Sequence[Video], config: StudyConfig, run: Run) -> list[Video]:

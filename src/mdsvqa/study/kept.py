@@ -10,7 +10,7 @@ from mdsvqa.runtime.results import DIFFICULTY, SELECTION, Maker, column, fingerp
 from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.words import counted
 from mdsvqa.selection.base import Pick, Rule
-from mdsvqa.selection.select import selection_rows
+from mdsvqa.selection.select import Choice, selection_rows
 from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.contracts import StudyModel
 from mdsvqa.study.data import PoolArrays, StudyData, given_labels
@@ -55,24 +55,26 @@ class Tables:
         self.made = maker
         return column(table, self.pool.ids, "difficulty")
 
-    def selection(self, turn: int, compute: Callable[[], list[Pick]]) -> list[Pick]:
+    def selection(self, turn: int, compute: Callable[[], Choice]) -> list[Pick]:
         """See `loop.Keep`."""
         config, rule = self.config, self.config.selection.rule
         maker = {"step": "selection", "round": turn, "difficulty": fingerprint(self.made), "material": self.data.maker}
         maker |= {"settings": config.selection.record(), "seed": config.seed, "rounds": config.rounds}
-        name = f"round-{turn}/selection"
-        maker |= {"limits": fingerprint(self.pool.limits.record())}
-        rows = self.run.within(name).table(
-            SELECTION,
-            maker,
-            lambda: selection_rows(self.pool.ids, compute(), rule),
-            name=name,
-            costs=self._paid_for(turn),
-        )
+        name, limits = f"round-{turn}/selection", self.pool.limits.record()
+        maker |= {"limits": fingerprint(limits)}
+        place = self.run.within(name)
+
+        def chosen() -> list[dict[str, Any]]:
+            choice = compute()
+            if choice.certify is not None:
+                choice.certify().write(place.out)
+            return selection_rows(self.pool.ids, choice, rule)
+
+        rows = place.table(SELECTION, maker, chosen, name=name, costs=self._paid_for(turn))
         self.made, self.chosen = maker, self.chosen + rows.num_rows
-        place = {video: index for index, video in enumerate(self.pool.ids)}
+        index = {video: place for place, video in enumerate(self.pool.ids)}
         return [
-            Pick(place[row["id"]], row["difficulty"], row["diversity"], row["utility"], row["rule"])
+            Pick(index[row["id"]], row["difficulty"], row["diversity"], row["utility"], row["rule"])
             for row in rows.to_pylist()
         ]
 

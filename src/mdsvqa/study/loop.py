@@ -15,7 +15,7 @@ from mdsvqa.runtime.arrays import Floats, Ints
 from mdsvqa.selection.audit import Budget
 from mdsvqa.selection.base import Pick, Rule
 from mdsvqa.selection.catalogue import rule_named
-from mdsvqa.selection.select import select
+from mdsvqa.selection.select import Choice, select
 from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.contracts import NewLabels, StudyModel, Waiting
 from mdsvqa.study.data import PoolArrays, StudyData
@@ -53,7 +53,7 @@ class Keep(Protocol):
 
     def difficulty(self, turn: int, rule: Rule, f: StudyModel, compute: Callable[[], Prediction]) -> Floats: ...
 
-    def selection(self, turn: int, compute: Callable[[], list[Pick]]) -> list[Pick]: ...
+    def selection(self, turn: int, compute: Callable[[], Choice]) -> list[Pick]: ...
 
 
 # What raters say of the picks of a round, or what has to be done to hear it.

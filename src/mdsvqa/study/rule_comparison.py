@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from mdsvqa.runtime.workers import map_in_workers
 from mdsvqa.selection.audit import Budget, budget_of, mean_budget
 from mdsvqa.selection.base import Pick, Rule
 from mdsvqa.selection.catalogue import EVERYTHING, rule_named
+from mdsvqa.selection.select import Choice
 from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.contracts import NewLabels, StudyModel, Waiting
 from mdsvqa.study.data import PoolArrays, StudyData
@@ -81,19 +82,35 @@ def compare_rules(
     pool, budget = pool.within(budget.limits), Budget(mean_budget(budget), budget.limits)
     quick = isinstance(f, StatisticalModel)
     rules = [*dict.fromkeys(("random", *config.comparison.rules)), *([EVERYTHING] if quick else [])]
-    bare = _without_paths(config)
     start = StatisticalModel.start(f.base, f.labeled, f.settings) if isinstance(f, StatisticalModel) else f
-    plan = ComparisonPlan(start, data, pool, budget, bare, None if quick else difficulty)
-    maker = {"step": "comparison", "config": bare.record(whole=True), "material": data.maker}
+    plan = ComparisonPlan(start, data, pool, budget, config, None if quick else difficulty)
     known = data.mos(pool.index).tolist()
-    maker |= {"labels": fingerprint([data.labels_fingerprint(), known, pool.ids]), "rules": rules}
+    maker = {"step": "comparison", "settings": _looked_at(plan, quick=quick), "material": data.maker}
+    maker |= {"labels": fingerprint([data.labels_fingerprint(), known, pool.ids])}
+    maker |= {"limits": fingerprint(pool.limits.record()), "model": fingerprint(f.made_by(data))}
     maker |= {"tests": fingerprint([data.ids(data.target_test), data.ids(data.source_test)])}
-    maker |= {} if quick else {"model": fingerprint(f.made_by(data))}
     with run.within("comparison").open(TRIALS, maker) as table:
         _fill(table, plan, rules, run)
-    rows = sorted(read_table(run.out / "comparison").to_pylist(), key=lambda r: (rules.index(r["rule"]), r["seed"]))
+    wanted = {f"{rule}-{seed}" for rule in rules for seed in range(config.comparison.seeds)}
+    rows = [row for row in read_table(run.out / "comparison").to_pylist() if row["id"] in wanted]
+    rows.sort(key=lambda row: (rules.index(row["rule"]), row["seed"]))
     scores = ("target_scores", "source_scores")
     return [RuleRun(r["rule"], r["seed"], r["selected"], *(np.array(r[name]) for name in scores)) for r in rows]
+
+
+def _looked_at(plan: ComparisonPlan, *, quick: bool) -> dict[str, Any]:
+    """What the run of a rule and seed depends on beside the data: not which others there are, nor where things lie."""
+    config, finetuning = plan.config, plan.config.finetuning.record()
+    selection = config.selection.record()
+    return {
+        "budget": plan.budget.videos,
+        "rounds": config.rounds,
+        "seed": config.seed,
+        "pool_share": config.comparison.pool_share,
+        "difficulty": config.difficulty.record(),
+        "selection": {name: value for name, value in selection.items() if name not in ("rule", "budget", "audit")},
+        "finetuning": {name: value for name, value in finetuning.items() if name != "vlm"} if quick else finetuning,
+    }
 
 
 def _fill(table: ResultTable, plan: ComparisonPlan, rules: Sequence[str], run: Run) -> None:
@@ -103,12 +120,11 @@ def _fill(table: ResultTable, plan: ComparisonPlan, rules: Sequence[str], run: R
     if not missing:
         show.note(f"comparison: reused ({seeds} seeds)")
     if plan.difficulty is None:
-        # Short of a kill, all rules of a seed are done or none.
-        found = map_in_workers(partial(runs_of_seed, plan, rules), list(missing), run.workers, crashed=_crashed)
+        found = map_in_workers(partial(_runs_missing, plan), list(missing.items()), run.workers, crashed=_crashed)
         if missing:
             show.progress("Comparing rules over seeds", 0, len(missing))
         for done, of_seed in enumerate(found, 1):
-            _append(table, [each for each in of_seed if each.rule in missing[each.seed]])
+            _append(table, of_seed)
             show.progress("Comparing rules over seeds", done, len(missing))
         return
     every, left = len(rules) * seeds, sum(map(len, missing.values()))
@@ -137,8 +153,13 @@ def _append(table: ResultTable, runs: Sequence[RuleRun]) -> None:
     table.append([{"id": f"{each.rule}-{each.seed}", **vars(each)} for each in runs])
 
 
-def _crashed(seed: int) -> list[RuleRun]:
-    raise RuntimeError(f"the worker that ran seed {seed} of the comparison was killed; run again to go on")
+def _runs_missing(plan: ComparisonPlan, missing: tuple[int, Sequence[str]]) -> list[RuleRun]:
+    seed, rules = missing
+    return runs_of_seed(plan, rules, seed)
+
+
+def _crashed(missing: tuple[int, Sequence[str]]) -> list[RuleRun]:
+    raise RuntimeError(f"the worker that ran seed {missing[0]} of the comparison was killed; run again to go on")
 
 
 def runs_of_seed(plan: ComparisonPlan, rules: Sequence[str], seed: int, run: Run | None = None) -> list[RuleRun]:
@@ -201,7 +222,7 @@ class FirstKnown:
             return np.zeros(self.videos)
         return self.first[rule.difficulty] if turn == 1 else compute().difficulty
 
-    def selection(self, turn: int, compute: Callable[[], list[Pick]]) -> list[Pick]:
+    def selection(self, turn: int, compute: Callable[[], Choice]) -> list[Pick]:
         """See `loop.Keep`."""
         return compute()
 
@@ -214,8 +235,3 @@ def all_known(data: StudyData, index: Ints) -> NewLabels:
 def know(data: StudyData, pool: PoolArrays, turn: int, picks: Sequence[Pick]) -> NewLabels:
     """`loop.Raters` of a pool whose MOS are all known."""
     return all_known(data, pool.index[np.array([pick.index for pick in picks], np.int64)])
-
-
-def _without_paths(config: StudyConfig) -> StudyConfig:
-    """The settings without where things are, so that a study may be moved."""
-    return config.model_copy(update={"videos": Path(), "out": Path(), "labels": None, "workers": 0, "title": ""})

@@ -15,8 +15,8 @@ from mdsvqa.difficulty.settings import DifficultySettings
 from mdsvqa.models.open import Model
 from mdsvqa.models.plugin import score_videos
 from mdsvqa.models.settings import FinetuningSettings
-from mdsvqa.models.statistical.extraction import extract_features
-from mdsvqa.models.statistical.kernel_model import KernelModel, fit_statistical
+from mdsvqa.models.statistical.features import SAMPLED_FRAMES
+from mdsvqa.models.statistical.kernel_model import KernelModel, Recipe, fit_statistical
 from mdsvqa.models.statistical.route import Route
 from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.errors import InputError
@@ -29,8 +29,8 @@ from mdsvqa.runtime.results import (
     Maker,
     companion,
     fingerprint,
+    fingerprint_of,
     made_by,
-    read_meta,
     read_table,
 )
 from mdsvqa.runtime.run import Run
@@ -46,22 +46,30 @@ from mdsvqa.selection.select import select, selection_rows
 from mdsvqa.selection.settings import SelectionSettings, budget_seconds
 from mdsvqa.study.contracts import Scores
 from mdsvqa.study.data import StudyData
+from mdsvqa.study.inputs import Inputs, read_inputs
 from mdsvqa.study.participants.statistical import StatisticalModel, score_rows
 from mdsvqa.study.participants.unrefitted import errors_of
 from mdsvqa.study.rule_comparison import all_known
-from mdsvqa.videos.about import NAMES
 from mdsvqa.videos.labels import Labels
 from mdsvqa.videos.manifest import load_videos
 from mdsvqa.videos.manifest_cells import path_of
 from mdsvqa.videos.roles import in_role, with_split
 from mdsvqa.videos.video import Video
 
-# Within a folder of scores by the statistical model: what it read, and itself.
-FEATURES_FOLDER, SAVED_MODEL = "features", "model.safetensors"
+# Within a folder of scores by the statistical model.
+SAVED_MODEL = "model.safetensors"
 
 
 def score(
-    videos: Sequence[Video], model: Model, frames: int, run: Run, *, seed: int, route: Route = "target"
+    videos: Sequence[Video],
+    model: Model,
+    frames: int | None,
+    run: Run,
+    *,
+    seed: int,
+    route: Route = "target",
+    content: Path | None = None,
+    encoder: str | None = None,
 ) -> pa.Table:
     """f: scores videos by the statistical model (trained on those with MOS and split train), a saved one, or a class.
 
@@ -70,56 +78,53 @@ def score(
         run: folder for the scores.
         seed: of the training.
         route: of a saved model that was fine-tuned; see `read_by`.
+        content, encoder: for a saved model that reads content; see `read_inputs`.
 
     Returns:
-        The scores table; the statistical model's features go to `_features` in its folder, the model that was trained
+        The scores table; what the statistical model reads goes to `_features` in its folder, the model that was trained
         to `_model.safetensors` there.
     """
     view = model.vlm.view()
     if model.kind == "plugin":
-        maker = {"step": "scores", "model": model.name, "frames": frames, **view.record()}
-        return score_videos(videos, model.plugin, maker, frames, run, view)
+        maker = {"step": "scores", "model": model.name, "frames": frames or SAMPLED_FRAMES, **view.record()}
+        return score_videos(videos, model.plugin, maker, frames or SAMPLED_FRAMES, run, view)
     saved = model.saved
     if saved is None and not in_role(videos, "source"):
         raise InputError(_needs_labeled("0"))
-    place = companion(run.out, FEATURES_FOLDER)
-    features = extract_features(videos, frames, run.within(place.name), view)
-    kernel_model = saved or _trained(videos, features, run.show, seed)
+    inputs = read_inputs(videos, saved, frames, run, view, content, encoder)
+    kernel_model = saved or _trained(
+        videos, inputs, Recipe(("statistical",), frames or SAMPLED_FRAMES, view.record()), run.show, seed
+    )
     maker = {
         "step": "scores",
         "model": fingerprint({name: value.tolist() for name, value in kernel_model.arrays().items()}),
-        "features": fingerprint(read_meta(place)["maker"]),
+        "features": inputs.maker,
         **({} if route == "target" else {"route": route}),
     }
     with run.open(SCORES, maker) as table:
         if saved is None:
             # Not before the folder turned out to be this model's: scores of one model beside another would mislead.
             kernel_model.save(companion(run.out, SAVED_MODEL))
-        wanted = {video.id for video in videos} - table.ids
-        failed, stamps, rows = table.ids_with("undecodable"), table.stamps(), features.to_pylist()
-        changed = [row for row in rows if row["id"] in stamps and stamps[row["id"]] != _stamp(row)]
-        table.redo([_score_row(kernel_model, row, route) for row in changed])
-        table.append([_score_row(kernel_model, row, route) for row in rows if row["id"] in wanted])
-        mended = [row for row in rows if row["id"] in failed and row["status"] == "ok"]
-        table.replace([_score_row(kernel_model, row, route) for row in mended])
+        wanted, stamps = [video.id for video in videos], table.stamps()
+        mended = table.ids_with("undecodable") & inputs.rows.keys()
+        changed = [video for video in wanted if video in stamps and stamps[video] != inputs.stamp(video)]
+        table.redo(_score_rows(kernel_model, inputs, changed, route))
+        table.append(_score_rows(kernel_model, inputs, [video for video in wanted if video not in table.ids], route))
+        table.replace(_score_rows(kernel_model, inputs, list(mended), route))
     return read_table(run.out)
 
 
-def _trained(videos: Sequence[Video], features: pa.Table, show: Show, seed: int) -> KernelModel:
-    rows = _by_id(features, "features")
+def _trained(videos: Sequence[Video], inputs: Inputs, recipe: Recipe, show: Show, seed: int) -> KernelModel:
     source = in_role(videos, "source")
-    usable = [video for video in source if video.id in rows]
+    usable = [video for video in source if video.id in inputs.rows]
     if not usable:
-        said = {row["id"]: row["text"] for row in features.to_pylist()}
         first = source[0].id
-        raise InputError(_needs_labeled(f"{len(source)}, of which not one can be used ({first}: {said[first]})"))
-    data = _arrays(usable, rows).labeled_source()
+        raise InputError(
+            _needs_labeled(f"{len(source)}, of which not one can be used ({first}: {inputs.failed[first][1]})")
+        )
+    data = _arrays(usable, inputs.rows).labeled_source()
     with show.working(f"Training the statistical model on {len(data)} labeled videos"):
-        return fit_statistical(data, seed=seed)
-
-
-def _stamp(row: Mapping[str, Any]) -> tuple[Any, Any]:
-    return row.get("size"), row.get("mtime")
+        return replace(fit_statistical(data, seed=seed), recipe=recipe)
 
 
 def _needs_labeled(found: str) -> str:
@@ -129,11 +134,11 @@ def _needs_labeled(found: str) -> str:
     )
 
 
-def _score_row(model: KernelModel, row: dict[str, Any], route: Route) -> dict[str, Any]:
-    about = {name: row.get(name) for name in NAMES}
-    if row["status"] != "ok":
-        return {"id": row["id"], "status": row["status"], "text": row["text"], **about}
-    return score_rows(model, [row["id"]], np.array([row["features"]], np.float64), route)[0] | about
+def _score_rows(model: KernelModel, inputs: Inputs, wanted: Sequence[str], route: Route) -> list[dict[str, Any]]:
+    known = [video for video in wanted if video in inputs.rows]
+    scored = score_rows(model, known, np.stack([inputs.rows[video] for video in known]), route) if known else []
+    rows = {row["id"]: row for row in scored} | inputs.failed_rows()
+    return [rows[video] | inputs.about[video] for video in wanted]
 
 
 def _by_id(table: pa.Table, column: str) -> dict[str, Any]:
@@ -201,7 +206,7 @@ def difficulty(
     return run.table(DIFFICULTY, maker, computed_rows)
 
 
-def _arrays(videos: Sequence[Video], features: Mapping[str, Sequence[float]]) -> StudyData:
+def _arrays(videos: Sequence[Video], features: Mapping[str, Sequence[float] | Floats]) -> StudyData:
     """Videos that have features, as arrays; nothing here looks at content."""
     dims = len(next(iter(features.values()), ()))
     rows = np.array([features[video.id] for video in videos], np.float64).reshape(len(videos), dims)
@@ -333,6 +338,8 @@ def choose(given: Candidates, settings: SelectionSettings, run: Run | None, *, s
         )
         if not picks:
             raise InputError("nothing can be chosen within these limits and this budget.")
+        if run is not None and picks.certify is not None:
+            picks.certify().write(run.out)
         return selection_rows(given.ids, picks, settings.rule)
 
     if run is None:
@@ -341,7 +348,7 @@ def choose(given: Candidates, settings: SelectionSettings, run: Run | None, *, s
         "step": "selection",
         "settings": settings.record(),
         "seed": seed,
-        "difficulty": fingerprint([given.ids, given.difficulty.tolist()]),
+        "difficulty": fingerprint_of(given.ids, given.difficulty),
         "content": given.made_by,
         "limits": fingerprint(given.limits.record()),
         "labeled": fingerprint(list(given.labeled)),

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
+from mdsvqa.evaluation.intervals import resampled
 from mdsvqa.selection.catalogue import BASE, EVERYTHING
-from mdsvqa.study.rehearsal.answer import CurvePoint, answer, curve_points, reached, resampled
+from mdsvqa.study.rehearsal.answer import CurvePoint, answer, curve_points, reached
 from mdsvqa.study.rehearsal.repeats import RANDOM, RepeatResult
 
 FALLBACK = "facility-location"

@@ -63,7 +63,7 @@ def workers_of(ray) -> list[int]:
             command = (folder / "cmdline").read_bytes().decode(errors="replace")
         except OSError:
             continue
-        if command.startswith("ray::_repeat"):
+        if command.startswith("ray::_on_one_thread"):
             found.append(int(folder.name))
     return found
 

@@ -20,6 +20,7 @@ from mdsvqa.models.training.fidelity import Fidelity
 from mdsvqa.models.training.loop import CHECKPOINT, LOG, Figures, TrainingHistory, read_course, steps_of, train_adapter
 from mdsvqa.models.training.lora import add_lora, save_adapter
 from mdsvqa.models.training.processes import Processes
+from mdsvqa.models.training.vision_cache import VisionCache
 from mdsvqa.models.vlm import prompts
 from mdsvqa.models.vlm.checkpoint import Checkpoint, load_checkpoint
 from mdsvqa.models.vlm.reader import VlmReader
@@ -164,6 +165,7 @@ def _train(
     show: Show,
     processes: Processes,
 ) -> TrainingHistory:
+    seen = VisionCache(cache, reading.expected, out / "vision", training.vision_cache)
     learned = np.flatnonzero(~failures.held_out)
     kept = np.flatnonzero(failures.held_out)
     objective: Fidelity | Reinforce
@@ -175,7 +177,7 @@ def _train(
     def evaluate() -> Figures:
         adapted.eval()
         mine = processes.share(kept)
-        clips = [cache.load(failures.videos[int(i)]) for i in mine]
+        clips = [seen.load(failures.videos[int(i)]) for i in mine]
         values = np.full(len(kept), np.nan)
         values[processes.rank :: processes.size] = [
             np.nan if s.score is None else s.score for s in reading.expected.read(clips)
@@ -195,7 +197,7 @@ def _train(
                 failures.dataset[learned], np.zeros(len(learned), bool), training.batch_size, training.seed
             )
         ),
-        lambda index: cache.load(failures.videos[index]),
+        lambda index: seen.load(failures.videos[index]),
         evaluate,
         training,
         steps_of(training, len(learned)),

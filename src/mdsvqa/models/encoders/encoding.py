@@ -12,7 +12,7 @@ import pyarrow as pa
 from mdsvqa.models.encoders.handcrafted import DIMS, SIDE, encode_frames
 from mdsvqa.models.settings import HANDCRAFTED, ContentSettings
 from mdsvqa.runtime.errors import InputError
-from mdsvqa.runtime.results import content_schema, read_table
+from mdsvqa.runtime.results import Maker, content_schema, read_table
 from mdsvqa.runtime.run import Run
 from mdsvqa.videos.decoding import Sampling, Undecodable, decode_video
 from mdsvqa.videos.manifest import Video
@@ -41,12 +41,26 @@ def encode_content(videos: Sequence[Video], settings: ContentSettings, run: Run)
         from mdsvqa.models.encoders.vision_encoding import encode_with_checkpoint  # noqa: PLC0415
 
         return encode_with_checkpoint(videos, settings, run)
-    maker = {"step": "content", "version": VERSION, "encoder": settings.encoder, "frames": settings.frames}
-    maker |= settings.view().record()
     sampling = Sampling(frames=settings.frames, longest_side=4 * SIDE, view=settings.view())
-    with run.open(content_schema(DIMS), maker) as table:
+    with run.open(content_schema(DIMS), content_maker(settings)) as table:
         sweep(table, videos, partial(_row, sampling=sampling), run.workers, "Content", run.show)
     return read_table(run.out)
+
+
+def content_maker(settings: ContentSettings) -> Maker:
+    """What a table of content says made it.
+
+    Raises:
+        InputError: as `encode_content`.
+    """
+    if settings.encoder != HANDCRAFTED:
+        _need_packages(settings.encoder)
+        from mdsvqa.models.encoders.encoders import find_encoder  # noqa: PLC0415
+        from mdsvqa.models.encoders.vision_encoding import maker_of  # noqa: PLC0415
+
+        return maker_of(find_encoder(settings.encoder), settings)
+    maker = {"step": "content", "version": VERSION, "encoder": settings.encoder, "frames": settings.frames}
+    return maker | settings.view().record()
 
 
 def _need_packages(encoder: str) -> None:

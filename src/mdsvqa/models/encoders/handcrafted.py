@@ -3,12 +3,16 @@
 It needs no download and tells scenes apart, not meanings. For real pools name a CLIP or SigLIP checkpoint instead.
 """
 
+from functools import cache
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from skimage.feature import local_binary_pattern
 
 from mdsvqa.runtime.arrays import Floats
+from mdsvqa.runtime.errors import InputError
 
 SIDE = 64
 COLOR_CELLS = 4
@@ -20,7 +24,6 @@ FAINTEST_COLOR = 0.4
 TEXTURES = 10  # uniform local binary patterns of 8 neighbours
 DIMS = 3 * COLOR_CELLS**2 + ORIENTATIONS * COLOR_CELLS**2 + TEXTURES * TEXTURE_CELLS**2
 _CELL = (SIDE // COLOR_CELLS, SIDE // COLOR_CELLS)
-_GRADIENTS = cv2.HOGDescriptor((SIDE, SIDE), _CELL, _CELL, _CELL, ORIENTATIONS)
 
 
 def encode_frames(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -55,7 +58,19 @@ def _color_layout(picture: NDArray[np.uint8]) -> Floats:
 
 
 def _gradient_layout(gray: NDArray[np.uint8]) -> Floats:
-    return np.asarray(_GRADIENTS.compute(gray), np.float64).ravel()
+    return np.asarray(_gradients().compute(gray), np.float64).ravel()
+
+
+@cache
+def _gradients() -> Any:
+    try:
+        return cv2.HOGDescriptor((SIDE, SIDE), _CELL, _CELL, _CELL, ORIENTATIONS)
+    except AttributeError:
+        raise InputError(
+            f"OpenCV {cv2.__version__} in {cv2.__file__} has no HOGDescriptor, which the handcrafted encoder needs: "
+            "another package has put a build without contrib modules over it. `pip install --force-reinstall "
+            "opencv-contrib-python-headless` mends it."
+        ) from None
 
 
 def _texture_layout(gray: NDArray[np.uint8]) -> Floats:

@@ -12,7 +12,7 @@ from mdsvqa.models.encoders.encoders import GPU_BATCH, EncoderFiles, VisionEncod
 from mdsvqa.models.encoders.pixels import Pixels, pixel_row
 from mdsvqa.models.settings import ContentSettings
 from mdsvqa.runtime.progress import Show
-from mdsvqa.runtime.results import content_schema, is_table, read_table
+from mdsvqa.runtime.results import Maker, content_schema, is_table, read_table
 from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.threads import torch_threads
 from mdsvqa.runtime.workers import warm_up
@@ -37,16 +37,20 @@ def encode_with_checkpoint(videos: Sequence[Video], settings: ContentSettings, r
     if run.overwrite or not is_table(run.out):
         # Now, so that a checkpoint that cannot be loaded changes no run.out. Else there are rows that it made before.
         loaded()
-    maker = {"step": "content", "version": VERSION, **files.maker, "dtype": settings.dtype, "frames": settings.frames}
-    maker |= settings.view().record()
     sampling = Sampling(frames=settings.frames, view=settings.view())
     prepare = partial(pixel_row, sampling=sampling, preparation=files.preparation)
     # Enough to fill a batch, and cut at the same places on any device.
     shard = max(SHARD, -(-(settings.batch_size or GPU_BATCH) // settings.frames))
-    with run.open(content_schema(files.dims), maker) as table:
+    with run.open(content_schema(files.dims), maker_of(files, settings)) as table:
         finish = partial(_rows, loaded=loaded, workers=run.workers)
         sweep(table, videos, prepare, run.workers, "Content", run.show, finish=finish, shard=shard)
     return read_table(run.out)
+
+
+def maker_of(files: EncoderFiles, settings: ContentSettings) -> Maker:
+    """What a table of content by a checkpoint says made it."""
+    maker = {"step": "content", "version": VERSION, **files.maker, "dtype": settings.dtype, "frames": settings.frames}
+    return maker | settings.view().record()
 
 
 def _load(files: EncoderFiles, settings: ContentSettings, workers: int, show: Show) -> VisionEncoder:

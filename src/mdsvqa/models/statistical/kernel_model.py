@@ -4,13 +4,14 @@ As in BRISQUE and VIDEVAL: features of the distorted video, standardised, and an
 MOS. scikit-learn fits; what it found is kept as plain arrays, so a saved model is a safetensors file and not a pickle.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.svm import SVR
@@ -22,6 +23,7 @@ from mdsvqa.models.statistical.standardise import Standardiser
 from mdsvqa.runtime.arrays import Flags, Floats, Ints
 from mdsvqa.runtime.atomic import write_atomically
 from mdsvqa.runtime.errors import InputError
+from mdsvqa.runtime.results import Maker
 from mdsvqa.videos.clip import Clip
 
 COSTS = (1.0, 3.0, 10.0, 30.0, 100.0)
@@ -87,6 +89,33 @@ class Uncertainty:
 
 
 @dataclass(frozen=True)
+class Recipe:
+    """How the features are made that a model reads.
+
+    Attributes:
+        sets: of features, side by side.
+        frames, view: of each video, for the statistical ones; the view where it is not the usual one.
+        settings, content: of the content encoder, and what its table says made it; empty where no content is read.
+    """
+
+    sets: tuple[str, ...]
+    frames: int
+    view: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    content: Maker = field(default_factory=dict)
+
+    def text(self) -> str:
+        """As it stands in a file."""
+        return json.dumps(vars(self), sort_keys=True)
+
+    @classmethod
+    def of_text(cls, text: str) -> Self:
+        """From what `text` gave."""
+        said = json.loads(text)
+        return cls(**{**said, "sets": tuple(said["sets"])})
+
+
+@dataclass(frozen=True)
 class KernelModel:
     """f(x) = intercept + sum_i weights_i k(z(x), anchors_i), z(x) standardised and limited to +-4.
 
@@ -99,6 +128,7 @@ class KernelModel:
         uncertainty: of the scores; None where the model knows none.
         before: the model that it was fine-tuned from; None where it was not.
         of_new: which anchors are newly labeled videos, shape (anchors,); goes with `before`.
+        recipe: of the features; None where they are a table's, or the file that it was saved to is older.
     """
 
     center: Floats
@@ -112,6 +142,7 @@ class KernelModel:
     uncertainty: Uncertainty | None = None
     before: "KernelModel | None" = None
     of_new: Flags | None = None
+    recipe: Recipe | None = None
 
     def finetuned_from(self, before: "KernelModel", of_new: Flags) -> "KernelModel":
         """The same with the model that it came from, which forgets any of its own."""
@@ -164,7 +195,7 @@ class KernelModel:
 
     def arrays(self) -> dict[str, Floats]:
         """All of it as arrays by name, scalars of shape ()."""
-        apart = ("process", "uncertainty", "before", "of_new")
+        apart = ("process", "uncertainty", "before", "of_new", "recipe")
         found = {name: value for name, value in vars(self).items() if name not in apart}
         if self.before is not None:
             found |= {f"before.{name}": value for name, value in self.before.arrays().items()}
@@ -199,9 +230,10 @@ class KernelModel:
 
     def save(self, path: Path) -> None:
         """Writes a safetensors file."""
-        arrays = self.arrays()
+        arrays, said = self.arrays(), {"format": "mdsvqa.statistical.1"}
+        said |= {} if self.recipe is None else {"recipe": self.recipe.text()}
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, save(arrays, metadata={"format": "mdsvqa.statistical.1"}))
+        write_atomically(path, save(arrays, metadata=said))
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -211,8 +243,11 @@ class KernelModel:
             InputError: not such a file.
         """
         try:
-            return cls.of_arrays(load_file(path))
-        except (OSError, SafetensorError, KeyError, TypeError) as error:
+            with safe_open(path, "numpy") as file:
+                said = (file.metadata() or {}).get("recipe")
+            model = cls.of_arrays(load_file(path))
+            return model if said is None else replace(model, recipe=Recipe.of_text(said))
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path}: not a saved statistical model ({error}).") from None
 
 

@@ -17,6 +17,7 @@ from mdsvqa.models.training.loop import TrainingHistory, steps_of, train_adapter
 from mdsvqa.models.training.lora import add_lora
 from mdsvqa.models.training.processes import Processes
 from mdsvqa.models.training.training_set import TrainingSet
+from mdsvqa.models.training.vision_cache import VisionCache
 from mdsvqa.models.training.watch import HeldOutMonitor
 from mdsvqa.models.vlm.checkpoint import Checkpoint, load_checkpoint
 from mdsvqa.models.vlm.clips import ModelClip
@@ -95,10 +96,11 @@ class AdapterTrainer:
         training = self.training
         learned, kept = np.flatnonzero(~known.held_out), np.flatnonzero(known.held_out)
         spaced = np.linspace(0, len(kept) - 1, min(training.watched, len(kept))).round().astype(int)
+        seen = VisionCache(self.cache, self.reader, self.folder / "vision", training.vision_cache)
         watch = HeldOutMonitor(
             self.reader,
             self.writer,
-            lambda place: self.cache.load(known.videos[int(kept[place])]),
+            lambda place: seen.load(known.videos[int(kept[place])]),
             known.mos[kept],
             known.dataset[kept],
             [int(place) for place in spaced],
@@ -117,7 +119,7 @@ class AdapterTrainer:
             return (learned[batch] for batch in drawn)
 
         def load(place: int) -> ModelClip:
-            return self.cache.load(known.videos[place])
+            return seen.load(known.videos[place])
 
         steps = steps_of(training, len(learned))
         if training.objective == "grpo":

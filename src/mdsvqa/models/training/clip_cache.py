@@ -68,6 +68,10 @@ class ClipCache:
         seconds, tokens, times = float(about["seconds_per_grid"]), int(about["tokens"]), json.loads(about["times"])
         return ModelClip(about["id"], frames, seconds, tokens, times=tuple(times))
 
+    def name(self, video: Video) -> str:
+        """Of the file of a clip: another one for another sight, and for a changed video file."""
+        return self._path(video).name
+
     def _path(self, video: Video) -> Path:
         assert video.path is not None
         try:

@@ -7,6 +7,7 @@ the model's inputs anew wherever they are needed. It overrides private methods, 
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -30,7 +31,9 @@ from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 from transformers.trainer_utils import get_last_checkpoint
 from trl import GRPOConfig, GRPOTrainer
+from trl.models import unwrap_model_for_generation
 
+from mdsvqa.models.batching import batches_by_tokens
 from mdsvqa.models.settings import VlmFinetuning
 from mdsvqa.models.training.curves import draw_curves
 from mdsvqa.models.training.loop import CHECKPOINT, CURVES, Figures, Stop, TrainingHistory
@@ -39,6 +42,7 @@ from mdsvqa.models.training.rewards import ranking_rewards, well_formed
 from mdsvqa.models.vlm import prompts
 from mdsvqa.models.vlm.answers import parse_answer
 from mdsvqa.models.vlm.clips import ModelClip
+from mdsvqa.models.vlm.generation import end_tokens
 from mdsvqa.models.vlm.reader import VlmReader
 from mdsvqa.models.vlm.token_sampling import chosen_log_probabilities
 from mdsvqa.runtime.atomic import write_atomically
@@ -74,6 +78,7 @@ class VideoGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
     ) -> None:
         self.writer, self.load, self.mos, self.dataset, self.order = writer, load, mos, dataset, order
         self._places: list[int] = []
+        self._ends = {writer.tokenizer.pad_token_id, *end_tokens(writer.model)}
         super().__init__(*arguments, reward_funcs=[self._rank, self._form], **keywords)
 
     def _get_train_sampler(self, dataset: Any = None) -> Any:
@@ -121,6 +126,35 @@ class VideoGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         }
         return ids, None, {**seen, **kinds}
 
+    def _generate_single_turn(
+        self, prompt_ids: Any, images: Any, multimodal_fields: Any, num_generations: int, *_: Any, **__: Any
+    ) -> tuple[list[list[int]], None]:
+        """Replies to this process's prompts, by the engine that scores; the question is read once a video."""
+        began = time.perf_counter()
+        groups = self._places[::num_generations]
+        whole = self._places == [place for place in groups for _ in range(num_generations)]
+        places, samples = (groups, num_generations) if whole else (self._places, 1)
+        clips = [self.load(place) for place in places]
+        lengths = [(clip.tokens + self.writer.overhead) * samples for clip in clips]
+        written: dict[int, list[list[int]]] = {}
+        self.model.eval()
+        shared = unwrap_model_for_generation(
+            self.model_wrapped, self.accelerator, gather_deepspeed3_params=self.args.ds3_gather_for_generation
+        )
+        with shared, torch.no_grad(), self._dist.summon_full_params(self.model_wrapped, recurse=False):
+            for batch in batches_by_tokens(lengths, self.writer.batch_tokens(clips)):
+                rows = self.writer.written([clips[k] for k in batch], samples, self.temperature, answer_ends=False)
+                found = [self._until_end(row) for row in rows.tolist()]
+                written |= {k: found[i * samples : (i + 1) * samples] for i, k in enumerate(batch)}
+        self.model.train()
+        self._metrics["train"]["drawing_seconds"].append(time.perf_counter() - began)
+        return [row for k in range(len(clips)) for row in written[k]], None
+
+    def _until_end(self, row: list[int]) -> list[int]:
+        """The tokens of a reply up to the one that ends it."""
+        ends = [place for place, token in enumerate(row) if token in self._ends]
+        return row[: ends[0] + 1] if ends else row
+
     def _get_per_token_logps_and_entropies(
         self,
         model: Any,
@@ -133,6 +167,7 @@ class VideoGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
     ) -> tuple[Tensor, Tensor | None, None]:
         size = batch_size or len(input_ids)
         logs, entropies = [], []
+        began = time.perf_counter()
         for start in range(0, len(input_ids), size):
             part = slice(start, start + size)
             logits = self._logits(model, input_ids[part], attention_mask[part], self._places[part], logits_to_keep)
@@ -141,6 +176,8 @@ class VideoGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
             if compute_entropy:
                 log_all = logits.detach().log_softmax(-1)
                 entropies.append(-(log_all.exp() * log_all).sum(-1))
+        if not torch.is_grad_enabled():
+            self._metrics["train"]["reading_seconds"].append(time.perf_counter() - began)
         return torch.cat(logs), torch.cat(entropies) if compute_entropy else None, None
 
     def _logits(self, model: Any, ids: Tensor, mask: Tensor, places: Sequence[int], keep: int) -> Tensor:
@@ -202,7 +239,7 @@ class _Watcher(TrainerCallback):
             self._evaluate(state, control)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Figures | None = None, **_: Any) -> None:
-        names = ("reward", "kl", "unparsable", "reward_std", "step_time")
+        names = ("reward", "kl", "unparsable", "reward_std", "step_time", "drawing_seconds", "reading_seconds")
         self._logs = {f"grpo_{name}": float(logs[name]) for name in names if logs and name in logs} or self._logs
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:

@@ -1,10 +1,11 @@
 """Trains an adapter to rank: scores of a whole batch are compared, gradients flow through as many at a time as fit.
 
-A ranking loss couples all videos of a batch, and a GPU holds two. So each step reads all scores first, without a graph;
-the loss on them gives each video's own coefficient; then each part of the batch is read again, with a graph, and pulled
-by its coefficients. The gradient is that of the whole batch. Several processes share the first half's scores and add
-up the second half's gradients, so that they too compute what one would (after Gao et al. (2021), Scaling Deep
-Contrastive Learning Batch Size under Memory Limited Setup).
+A ranking loss couples all videos of a batch, and a GPU may hold a few. So each step reads all scores first; the loss on
+them gives each video's own coefficient, and each part of the batch is pulled by its coefficients. Where the graphs of
+all parts fit the memory they are kept for that; else the parts are read again, with a graph. The gradient is that of
+the whole batch. Several processes share the first half's scores and add up the second half's gradients, so that they
+too compute what one would (after Gao et al. (2021), Scaling Deep Contrastive Learning Batch Size under Memory Limited
+Setup).
 
 All randomness of a step comes from the seed and the step's number: a rerun goes on as if it had never been killed.
 """
@@ -25,11 +26,11 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from mdsvqa.models.batching import batches_by_tokens, is_out_of_memory
+from mdsvqa.models.batching import MemoryUse, batches_by_tokens, free_memory
 from mdsvqa.models.settings import AdapterTraining
 from mdsvqa.models.training.curves import draw_curves
 from mdsvqa.models.training.lora import adapter_weights, set_adapter_weights
-from mdsvqa.models.training.processes import Processes
+from mdsvqa.models.training.processes import DoesNotFit, Processes
 from mdsvqa.models.vlm.clips import ModelClip
 from mdsvqa.runtime.arrays import Ints
 from mdsvqa.runtime.atomic import write_atomically
@@ -37,6 +38,11 @@ from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Show
 
 Figures = dict[str, float]
+CPU_TOKENS = 16_384
+# Of what the graphs of a batch take: some of its videos are read a second time, with a reply.
+_WITH_REPLIES = 1.5
+# The gradients and both moments of AdamW, against the weights.
+_BESIDE_WEIGHTS = 3
 CHECKPOINT, LOG, CURVES = "checkpoint.safetensors", "log.csv", "tensorboard"
 
 
@@ -129,7 +135,7 @@ def train_adapter(
     sums: list[Figures] = []
     try:
         if run.step == 0:
-            run.record(course, evaluate(), sums, 0.0)
+            run.record(course, processes.first(evaluate, Stop), sums, 0.0)
         began = time.perf_counter()
         for batch in islice(batches(), run.step, steps):
             if course.stopped:
@@ -139,7 +145,7 @@ def train_adapter(
             if run.step % every and run.step != steps:
                 continue
             took = (time.perf_counter() - began) / len(sums)
-            run.record(course, evaluate(), sums, took)
+            run.record(course, processes.first(evaluate, Stop), sums, took)
             show.note(f"step {run.step}: {formatted(course.log[-1])}")
             if run.step < steps and run.patience_is_over(course):
                 course.stopped = f"no better SRCC on the held-out videos in {training.patience} evaluations"
@@ -188,7 +194,10 @@ class _Run:
         self.best = self._copy()
         self._device = next(model.parameters()).device
         on_gpu = self._device.type == "cuda"
-        self._most = training.batch_tokens or (8_192 if on_gpu else 16_384)
+        self._given = training.batch_tokens or (None if on_gpu else CPU_TOKENS)
+        # Bytes of a GPU that a token takes: in a graph that is kept, and beside it while it is worked on.
+        self._bytes: tuple[float, float] | None = None
+        self._keeps, self._largest = True, 0
         checkpointing = on_gpu if training.gradient_checkpointing is None else training.gradient_checkpointing
         if checkpointing:
             model.enable_input_require_grads()
@@ -201,29 +210,20 @@ class _Run:
         """One step of the optimiser."""
         self.model.train()
         mine = self.processes.share(batch)
-        clips = {int(index): load(int(index)) for index in mine}
+        clips = self.processes.together(lambda: {int(index): load(int(index)) for index in mine})
+        longest = max((clip.tokens for clip in clips.values()), default=0) + objective.overhead
         while True:
             try:
                 figures = self._gradient(objective, batch, mine, clips)
-                fits = True
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                fits = False
-            # Outside of the handler: the exception holds the frames that hold the memory.
-            if fits:
                 break
-            longest = max(clip.tokens for clip in clips.values()) + objective.overhead
-            if self._most <= longest:
-                raise InputError(
-                    f"a video of {longest} tokens does not fit the device's memory in training; allow fewer frames or "
-                    "pixels."
-                )
-            self._most = max(self._most // 2, longest)
+            except DoesNotFit:
+                pass
+            # Outside of the handler: the exception holds the frames that hold the memory.
             self._optimiser.zero_grad()
             gc.collect()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
+            self.processes.together(lambda: self._take_less(longest))
         for weight in self._weights.values():
             # A process without a part of this batch has none, and the others wait for it.
             if weight.grad is None:
@@ -237,34 +237,82 @@ class _Run:
         self.step += 1
         return {**figures, "gradient": float(norm)}
 
+    def _take_less(self, longest: int) -> None:
+        if self._largest <= longest and not self._keeps:
+            raise InputError(
+                f"a video of {longest} tokens does not fit the device's memory in training; allow fewer frames or "
+                "pixels."
+            )
+        self._given = max(self._largest // 2, longest)
+        self._keeps = False
+
     def _rate(self) -> float:
         warm = max(1, round(self.training.warmup * self.steps))
         done = self.step + 1
         return done / warm if done <= warm else max(0.0, (self.steps - done + 1) / (self.steps - warm + 1))
 
     def _gradient(self, objective: Objective, batch: Ints, mine: Ints, clips: Mapping[int, ModelClip]) -> Figures:
-        lengths = [clips[int(index)].tokens + objective.overhead for index in mine]
-        parts = [mine[np.sort(part)] for part in batches_by_tokens(lengths, self._most)] if len(mine) else []
-        # A part that is the whole batch of the only process needs no second reading.
-        single = len(parts) == 1 and self.processes.size == 1
-        seen: list[Readings] = []
-        for part in parts:
-            self._set_seed(part)
-            with torch.set_grad_enabled(single):
-                seen.append(objective.read([clips[int(index)] for index in part]))
-        values = torch.full((len(batch),), math.nan, device=self._device)
         place = {int(index): k for k, index in enumerate(batch)}
+
+        def read() -> tuple[list[Ints], bool, list[Readings]]:
+            parts, kept = self._parts(objective, mine, clips)
+            seen = []
+            for part in parts:
+                self._set_seed(part)
+                with torch.set_grad_enabled(kept):
+                    seen.append(objective.read([clips[int(index)] for index in part]))
+            return parts, kept, seen
+
+        parts, kept, seen = self.processes.together(read)
+        values = torch.full((len(batch),), math.nan, device=self._device)
         for part, readings in zip(parts, seen, strict=True):
             values[[place[int(index)] for index in part]] = readings.values.detach().float()
         coefficients, figures = objective.coefficients(self.processes.gather(values), batch)
-        for part, readings in zip(parts, seen, strict=True):
-            self._set_seed(part)
-            own = coefficients[[place[int(index)] for index in part]]
-            given = readings if single else Readings(readings.values.detach(), readings.kept)
-            lowered = objective.surrogate([clips[int(index)] for index in part], part, given, own)
-            if lowered.requires_grad:
-                lowered.backward()
+
+        def pull() -> None:
+            for part in parts:
+                readings = seen.pop(0)
+                self._set_seed(part)
+                own = coefficients[[place[int(index)] for index in part]]
+                given = readings if kept else Readings(readings.values.detach(), readings.kept)
+                lowered = objective.surrogate([clips[int(index)] for index in part], part, given, own)
+                if lowered.requires_grad:
+                    lowered.backward()
+
+        self.processes.together(pull)
         return figures
+
+    def _parts(self, objective: Objective, mine: Ints, clips: Mapping[int, ModelClip]) -> tuple[list[Ints], bool]:
+        """Cuts this process's share of a batch into parts that fit, and says whether all their graphs do at once."""
+        lengths = [clips[int(index)].tokens + objective.overhead for index in mine]
+        whole = len(lengths) * max(lengths, default=0)
+        if self._given is not None:
+            most, kept = self._given, self._keeps and whole <= self._given
+        else:
+            if self._bytes is None and lengths:
+                self._bytes = self._measured(objective, clips[int(mine[int(np.argmax(lengths))])])
+            in_graph, beside = self._bytes or (1.0, 1.0)
+            free = free_memory(self._device)
+            if not self._optimiser.state:
+                free -= _BESIDE_WEIGHTS * sum(weight.nbytes for weight in self._weights.values())
+            left = free - _WITH_REPLIES * in_graph * whole
+            kept = left > beside * max(lengths, default=0)
+            most = max(1, int(left / beside if kept else free / (_WITH_REPLIES * in_graph + beside)))
+        self._largest = min(most, whole)
+        parts = [mine[np.sort(part)] for part in batches_by_tokens(lengths, most)] if len(mine) else []
+        return parts, kept
+
+    def _measured(self, objective: Objective, clip: ModelClip) -> tuple[float, float]:
+        """What one video takes of a GPU's memory when it is learned from, in bytes a token."""
+        for weight in self._weights.values():
+            weight.grad = torch.zeros_like(weight)
+        with MemoryUse(self._device) as graph, torch.enable_grad():
+            values = objective.read([clip]).values
+        values.sum().backward()
+        most = torch.cuda.max_memory_allocated(self._device) - torch.cuda.memory_allocated(self._device)
+        self._optimiser.zero_grad()
+        tokens = clip.tokens + objective.overhead
+        return graph.kept / tokens, max(most, graph.kept) / tokens
 
     def _set_seed(self, part: Ints) -> None:
         torch.manual_seed(hash((self.training.seed, self.step, int(part[0]))) % (1 << 62))

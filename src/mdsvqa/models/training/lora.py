@@ -1,11 +1,13 @@
 """Low-rank adapters on the language model of a vision-language model: made, frozen around, written, read back."""
 
 from pathlib import Path
+from types import MethodType
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
+from torch.nn.functional import linear
 
 from mdsvqa.models.base import ModelError
 from mdsvqa.models.settings import LoraSettings
@@ -22,7 +24,7 @@ def add_lora(model: Any, settings: LoraSettings, seed: int) -> Any:
         seed: of the adapter's weights at the start, which change nothing yet.
 
     Returns:
-        A PEFT model; the adapter's weights are float32 whatever the model's are.
+        A PEFT model; the adapter's weights are float32 whatever the model's are, its products are as the model's.
 
     Source: Hu et al. (2022).
     """
@@ -37,7 +39,28 @@ def add_lora(model: Any, settings: LoraSettings, seed: int) -> Any:
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return get_peft_model(model, config)
+        return multiply_as_model(get_peft_model(model, config))
+
+
+def multiply_as_model(model: Any) -> Any:
+    """Makes the products of an adapter in the precision of what comes in, from weights that stay as they are.
+
+    PEFT casts what comes in to the precision of the adapter's weights: in a model in half precision every product
+    would be one in single precision, and every activation would be copied.
+
+    Args:
+        model: with adapters of PEFT, changed in place.
+    """
+    for layer in model.modules():
+        if hasattr(layer, "cast_input_dtype_enabled"):
+            layer.cast_input_dtype_enabled = False
+            for part in (*layer.lora_A.values(), *layer.lora_B.values()):
+                part.forward = MethodType(_product, part)
+    return model
+
+
+def _product(self: Any, x: Tensor) -> Tensor:
+    return linear(x, self.weight.to(x.dtype))
 
 
 def adapter_weights(model: Any) -> dict[str, Tensor]:

@@ -110,8 +110,17 @@ def apply_adapter(model: Any, folder: Path, name: str, *, merge: bool) -> Applie
         with torch.no_grad():
             for found, slot in placed.slots.items():
                 slot.copy_(file.get_tensor(placed.keys[found]))
-    applied = placed.model.merge_and_unload() if merge else placed.model
+    applied = placed.model.merge_and_unload() if merge else _as_base(placed.model)
     return Applied(applied, len(placed.slots), placed.layout)
+
+
+def _as_base(model: Any) -> Any:
+    """An applied adapter in the precision of the weights that it is added to, so that no activation is copied."""
+    for layer in model.modules():
+        if hasattr(layer, "cast_input_dtype_enabled") and layer.weight.dtype.is_floating_point:
+            for part in (*layer.lora_A.values(), *layer.lora_B.values()):
+                part.to(layer.weight.dtype)
+    return model
 
 
 def fit_adapter(model: Any, folder: Path, name: str) -> Applied:

@@ -78,6 +78,8 @@ class ModelClip:
         about: its file, and what its pictures are.
         note: see `Clip`.
         times: of each step of the temporal grid, in seconds: the mean of its first and its last frame's.
+        seen: what a model's vision tower made of it, where that is known already: `frames` then has its shape, and
+            nothing in it.
     """
 
     id: str
@@ -87,6 +89,7 @@ class ModelClip:
     about: About = NOTHING
     note: str | None = None
     times: tuple[float, ...] = ()
+    seen: torch.Tensor | None = None
 
 
 def resized_size(height: int, width: int, frames: int, sight: VisualLimits) -> tuple[int, int]:

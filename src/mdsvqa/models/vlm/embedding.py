@@ -57,7 +57,7 @@ def _rows(reader: VlmReader, prepared: Sequence[Row]) -> list[Row]:
     clips = [row["clip"] for row in prepared if row["status"] == "ok"]
     found: dict[str, Row] = {}
     lengths = [clip.tokens + reader.prompt.tokens for clip in clips]
-    for batch in batches_by_tokens(lengths, reader.batch_tokens):
+    for batch in batches_by_tokens(lengths, reader.batch_tokens(clips)):
         rows = run_halving([clips[i] for i in batch], partial(_embedded, reader), _too_large)
         found |= {row["id"]: row for row in rows}
     return [found.get(row["id"], row) for row in prepared]

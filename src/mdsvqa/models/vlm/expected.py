@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from mdsvqa.models.vlm.families.base import Family
+from mdsvqa.models.vlm.tree_attention import TREE_ATTENTION
 
 # Of the probability of the first token behind `<answer>`: with less than this on the digits 1 to 5 the model does not
 # mean to give a score, and the mean of what is left would be a guess.
@@ -171,13 +172,16 @@ def read_tree_at_once(family: Family, model: Any, batch: dict[str, Tensor], tree
     mask, ids, device = batch["attention_mask"], batch["input_ids"], batch["input_ids"].device
     (size, length), count = ids.shape, len(tree.tokens)
     positions = torch.cat(family.tree_positions(model, batch, tree.depth), -1)
-    causal = torch.ones(length, length, dtype=torch.bool, device=device).tril()
-    sees = torch.zeros(size, length + count, length + count, dtype=torch.bool, device=device)
-    sees[:, :length, :length] = causal & (mask[:, None, :] > 0)
-    sees[:, length:, :length] = mask[:, None, :] > 0
-    sees[:, length:, length:] = tree.visible.to(device)
-    # Padding sees itself: a row without anything to see has no softmax.
-    sees |= torch.eye(length + count, dtype=torch.bool, device=device)
+    behind = torch.cat([mask[:, None] > 0, torch.zeros(size, 1, count, dtype=torch.bool, device=device)], 2)
+    behind = behind.repeat(1, count, 1)
+    behind[:, :, length:] = tree.visible.to(device)
+    if family.language_model(model).config._attn_implementation == TREE_ATTENTION and bool(mask.all()):
+        sees = behind
+    else:
+        causal = torch.ones(length, length + count, dtype=torch.bool, device=device).tril()
+        sees = torch.cat([causal & torch.nn.functional.pad(mask > 0, (0, count))[:, None], behind], 1)
+        # Padding sees itself: a row without anything to see has no softmax.
+        sees |= torch.eye(length + count, dtype=torch.bool, device=device)
     seen = family.visual_inputs(batch)
     known = {"input_ids", "attention_mask", *seen}
     # What the rest says of tokens, it says of those of the answer too: none is a picture's.
@@ -199,7 +203,7 @@ def read_tree_at_once(family: Family, model: Any, batch: dict[str, Tensor], tree
 def _masked_attention(config: Any) -> Iterator[None]:
     """Attention that takes a mask of its own for each token, which flash attention does not, as long as it lasts."""
     usual = config._attn_implementation
-    if usual not in ("sdpa", "eager"):
+    if usual not in ("sdpa", "eager", TREE_ATTENTION):
         config._attn_implementation = "sdpa"
     try:
         yield

@@ -6,13 +6,16 @@ expected   the mean of all answers that it could give, in one pass and a short o
 
 import zlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mdsvqa.models.base import ModelError, Score
-from mdsvqa.models.batching import batches_by_tokens, run_halving
+from mdsvqa.models.batching import MemoryUse, batches_by_tokens, free_memory, run_halving
 from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.vlm import prompts
 from mdsvqa.models.vlm.answers import parse_answer
@@ -28,6 +31,7 @@ from mdsvqa.models.vlm.expected import (
     read_tree_at_once,
 )
 from mdsvqa.models.vlm.families.catalogue import family_of_model
+from mdsvqa.models.vlm.generation import Step, Writing, end_tokens, write, write_by_generate
 from mdsvqa.models.vlm.levels import level_score, level_tokens
 from mdsvqa.models.vlm.replies import (
     AnswerEnd,
@@ -37,12 +41,16 @@ from mdsvqa.models.vlm.replies import (
     expected_in_reply,
     score_of_replies,
 )
+from mdsvqa.runtime.workers import cores
 from mdsvqa.videos.clip import Clip
 from mdsvqa.videos.decoding import Undecodable
 
-# What fits a large GPU; what a CPU's caches like, where a step of generation costs much whatever the batch.
-BATCH_TOKENS = {"generate": 65_536, "expected": 65_536}
+# What a CPU's caches like, where a step of generation costs much whatever the batch. A GPU's memory is measured.
 CPU_BATCH_TOKENS = {"generate": 24_576, "expected": 8_192}
+# Tokens of questions that a GPU reads at a time before it writes replies to many of them: more are no faster.
+GROUP_TOKENS = 32_768
+# Bytes that a pair of tokens takes where a batch is padded: masks of the attention in three forms.
+_MASKED = 4
 # Tokens that a batch has room for behind each question. Replies may be longer; one that then does not fit is halved.
 _USUAL_REPLY = 256
 NO_MEMORY = "this video alone does not fit the device's memory; allow fewer frames or pixels"
@@ -71,10 +79,10 @@ class VlmReader:
         self.family = family_of_model(checkpoint.model)
         self.sight = self.family.sight(settings, checkpoint.processor)
         self.device = next(self.model.parameters()).device
-        usual = CPU_BATCH_TOKENS if self.device.type == "cpu" else BATCH_TOKENS
         own = getattr(self.model.generation_config, "repetition_penalty", None)
         self.penalty = float(settings.repetition_penalty or own or 1.0)
-        self.batch_tokens = settings.batch_tokens or usual[settings.reading]
+        on_cpu = self.device.type == "cpu"
+        self._batch_tokens = settings.batch_tokens or (CPU_BATCH_TOKENS[settings.reading] if on_cpu else None)
         self.family.speed_up(self.model)
         # What else is asked than quality is asked for a score.
         by_level = settings.answers == "levels" and question is None
@@ -103,9 +111,28 @@ class VlmReader:
             return self.prompt.tokens + len(self._tree.tokens)
         return self.prompt.tokens + min(self.settings.max_new_tokens, _USUAL_REPLY)
 
+    def batch_tokens(self, clips: Sequence[ModelClip]) -> int:
+        """Tokens of a batch of clips: as set, else what fits the GPU's memory by what the longest of them takes."""
+        if self._batch_tokens is None and self.family.limits:
+            self._batch_tokens = GROUP_TOKENS
+        if self._batch_tokens is None and clips:
+            longest = max(clips, key=lambda clip: clip.tokens)
+            batch = self.batch([longest], [self.prompt])
+            length = batch["input_ids"].shape[1]
+            with MemoryUse(self.device) as use, torch.inference_mode():
+                outputs = self.model(**batch, use_cache=True, logits_to_keep=1)
+            del outputs, batch
+            free, kept, most = free_memory(self.device), use.kept / length, use.most / length + _MASKED * length
+            if self.settings.reading == "generate":
+                free -= int(most * max(GROUP_TOKENS, length))
+                most = kept
+            self._batch_tokens = max(length, int(free / most))
+        return self._batch_tokens or 1
+
     def score(self, clips: Sequence[Clip]) -> list[Score]:
         """Scores clips of any size; see `QualityModel`."""
-        seen = [resize_clip(clip, self.sight) for clip in clips]
+        with ThreadPoolExecutor(min(cores(0), 8)) as threads:
+            seen = list(threads.map(partial(resize_clip, sight=self.sight), clips))
         scores = iter(self.read([clip for clip in seen if isinstance(clip, ModelClip)]))
         return [
             Score(clip.id, None, "undecodable", found.reason) if isinstance(found, Undecodable) else next(scores)
@@ -122,7 +149,7 @@ class VlmReader:
         run = self._expect if self.settings.reading == "expected" else self._reply
         lengths = [(clip.tokens + self.overhead) * self.settings.samples for clip in clips]
         scores: dict[str, Score] = {}
-        for batch in batches_by_tokens(lengths, self.batch_tokens):
+        for batch in batches_by_tokens(lengths, self.batch_tokens(clips)):
             found = run_halving([clips[i] for i in batch], run, lambda clip: Score(clip.id, None, "failed", NO_MEMORY))
             scores |= {score.id: score for score in found}
             progress(len(batch))
@@ -130,7 +157,19 @@ class VlmReader:
 
     def batch(self, clips: Sequence[ModelClip], prompt_of_each: Sequence[Prompt]) -> dict[str, Tensor]:
         """Arguments of the model's forward pass; see `Family.batch`."""
+        if any(clip.seen is not None for clip in clips):
+            clips = [self.looked_at(clip) for clip in clips]
         return self.family.batch(clips, prompt_of_each, self.processor, self.sight, self.device)
+
+    def looked_at(self, clip: ModelClip) -> ModelClip:
+        """A clip with what the vision tower makes of it in place of its frames; the clip where it has that already."""
+        if clip.seen is not None:
+            return clip
+        with torch.no_grad():
+            found = self.family.see(self.model, self.batch([clip], [self.prompt]))
+        if found is None:
+            return clip
+        return replace(clip, frames=np.broadcast_to(np.uint8(0), clip.frames.shape), seen=found[0])
 
     def expectation(self, clips: Sequence[ModelClip]) -> Expectation:
         """The mean answer behind `<answer>`, differentiable, for training; see `read_tree_at_once`.
@@ -188,33 +227,58 @@ class VlmReader:
             drawn: at temperature 1 instead of greedily; the same for the same seed, clips and attempt.
             attempt: which draw it is.
         """
-        batch = self.batch(clips, [self.prompt] * len(clips))
         recorder = AnswerRecorder(self.answer) if self.answer else None
-        sampling: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
         if drawn:
-            sampling = {
-                "do_sample": True,
-                "temperature": 1.0,
-                "top_p": 1.0,
-                "top_k": 0,
-                "num_return_sequences": samples,
-            }
             torch.manual_seed(zlib.crc32(f"{self.settings.seed} {attempt} {clips[0].id}".encode()))
-        length = batch["input_ids"].shape[1]
-        # Recorded are the model's own probabilities, before the penalty.
-        penalty = [] if self.penalty == 1 else [RepetitionPenalty(self.penalty, batch["attention_mask"])]
-        written = self.model.generate(
-            **batch,
-            **sampling,
-            repetition_penalty=1.0,
-            max_new_tokens=self.settings.max_new_tokens,
-            suppress_tokens=self.suppressed or None,
-            logits_processor=[*([recorder] if recorder else []), *penalty],
-            stopping_criteria=[AnswerEnd(self.tokenizer, length)],
-        )[:, length:]
+
+        def steps(mask: Tensor) -> list[Step]:
+            # Recorded are the model's own probabilities, before the penalty.
+            penalty = [] if self.penalty == 1 else [RepetitionPenalty(self.penalty, mask)]
+            return [*([recorder] if recorder else []), *penalty]
+
+        written = self.written(clips, samples, 1.0 if drawn else None, steps)
         seen = recorder.probabilities() if recorder else [None] * len(written)
-        found = [self._reply_of(row.tolist(), steps) for row, steps in zip(written, seen, strict=True)]
+        found = [self._reply_of(row, odds) for row, odds in zip(written.tolist(), seen, strict=True)]
         return [found[i : i + samples] for i in range(0, len(found), samples)]
+
+    def written(
+        self,
+        clips: Sequence[ModelClip],
+        samples: int,
+        temperature: float | None,
+        steps_of: Callable[[Tensor], Sequence[Step]] = lambda mask: (),
+        *,
+        answer_ends: bool = True,
+    ) -> Tensor:
+        """Tokens that the model writes about each clip; see `generation.write`.
+
+        Args:
+            clips: one batch.
+            samples, temperature, steps_of: as there.
+            answer_ends: whether a reply ends with its answer, or goes on until the model ends it.
+        """
+        tokenizer = self.tokenizer
+        writing = Writing(
+            self.settings.max_new_tokens,
+            samples,
+            temperature,
+            self.suppressed,
+            tokenizer.pad_token_id,
+            end_tokens(self.model),
+        )
+        ended = AnswerEnd(tokenizer) if answer_ends else None
+        if self.family.limits:
+            return write_by_generate(
+                self.model, self.batch(clips, [self.prompt] * len(clips)), writing, steps_of, ended
+            )
+        longest = max(clip.tokens for clip in clips) + self.prompt.tokens
+        size = len(clips) if self.device.type == "cpu" else max(1, GROUP_TOKENS // longest)
+        groups = (
+            (slice(start, start + len(part)), self.batch(part, [self.prompt] * len(part)))
+            for start in range(0, len(clips), size)
+            for part in [clips[start : start + size]]
+        )
+        return write(self.family, self.model, groups, len(clips), writing, steps_of, ended)
 
     def _reply_of(self, tokens: list[int], probabilities: Tensor | None) -> Reply:
         text = self.tokenizer.decode(tokens, skip_special_tokens=True)

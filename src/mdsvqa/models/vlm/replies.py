@@ -60,7 +60,7 @@ class AnswerRecorder:
 class RepetitionPenalty:
     """Makes tokens that a row holds already less likely: positive logits are divided by it; a logits processor.
 
-    transformers' own counts the padding of shorter prompts as held, so that a reply depends on its batch.
+    Padding of shorter prompts counts as nothing, so that a reply does not depend on its batch.
 
     Args:
         penalty: above 0; 1 changes nothing.
@@ -86,21 +86,25 @@ class RepetitionPenalty:
 
 
 class AnswerEnd:
-    """Says which replies have closed their answer; a stopping criterion."""
+    """Says which replies have closed their answer."""
 
-    def __init__(self, tokenizer: Any, prompt_length: int) -> None:
+    def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
-        self._start = prompt_length
 
-    def __call__(self, input_ids: Tensor, scores: Tensor, **_: Any) -> Tensor:
-        """Whether each row ends in the closing tag, shape (rows,)."""
-        tail = input_ids[:, max(self._start, input_ids.shape[1] - 8) :]
+    def __call__(self, ids: Tensor, start: int) -> Tensor:
+        """Whether each row ends in the closing tag, shape (rows,).
+
+        Args:
+            ids: question and reply, shape (rows, L).
+            start: of the replies.
+        """
+        tail = ids[:, max(start, ids.shape[1] - 8) :].tolist()
         # Most tokens close nothing: only rows whose last token does are decoded.
         ends = [
             ">" in self._tokenizer.decode(row[-1:]) and ANSWER_CLOSING in self._tokenizer.decode(row).replace(" ", "")
             for row in tail
         ]
-        return torch.tensor(ends, device=input_ids.device)
+        return torch.tensor(ends, device=ids.device)
 
 
 def expected_in_reply(pieces: Sequence[str], probabilities: Tensor) -> float | None:

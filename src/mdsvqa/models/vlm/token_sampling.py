@@ -9,7 +9,6 @@ from torch import Tensor
 from mdsvqa.models.vlm.answers import parse_answer
 from mdsvqa.models.vlm.clips import ModelClip, Prompt
 from mdsvqa.models.vlm.reader import VlmReader
-from mdsvqa.models.vlm.replies import AnswerEnd
 
 
 @dataclass(frozen=True)
@@ -37,20 +36,9 @@ def draw_replies(reader: VlmReader, clips: Sequence[ModelClip], opening: str = "
         opening: with which the reader's prompt makes the reply begin; part of the text, not of the tokens.
     """
     model, tokenizer = reader.model, reader.tokenizer
-    batch = reader.batch(clips, [reader.prompt] * len(clips))
-    length, training = batch["input_ids"].shape[1], model.training
+    training = model.training
     model.eval()
-    written = model.generate(
-        **batch,
-        do_sample=True,
-        temperature=1.0,
-        top_p=1.0,
-        top_k=0,
-        repetition_penalty=1.0,
-        max_new_tokens=reader.settings.max_new_tokens,
-        suppress_tokens=reader.suppressed or None,
-        stopping_criteria=[AnswerEnd(tokenizer, length)],
-    )[:, length:]
+    written = reader.written(clips, 1, 1.0)
     model.train(training)
     drawn = []
     for row in written.tolist():

@@ -86,9 +86,9 @@ class Content:
             yield slice(first, last)
             first = last
 
-    def means(self) -> Floats:
-        """The mean frame of each video, shape (n, dims)."""
-        means = np.empty((len(self), self.dims))
+    def means(self, precision: type[np.floating] = np.float64) -> Frames:
+        """The mean frame of each video, computed in double precision, shape (n, dims)."""
+        means = np.empty((len(self), self.dims), precision)
         for part in self.blocks(BLOCK // max(self.dims, 1)):
             counts = self.counts[part]
             frames = self.gathered(np.arange(part.start, part.stop)).astype(np.float64)

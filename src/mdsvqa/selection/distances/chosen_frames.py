@@ -1,6 +1,7 @@
 """Chamfer distances from some videos to the last few of a growing list, by matrix products, with bounds of error."""
 
 from bisect import bisect_right
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from mdsvqa.runtime.arrays import Floats, Ints
 from mdsvqa.selection.distances.bounds import SINGLE
-from mdsvqa.selection.distances.chamfer import Content, Frames
+from mdsvqa.selection.distances.chamfer import Content
 
 # Half a unit in the last place of double precision, relative.
 DOUBLE_UNIT = 2.0**-53
@@ -36,21 +37,25 @@ class ChosenFrames:
         largest: norm of the longest frame.
         device: that multiplies.
         memory: bytes that a product may take.
+        double: compare all videos in double precision.
     """
 
-    def __init__(self, content: Content, largest: float, device: torch.device, memory: int) -> None:
+    def __init__(
+        self, content: Content, largest: float, device: torch.device, memory: int, *, double: bool = False
+    ) -> None:
         self._content = content
         self._device = device
         self._largest = largest
         self._most = max(1, min(memory // 16, CACHED * (64 if device.type == "cuda" else 1)))
         # Multiplications of one distance.
         self.work = float(content.counts.mean()) ** 2 * content.dims
-        double = self.work <= FEW or content.frames.dtype == np.float64
-        self._kind: type[np.floating] = np.float64 if double else np.float32
+        double = double or self.work <= FEW or content.frames.dtype == np.float64
+        self._kind = torch.float64 if double else torch.float32
         unit = DOUBLE_UNIT if double else SINGLE
-        self._rows = torch.empty((0, content.dims + 2), dtype=torch.float64 if double else torch.float32, device=device)
+        self._rows = torch.empty((0, content.dims + 2), dtype=self._kind, device=device)
         self._ends = [0]
         self._videos: list[int] = []
+        self._counts: list[int] = []
         terms = content.dims if double else PART + -(-content.dims // PART)
         # Not 0 where all frames are.
         self._squared_error = max((terms + 10) * unit * (2 * largest) ** 2, 1e-30)
@@ -61,7 +66,7 @@ class ChosenFrames:
 
     def add(self, video: int) -> None:
         """Appends a video to the list."""
-        left = self._left(self._content.of(video))
+        left = self.left_of(np.array([video]))
         end = self._ends[-1] + len(left)
         if end > len(self._rows):
             more = self._rows.new_empty((max(end, 2 * len(self._rows)), self._rows.shape[1]))
@@ -73,67 +78,73 @@ class ChosenFrames:
         new[:, -1] = left[:, -2]
         self._ends.append(end)
         self._videos.append(video)
+        self._counts.append(int(self._content.counts[video]))
 
-    def _left(self, frames: Frames) -> Tensor:
-        rows = np.empty((len(frames), frames.shape[1] + 2), self._kind)
-        rows[:, :-2] = frames
-        rows[:, -2] = np.square(rows[:, :-2], dtype=np.float64).sum(1)
-        rows[:, -1] = 1
-        return torch.from_numpy(rows).to(self._device)
+    def last(self) -> Tensor:
+        """The frames of the last video of the list as they stand on the right side of a product."""
+        return self._rows[self._ends[-2] : self._ends[-1]]
 
-    def distances(self, videos: Ints, known: int) -> tuple[Floats, Floats]:
-        """Distances to the list without its first `known` videos.
+    def left_of(self, videos: Ints) -> Tensor:
+        """The frames of some videos as they stand on the left side of a product."""
+        frames = self._content.gathered(videos)
+        # A memory map may be read-only, which torch warns of; nothing writes to it here.
+        stored = torch.from_numpy(np.array(frames) if not frames.flags.writeable else np.ascontiguousarray(frames))
+        rows = torch.ones((len(frames), frames.shape[1] + 2), dtype=self._kind, device=self._device)
+        rows[:, :-2] = stored.to(self._device)
+        rows[:, -2] = rows[:, :-2].double().square().sum(1)
+        return rows
+
+    def sums(self, videos: Ints, begins: Ints) -> tuple[Floats, Floats]:
+        """Sums of the distances to the list, each from a place in it on.
 
         Args:
             videos: indices, shape (k,).
-            known: at least one video less than the list has.
+            begins: first place in the list of each video's sum, shape (k,); the least is below the list's length.
 
         Returns:
-            Distances, and the most by which each is off, both of shape (k, len(self) - known).
+            Sums, and the most by which each is off, both of shape (k,).
         """
         counts = self._content.counts[videos]
-        left = self._left(self._content.gathered(videos))
-        last, parts = len(self._videos), []
+        left = self.left_of(videos)
+        known, last = int(begins.min()), len(self._videos)
+        since = torch.from_numpy(begins).to(self._device)[:, None]
+        found = torch.zeros((2, len(videos)), dtype=torch.float64, device=self._device)
         while known < last:
             # As many of the list as fit, but at least one.
             most = self._ends[known] + max(1, self._most // len(left))
             stop = max(known + 1, min(last, bisect_right(self._ends, most) - 1))
-            right = self._rows[self._ends[known] : self._ends[stop]]
-            squared = _product(left, right)
-            parts.append(self._reduced(squared, counts, self._content.counts[self._videos[known:stop]]))
+            squared = _product(left, self._rows[self._ends[known] : self._ends[stop]])
+            new = torch.arange(known, stop, device=self._device) >= since
+            for total, part in zip(found, self.reduced(squared, counts, self._counts[known:stop]), strict=True):
+                total += torch.where(new, part, 0.0).sum(1)
             self.computed += len(videos) * (stop - known)
             known = stop
-        if len(parts) == 1:
-            return parts[0]
-        return np.concatenate([d for d, _ in parts], 1), np.concatenate([e for _, e in parts], 1)
+        sums, errors = found.cpu().numpy()
+        return sums, errors
 
-    def _reduced(self, squared: Tensor, counts: Ints, others: Ints) -> tuple[Floats, Floats]:
-        """Means of the roots of the least squared distances, and what they may be off by.
+    def reduced(self, squared: Tensor, counts: Ints, others: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Means of the roots of the least squared distances, and what they may be off by, shape (k, others).
 
         The root of a + e is off by at most e / max(root of a, root of e).
         """
         least = self._squared_error**0.5
-        if (counts == counts[0]).all() and (others == others[0]).all():
-            grid = squared.view(len(counts), int(counts[0]), len(others), int(others[0]))
-            there = grid.amin(3).cpu().numpy().astype(np.float64)
-            back = grid.amin(1).cpu().numpy().astype(np.float64)
+        if (counts == counts[0]).all() and min(others) == max(others):
+            grid = squared.view(len(counts), int(counts[0]), len(others), others[0])
+            roots = [grid.amin(3).double().sqrt_(), grid.amin(1).double().sqrt_()]
+            mean = (roots[0].mean(1) + roots[1].mean(2)) / 2
+            inverse = [root.clamp_(min=least).reciprocal_() for root in roots]
+            return mean, (inverse[0].mean(1) + inverse[1].mean(2)) * (self._squared_error / 2)
+        values = squared.cpu().numpy()
+        sizes = np.array(others, np.int64)
+        above, beside = np.cumsum(counts) - counts, np.cumsum(sizes) - sizes
+        there = np.sqrt(np.minimum.reduceat(values, beside, axis=1).astype(np.float64))
+        back = np.sqrt(np.minimum.reduceat(values, above, axis=0).astype(np.float64))
 
-            def means(rows: Floats, columns: Floats) -> Floats:
-                both: Floats = rows.mean(1) + columns.mean(2)
-                return both / 2
-        else:
-            values = squared.cpu().numpy()
-            above, beside = np.cumsum(counts) - counts, np.cumsum(others) - others
-            there = np.minimum.reduceat(values, beside, axis=1).astype(np.float64)
-            back = np.minimum.reduceat(values, above, axis=0).astype(np.float64)
+        def means(rows: Floats, columns: Floats) -> Tensor:
+            first: Floats = np.add.reduceat(rows, above, axis=0) / counts[:, None]
+            second: Floats = np.add.reduceat(columns, beside, axis=1) / sizes[None, :]
+            return torch.from_numpy((first + second) / 2).to(self._device)
 
-            def means(rows: Floats, columns: Floats) -> Floats:
-                first: Floats = np.add.reduceat(rows, above, axis=0) / counts[:, None]
-                second: Floats = np.add.reduceat(columns, beside, axis=1) / others[None, :]
-                return (first + second) / 2
-
-        np.sqrt(there, out=there)
-        np.sqrt(back, out=back)
         error = means(1 / np.maximum(there, least), 1 / np.maximum(back, least))
         return means(there, back), error * self._squared_error
 

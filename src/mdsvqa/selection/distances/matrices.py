@@ -7,14 +7,10 @@ from mdsvqa.selection.distances.chamfer import Content
 
 # Pairs of frames that a choice may compare: some seconds to a few minutes on one core, by the size of a frame.
 MOST_PAIRS = 1 << 30
-# Of a table of distances, which leaves a choice under 2 GB. In single precision it holds all pairs of 14,142 videos. Of
-# 40,000 it holds the distances to 10,000, as whole numbers of two bytes: on simulated features, 2,000 videos chosen by
-# these came 89% as far below the mean distance of random ones as those chosen by all. 5,000 in single precision: 76%.
+# Of a table of distances, which leaves a choice under 2 GB: all pairs of 14,142 videos in single precision.
 TABLE_BYTES = 800_000_000
 # Numbers of a block of a product: large enough for its speed, small beside the table.
 BLOCK = 1 << 22
-# The largest whole number in two bytes.
-STEPS = (1 << 16) - 1
 # Videos of a block of a table.
 SIDE = 1024
 
@@ -39,33 +35,17 @@ def affordable(content: Content, others: int) -> Content:
 
 def mean_frames(content: Content) -> Content:
     """One frame a video, the mean of all of it. Chamfer distances between these are Euclidean distances."""
-    means = content.means().astype(_precision(content))
+    means = content.means(_precision(content))
     return Content(means, np.arange(len(means)), np.ones(len(means), np.int64))
 
 
-def distance_table(content: Content, seed: int) -> tuple[NDArray[np.generic], float]:
-    """Chamfer distances from each of n videos to m that stand for them all.
-
-    Where the table of all pairs has at most TABLE_BYTES, m is n and distances are taken where `affordable` says. Else
-    distances are those of mean frames, counted in steps of less than a 30,000th of the largest, and the m are drawn by
-    `seed`, as many as fit.
-
-    Returns:
-        The table, of shape (n, m), and the unit in which it is: 1 or a step.
-    """
+def distance_table(content: Content) -> NDArray[np.floating] | None:
+    """Distances between all of n videos, shape (n, n): Chamfer distances, or where these would take too long (see
+    `affordable`) those of mean frames; None where the table would have more than TABLE_BYTES."""
     n = len(content)
-    if n * n * np.dtype(_precision(content)).itemsize <= TABLE_BYTES:
-        return chamfer_table(affordable(content, n)), 1.0
-    means = mean_frames(content)
-    most = min(n, max(1, TABLE_BYTES // (2 * n)))
-    drawn = np.sort(np.random.default_rng(seed).choice(n, most, replace=False))
-    # No two videos are farther apart than twice the largest distance from their middle.
-    step = 2 * float(np.sqrt(((means.frames - means.frames.mean(0)) ** 2).sum(1).max())) / STEPS or 1.0
-    table = np.empty((n, len(drawn)), np.uint16)
-    for first in range(0, n, SIDE):
-        rows = np.arange(first, min(first + SIDE, n))
-        table[rows] = np.minimum(np.rint(_one_way(means.take(rows), means.take(drawn)) / step), STEPS)
-    return table, step
+    if n * n * np.dtype(_precision(content)).itemsize > TABLE_BYTES:
+        return None
+    return chamfer_table(affordable(content, n))
 
 
 def chamfer_table(content: Content) -> NDArray[np.floating]:

@@ -38,5 +38,6 @@ RULES = (
         label="core-set",
         takes="the video farthest from all chosen ones",
         use="where no kind of content may be missed, outliers included",
+        every_pair=True,
     ),
 )

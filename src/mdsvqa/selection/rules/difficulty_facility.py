@@ -5,8 +5,9 @@ from scipy.stats import rankdata
 
 from mdsvqa.runtime.arrays import Floats
 from mdsvqa.selection.base import Pick, Pool, Rule
+from mdsvqa.selection.coverage import Coverage
 from mdsvqa.selection.eligible import Eligible
-from mdsvqa.selection.rules.facility_location import Coverage
+from mdsvqa.selection.parts import cover
 from mdsvqa.selection.settings import SelectionSettings
 
 # Of 3, 10 and 30 the best on the mean of YouTube-UGC to KoNViD-1k and back (20 seeds, 5% of the pool), though 30 is
@@ -23,7 +24,11 @@ def difficulty_facility(pool: Pool, budget: int, settings: SelectionSettings, se
     whose gain is within a tenth of the best, difficulty decides. `Pick.difficulty` and `Pick.diversity` are these two.
     Where no video has a gain, difficulty alone decides. Ties go to the first in the pool's order.
     """
-    eligible, coverage = Eligible(pool, budget), Coverage(pool, seed)
+    return cover(steps, pool, budget, settings, seed)[0]
+
+
+def steps(pool: Pool, eligible: Eligible, coverage: Coverage) -> list[Pick]:
+    """The rule's steps."""
     difficulty = ranks(pool.difficulty)
     picks: list[Pick] = []
     while (mask := eligible.mask).any():
@@ -50,6 +55,7 @@ RULES = (
     Rule(
         "difficulty-facility",
         difficulty_facility,
+        steps=steps,
         label="difficulty + facility location",
         takes="as `facility-location`, the harder of about equal ones",
         use="where difficulty is predicted with some skill",

@@ -46,5 +46,6 @@ RULES = (
         label="FreeSel",
         takes="by chance, far videos more likely",
         use="for a choice that varies by seed and still spreads",
+        every_pair=True,
     ),
 )

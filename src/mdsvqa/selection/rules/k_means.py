@@ -34,6 +34,11 @@ def k_means(pool: Pool, budget: int, settings: SelectionSettings, seed: int) -> 
 
 RULES = (
     Rule(
-        "k-means", k_means, label="k-means", takes="the middle of each cluster", use="for small models and few labels"
+        "k-means",
+        k_means,
+        label="k-means",
+        takes="the middle of each cluster",
+        use="for small models and few labels",
+        every_pair=True,
     ),
 )

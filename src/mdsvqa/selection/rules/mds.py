@@ -1,12 +1,14 @@
 """MDS: difficult for the model, and unlike what is chosen already."""
 
 import numpy as np
+import torch
 from scipy.stats import rankdata
 
 from mdsvqa.runtime.arrays import Floats, Ints
 from mdsvqa.runtime.threads import torch_threads
 from mdsvqa.selection.base import Pick, Pool, Rule
 from mdsvqa.selection.distances.chamfer import Content
+from mdsvqa.selection.distances.dense_sums import DenseSums, TooMany
 from mdsvqa.selection.distances.lazy_sums import LazySums
 from mdsvqa.selection.eligible import Eligible
 from mdsvqa.selection.settings import SelectionSettings
@@ -33,16 +35,33 @@ def mds_counted(pool: Pool, budget: int, settings: SelectionSettings) -> tuple[l
     difficulty, unit = scaled(pool, settings)
     weight = settings.lambda_ / unit
     picks: list[Pick] = []
+    added = [int(index) for index in pool.chosen]
     with torch_threads(settings.threads):
-        sums = LazySums(pool.content, difficulty, settings.device, settings.memory)
-        for index in pool.chosen:
-            sums.add(int(index))
+        sums = _sums(pool.content, difficulty, weight, settings)
+        for index in added:
+            sums.add(index)
         while (mask := eligible.mask).any():
-            best, mean, utility = sums.best(mask, weight)
+            try:
+                best, mean, utility = sums.best(mask)
+            except TooMany:
+                sums = LazySums(pool.content, difficulty, weight, settings.device, settings.memory)
+                for index in added:
+                    sums.add(index)
+                continue
             if eligible.choose(best):
                 picks.append(Pick(best, float(difficulty[best]), mean / unit, utility))
                 sums.add(best)
+                added.append(best)
     return picks, sums.computed
+
+
+def _sums(content: Content, difficulty: Floats, weight: float, settings: SelectionSettings) -> DenseSums | LazySums:
+    """What finds the best video fastest: on a GPU one comparison of all that may be it, on a CPU few of them."""
+    on_gpu = settings.device.startswith("cuda") or (settings.device == "auto" and torch.cuda.is_available())
+    if on_gpu and weight > 0 and len(content) and (content.counts == content.counts[0]).all():
+        device = torch.device("cuda" if settings.device == "auto" else settings.device)
+        return DenseSums(content, difficulty, weight, device, settings.memory)
+    return LazySums(content, difficulty, weight, settings.device, settings.memory)
 
 
 def scaled(pool: Pool, settings: SelectionSettings) -> tuple[Floats, float]:

@@ -98,5 +98,6 @@ RULES = (
         label="V-optimal",
         takes="whose label leaves least uncertain about the pool",
         use="as `facility-location`; no better",
+        every_pair=True,
     ),
 )

@@ -15,7 +15,7 @@ from mdsvqa.difficulty.settings import DifficultySettings
 from mdsvqa.evaluation.correlation import srcc_within
 from mdsvqa.models.settings import STATISTICAL, FinetuningSettings
 from mdsvqa.models.statistical.finetune import finetune, train
-from mdsvqa.models.statistical.kernel_model import KernelModel, LabeledFeatures, fit_statistical
+from mdsvqa.models.statistical.kernel_model import KernelModel, LabeledFeatures, Recipe, fit_statistical
 from mdsvqa.models.statistical.route import Route, read_by
 from mdsvqa.models.statistical.two_domain_gp import MOST_EXACT, fit_source_process
 from mdsvqa.runtime.arrays import Floats, Ints
@@ -26,7 +26,8 @@ from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.words import counted
 from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.contracts import NewLabels, Scores
-from mdsvqa.study.data import StudyData
+from mdsvqa.study.data import StudyData, feature_sets
+from mdsvqa.study.inputs import recorded
 
 # Labeled videos of a Gaussian process, as of the regression's cross-validation.
 FEWEST = 10
@@ -59,6 +60,13 @@ def fit_source(data: StudyData, seed: int) -> KernelModel:
     if len(labeled) < FEWEST:
         raise InputError(f"the quality model needs at least {FEWEST} labeled videos; found {len(labeled)}.")
     return fit_source_process(labeled, data.feature_sets)
+
+
+def _recipe(config: StudyConfig) -> Recipe | None:
+    sets = feature_sets(config) or ("statistical",)
+    if isinstance(config.quality.features, Path):
+        return None
+    return recorded(sets, config.quality.frames, config.quality.view(), config.content, config.out / "content")
 
 
 @dataclass(frozen=True)
@@ -94,20 +102,25 @@ class StatisticalModel:
     @classmethod
     def of_study(cls, config: StudyConfig, data: StudyData, run: Run) -> "StatisticalModel":
         """Trained on the study's source, or loaded from a file that an earlier study saved."""
-        labeled = data.labeled_source()
+        labeled, recipe = data.labeled_source(), _recipe(config)
         maker: dict[str, Any] = {"step": "scores"}
         if config.quality.model != STATISTICAL:
             path = Path(config.quality.model)
             maker |= {"model": fingerprint(path.read_bytes().hex())}
             base = KernelModel.load(path)
+            if base.recipe is not None and recipe is not None and base.recipe.content != recipe.content:
+                raise InputError(
+                    f"{path}: was trained on content by {dict(base.recipe.content)}, and this study's is by "
+                    f"{dict(recipe.content)}. Name the same encoder and frames by `content`."
+                )
             return cls(base, base, labeled, config.finetuning, run, maker)
         maker |= {"model": STATISTICAL, "training": data.labels_fingerprint(), "seed": config.seed}
         maker |= {"features": data.maker["features"]}
         saved = companion(run.out / "scores", f"base-{fingerprint(maker)}.safetensors")
         if not saved.exists():
             with run.show.working(f"Training the base model on {len(labeled)} source videos"):
-                fit_source(data, config.seed).save(saved)
-        base = KernelModel.load(saved)
+                replace(fit_source(data, config.seed), recipe=recipe).save(saved)
+        base = replace(KernelModel.load(saved), recipe=recipe)
         return cls(base, base, labeled, config.finetuning, run, maker)
 
     def within(self, run: Run) -> "StatisticalModel":

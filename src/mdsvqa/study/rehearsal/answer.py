@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student
 
-from mdsvqa.evaluation.intervals import Interval
+from mdsvqa.evaluation.intervals import Interval, resampled
 from mdsvqa.runtime.arrays import Floats
 from mdsvqa.selection.catalogue import BASE, EVERYTHING
 from mdsvqa.study.rehearsal.repeats import RANDOM, TARGET_TEST, RepeatResult
@@ -15,8 +14,6 @@ from mdsvqa.study.rehearsal.repeats import RANDOM, TARGET_TEST, RepeatResult
 LEVEL = 0.05
 # Test videos to those that may be labeled, for what is said about other videos.
 SHARED = TARGET_TEST / (1 - TARGET_TEST)
-# No difference of two SRCCs is larger.
-WIDEST = 2.0
 
 
 @dataclass(frozen=True)
@@ -114,27 +111,6 @@ def reached(results: Sequence[RepeatResult], budget: int, side: str) -> dict[str
     for each in wanted:
         found[each.contender][targets.index(each.target), places[each.repeat]] = getattr(each, side)
     return found
-
-
-def resampled(differences: Floats, level: float, shared: float) -> Interval:
-    """The mean over pseudo-targets, and its interval.
-
-    Repeats share most of their videos. About other videos their mean says less than its standard error does: the
-    variance of a repeat then counts 1/repeats + `shared` times.
-
-    Args:
-        differences: of shape (pseudo-targets, repeats).
-        level: of error, in (0, 1).
-        shared: ratio of test videos to those that may be labeled; 0 for an interval about these videos.
-
-    Source: Nadeau and Bengio (2003), the corrected resampled t-test.
-    """
-    (targets, repeats), value = differences.shape, float(differences.mean())
-    if repeats < 2:
-        return Interval(value, -WIDEST, WIDEST)
-    error = np.sqrt((differences.var(1, ddof=1) * (1 / repeats + shared)).sum()) / targets
-    half = float(student.ppf(1 - level / 2, targets * (repeats - 1)) * error)
-    return Interval(value, value - half, value + half)
 
 
 @dataclass(frozen=True)

@@ -4,19 +4,19 @@ It hands repeats to an engine, keeps them in a table, and says what came of them
 used unless the rehearsal speaks against it.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from mdsvqa.evaluation.intervals import Interval
+from pydantic import TypeAdapter
+
 from mdsvqa.runtime.atomic import write_atomically
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.frames import Rows
 from mdsvqa.runtime.progress import Show
-from mdsvqa.runtime.results import REPEATS, Maker, ResultTable, fingerprint, is_table, json_text, read_table
+from mdsvqa.runtime.results import REPEATS, Maker, ResultTable, fingerprint, is_table, read_table
 from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.settings import ConfigError
 from mdsvqa.runtime.user_tables import read_columns
@@ -27,7 +27,7 @@ from mdsvqa.study.config import StudyConfig
 from mdsvqa.study.contracts import StudyModel
 from mdsvqa.study.data import StudyData, gather
 from mdsvqa.study.participants.open import open_before_data, participant
-from mdsvqa.study.rehearsal.answer import Answer, CurvePoint, Standing, answer, curve_points
+from mdsvqa.study.rehearsal.answer import Answer, CurvePoint, answer, curve_points
 from mdsvqa.study.rehearsal.engines import Engine, EngineName, engine
 from mdsvqa.study.rehearsal.pseudo_targets import DATASETS, PseudoTarget, nothing_to_rehearse, pseudo_targets
 from mdsvqa.study.rehearsal.repeats import RANDOM, TARGET_TEST, Job, RepeatInputs, RepeatResult
@@ -79,6 +79,9 @@ class Rehearsal(Rows):
         if not self.complete:
             found.append("The time was up before all repeats were done; run it again to go on.")
         return [*found, self.proxy] if self.proxy else found
+
+
+_FOUND = TypeAdapter(Rehearsal)
 
 
 def recommendation(found: Answer, targets: Sequence[str]) -> str:
@@ -141,11 +144,11 @@ def rehearse(
     Raises:
         InputError: the source has too few data sets.
     """
-    targets, rules = targets_of(config, there.data), _rules(config, there)
+    parts, rules, fallback = _parts(config, there.data), _rules(config, there), config.rehearsal.fallback
+    targets, curved = pseudo_targets(*parts), [RANDOM, fallback]
     if not targets:
-        raise InputError(f"{nothing_to_rehearse(*_parts(config, there.data))}. Use {config.rehearsal.fallback}.")
+        raise InputError(f"{nothing_to_rehearse(*parts)}. Use {fallback}.")
     asked, budget, curve = _budgets(config, there.data, targets)
-    curved = [RANDOM, config.rehearsal.fallback]
     jobs = [
         Job(target, repeat, rules, budget, curve, curved)
         for repeat in range(config.rehearsal.repeats)
@@ -165,7 +168,7 @@ def rehearse(
         # The first pass over all pseudo-targets is done in any case.
         results, complete = _run(table, jobs, work, run, len(targets), monotonic() + seconds)
     found = Rehearsal(
-        answer(results, budget, config.rehearsal.fallback),
+        answer(results, budget, fallback),
         curve_points(results, list(dict.fromkeys(curved)), sorted({budget, *curve})),
         [(target.name, len(target.members)) for target in targets],
         asked,
@@ -173,23 +176,14 @@ def rehearse(
         complete,
         there.said,
     )
-    write_atomically(run.out / FOLDER / VERDICT, (json_text(asdict(found), indent=2) + "\n").encode())
+    write_atomically(run.out / FOLDER / VERDICT, _FOUND.dump_json(found, indent=2) + b"\n")
     return found
 
 
 def load_rehearsal(config: StudyConfig) -> Rehearsal | None:
     """What the rehearsal of a study found; None where there was none."""
     path = config.out / FOLDER / VERDICT
-    if not path.is_file():
-        return None
-    kept = json.loads(path.read_text(encoding="utf-8"))
-    intervals = ("gain", "over_fallback")
-    standings = [
-        Standing(**{**row, **{name: Interval(**row[name]) for name in intervals}})
-        for row in kept["answer"].pop("standings")
-    ]
-    parts = {"curve": [CurvePoint(**each) for each in kept["curve"]], "targets": [tuple(t) for t in kept["targets"]]}
-    return Rehearsal(**{**kept, **parts, "answer": Answer(standings, **kept["answer"])})
+    return _FOUND.validate_json(path.read_bytes()) if path.is_file() else None
 
 
 def with_rehearsed_rule(config: StudyConfig, data: StudyData, f: StudyModel, run: Run) -> tuple[StudyConfig, str]:
@@ -199,22 +193,19 @@ def with_rehearsed_rule(config: StudyConfig, data: StudyData, f: StudyModel, run
     """
     if config.selection.rule != AUTO:
         return config, ""
-    if targets_of(config, data):
+    parts = _parts(config, data)
+    if pseudo_targets(*parts):
         found = rehearse(config, stand_in(config, data, f, run), run)
         rule, said = found.answer.recommended, f"rehearsal: {found.sentence()}"
     else:
         rule = config.rehearsal.fallback
-        said = f"rule auto is {rule}: {nothing_to_rehearse(*_parts(config, data))}."
+        said = f"rule auto is {rule}: {nothing_to_rehearse(*parts)}."
     run.show.note(said)
     return config.model_copy(update={"selection": config.selection.model_copy(update={"rule": rule})}), said
 
 
-def targets_of(config: StudyConfig, data: StudyData) -> list[PseudoTarget]:
-    """The parts of the source that play the target in turn; none where there are fewer than two."""
-    return pseudo_targets(*_parts(config, data))
-
-
 def _parts(config: StudyConfig, data: StudyData) -> tuple[Sequence[str | None], str]:
+    """What tells parts of the source apart, one a video, and the column that says it."""
     named = config.rehearsal.targets
     if named == DATASETS:
         return [data.videos[int(index)].dataset for index in data.source], ""

@@ -101,6 +101,14 @@ class Family(Protocol):
         """A left-padded batch: all arguments of the model's forward pass that videos need, one prompt a clip."""
         ...
 
+    def see(self, model: Any, batch: Mapping[str, Tensor]) -> list[Tensor] | None:
+        """What the vision tower makes of each clip of a batch, to stand in `ModelClip.seen` for its frames.
+
+        One tensor of any shape a clip; `batch` puts it in the place of pixels where all clips of a batch have it. None
+        where a family cannot do that: its videos are then looked at whenever they are read.
+        """
+        ...
+
     def visual_inputs(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Those arguments of a batch that carry the videos."""
         ...

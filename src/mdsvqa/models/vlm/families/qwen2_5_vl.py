@@ -8,18 +8,22 @@ where the model is.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MethodType
 from typing import Any
 
 import torch
 from torch import Tensor
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.transformers_vision import transformers
 from mdsvqa.models.vlm.clips import ModelClip, Prompt, VisualLimits, wanted_limits
 from mdsvqa.models.vlm.families.base import FirstLook
+from mdsvqa.models.vlm.families.fused import gated, use_fused_norms
 from mdsvqa.models.vlm.families.qwen2_5_vl_positions import keep_trained_positions
 from mdsvqa.models.vlm.families.qwen2_5_vl_tower import speed_up
 from mdsvqa.models.vlm.families.transformers_family import TransformersFamily, padded
+from mdsvqa.models.vlm.tree_attention import use_tree_attention
 
 # What transformers calls a token of a video.
 _VIDEO = 2
@@ -75,8 +79,14 @@ class Qwen25VL(TransformersFamily):
 
     def speed_up(self, model: Any) -> None:
         """See `Family`."""
-        keep_trained_positions(self.inside(model))
-        speed_up(self.inside(model).visual)
+        inside = self.inside(model)
+        keep_trained_positions(inside)
+        inside.get_video_features = MethodType(_video_features, inside)
+        speed_up(inside.visual)
+        use_fused_norms(inside.language_model)
+        use_tree_attention(inside.language_model)
+        for layer in inside.language_model.layers:
+            layer.mlp.forward = MethodType(_feed_forward, layer.mlp)
 
     def sight(self, settings: VlmSettings, processor: Any) -> VisualLimits:
         """See `Family`."""
@@ -103,6 +113,11 @@ class Qwen25VL(TransformersFamily):
             span=sight.span,
             device=device,
         )
+
+    def see(self, model: Any, batch: Mapping[str, Tensor]) -> list[Tensor] | None:
+        """See `Family`: the tokens of each video, shape (tokens, width of the language model)."""
+        found = self.inside(model).get_video_features(batch["pixel_values_videos"], batch["video_grid_thw"])
+        return list(found.pooler_output)
 
     def visual_inputs(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """See `Family`."""
@@ -150,6 +165,19 @@ class Qwen25VL(TransformersFamily):
         visual = model.model.visual
         mlp = visual.blocks[0].mlp
         return FirstLook(visual.patch_embed.proj, (mlp.gate_proj, mlp.up_proj), mlp.down_proj)
+
+
+def _video_features(self: Any, pixel_values_videos: Tensor, video_grid_thw: Tensor, **options: Any) -> Any:
+    """transformers' own, which here also takes what it gave before in the place of pixels."""
+    counts = (video_grid_thw.prod(-1) // self.visual.spatial_merge_size**2).tolist()
+    if len(pixel_values_videos) == sum(counts):
+        return BaseModelOutputWithPooling(pooler_output=pixel_values_videos.split(counts))
+    return type(self).get_video_features(self, pixel_values_videos, video_grid_thw, **options)
+
+
+def _feed_forward(self: Any, x: Tensor) -> Tensor:
+    found: Tensor = self.down_proj(gated(self.gate_proj(x), self.up_proj(x), self.act_fn))
+    return found
 
 
 SEEING, _HEADS = 64, 4
@@ -267,18 +295,24 @@ def collate(
         normalisation, patch, span, device: as in `patches`.
 
     Returns:
-        input_ids, attention_mask, mm_token_type_ids (each (B, L)), pixel_values_videos, video_grid_thw (B, 3) and
-        second_per_grid_ts (B,). Without one of the last three transformers raises nothing and computes something else.
+        input_ids, attention_mask, mm_token_type_ids (each (B, L)), pixel_values_videos (where all clips have it, what
+        the vision tower made of them), video_grid_thw (B, 3) and second_per_grid_ts (B,). Without one of the last three
+        transformers raises nothing and computes something else.
     """
     told = zip(clips, prompts, strict=True)
     ids, mask = padded([[*p.before, *[video_token] * c.tokens, *p.after] for c, p in told], pad_token)
     grids = [(len(c.frames) // span, c.frames.shape[2] // patch, c.frames.shape[3] // patch) for c in clips]
+    seen = [clip.seen for clip in clips if clip.seen is not None]
     return {
         "input_ids": ids.to(device),
         "attention_mask": mask.to(device),
         # 2 stands for video.
         "mm_token_type_ids": ((ids == video_token) & (mask == 1)).int().to(device) * 2,
-        "pixel_values_videos": patches(clips, normalisation, patch, span, device),
+        "pixel_values_videos": (
+            torch.cat([each.to(device) for each in seen])
+            if len(seen) == len(clips)
+            else patches(clips, normalisation, patch, span, device)
+        ),
         "video_grid_thw": torch.tensor(grids, device=device),
         "second_per_grid_ts": torch.tensor([clip.seconds_per_grid for clip in clips], device=device),
     }

@@ -5,7 +5,7 @@ puts the steps between the two marks that stood around the placeholder, so that 
 checkpoints were released with, the steps replace placeholder and marks. Here they do.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -58,6 +58,10 @@ class Qwen3VL(Qwen25VL):
     def speed_up(self, model: Any) -> None:
         """See `Family`."""
         speed_up(self.inside(model).visual)
+
+    def see(self, model: Any, batch: Mapping[str, Tensor]) -> list[Tensor] | None:
+        """See `Family`: its tower's inner layers are read too, which no tensor of one width holds."""
+        return None
 
     def sight(self, settings: VlmSettings, processor: Any) -> VisualLimits:
         """See `Family`."""

@@ -46,6 +46,10 @@ class TransformersFamily:
         """See `Family`."""
         return tokenise_prompt(processor, question, reply)
 
+    def see(self, model: Any, batch: Mapping[str, Tensor]) -> list[Tensor] | None:
+        """See `Family`."""
+        return None
+
     def inside(self, model: Any) -> Any:
         """See `Family`."""
         return model.get_base_model().model if hasattr(model, "get_base_model") else model.model
