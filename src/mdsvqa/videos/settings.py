@@ -32,7 +32,7 @@ class ViewSettings(Settings):
         "BT.2408 and BT.2390, reference white 203 cd/m2.",
     )
     deinterlace: Added[Deinterlace] = Field(
-        "none", description="Of interlaced frames. none: both fields in one picture. bwdif: FFmpeg's filter."
+        "none", description="Read interlaced frames so. none: both fields in one picture. bwdif: FFmpeg's filter."
     )
 
     def view(self) -> View:
