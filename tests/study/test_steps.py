@@ -74,7 +74,7 @@ def test_content_is_read_or_mapped(table: Path, most: int) -> None:
             more.append([{"id": "new", "frames": list(frames_of(3)), "status": "ok"}])
         ids, content = open_content(table.parent / "content", most)
         assert ids[-1] == "new"
-        assert len(list((table.parent / "content").glob("frames-*"))) == 1
+        assert len(list((table.parent / "content").glob("_frames-*"))) == 1
 
 
 def test_budgets(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -177,11 +177,11 @@ def test_what_is_missing_is_said(table: Path, capsys: pytest.CaptureFixture[str]
 def test_a_rerun_finds_its_choice(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = table.parent / "selection"
     first = chosen(capsys, table, "--out", out)
-    # Another number of threads is the same choice, another group limit is not.
+    # Another number of threads is the same choice, another group limit is not: a quick choice is made anew.
     assert chosen(capsys, table, "--out", out, "--threads", 1) == first
     assert read_table(out)["id"].to_pylist() == first
-    text = run(capsys, table, "--out", out, "--group", "uploader", "--most-per-group", 1, code=1)[1]
-    assert "--overwrite" in text
+    other = chosen(capsys, table, "--out", out, "--group", "uploader", "--most-per-group", 1)
+    assert read_table(out)["id"].to_pylist() == other != first
 
 
 def test_labeled_and_excluded_ids_that_match_nothing_are_an_error_and_some_a_note(
