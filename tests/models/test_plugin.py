@@ -296,7 +296,7 @@ def test_another_model_s_folder_is_refused(videos: list[Video], tmp_path: Path) 
     run(videos[:1], tmp_path / "scores", Recorder())
     # What took longer than a minute is not made anew unasked.
     (tmp_path / "scores" / "_seconds").write_text("1000\n")
-    with pytest.raises(TableError, match="'test' there, 'other' now"):
+    with pytest.raises(TableError, match="model: test there, other now"):
         run(videos[:1], tmp_path / "scores", Recorder(), {**MAKER, "model": "other"})
 
 
