@@ -54,7 +54,8 @@ quality:
 rounds: 2
 selection:
   rule: mds
-  budget: 5%
+  # Enough that each round holds out some of its labels (of 30 or more), by which fine-tuning is stopped.
+  budget: 20%
 finetuning:
   vlm:
     # For its 0.6 million weights; the defaults are for 7 billion.
