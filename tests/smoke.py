@@ -21,7 +21,7 @@ CORPUS = "demo/corpus/manifest.csv"
 WITHOUT_EXTRAS = (
     (0, "--version"),
     (0, "doctor --json"),
-    (0, "demo --source 40 --pool 20 --test 10 --seeds 2 --out demo"),
+    (0, "demo --source 80 --pool 20 --test 10 --seeds 2 --out demo"),
     (0, "init study.yaml"),
     (0, "run demo/study.yaml"),
     (0, "report demo/study.yaml"),
