@@ -24,6 +24,8 @@ SECONDS = (2.0, 2.4)
 # After these the tiny model hardly gets better; a minute or two.
 TINY_STEPS = 110
 WRITING, LESSONS = "Writing simulated videos", "Writing simulated videos for the tiny model to learn from"
+# That the demonstration's tiny model learned from: few enough that more labels of either kind teach it something.
+FEW = 75
 # Added to a seed, for videos that no demonstration's study has.
 OTHER_VIDEOS = 1_000_003
 STUDY = """\
@@ -124,7 +126,7 @@ def prepare_demo(
     if vlm and (folder / "tiny-vlm").is_dir():
         show.note(f"Tiny vision-language model: reused from {folder / 'tiny-vlm'}")
     elif vlm:
-        make_demo_vlm(folder / "tiny-vlm", None, show, seed=seed, workers=cores(0))
+        make_demo_vlm(folder / "tiny-vlm", None, show, seed=seed, workers=cores(0), videos=FEW)
     return read_study(study)
 
 
@@ -148,6 +150,7 @@ def make_demo_vlm(
     seed: int,
     workers: int,
     steps: int = TINY_STEPS,
+    videos: int = 300,
     family: str = next(iter(FAMILIES)),
 ) -> "HeldOut":
     """A tiny vision-language model that has learned from labeled videos.
@@ -159,6 +162,7 @@ def make_demo_vlm(
         seed: of the model and the simulated videos.
         steps: of training.
         workers: processes that render and decode.
+        videos: simulated ones, four in five to learn from.
         family: its name in `families.catalogue`.
 
     Returns:
@@ -170,7 +174,7 @@ def make_demo_vlm(
 
     if manifest is None:
         corpus = out.with_name(out.name + "-corpus")
-        sizes = {"source": 300, "pool": 0, "test": 0}
+        sizes = {"source": videos, "pool": 0, "test": 0}
         manifest = make_corpus(
             corpus,
             seed=seed + OTHER_VIDEOS,
@@ -179,6 +183,6 @@ def make_demo_vlm(
             workers=workers,
             progress=partial(show.progress, LESSONS),
         )
-    videos = load_videos(manifest)
-    train, test = in_role(videos, "source"), in_role(videos, "source test")
+    known = load_videos(manifest)
+    train, test = in_role(known, "source"), in_role(known, "source test")
     return make_tiny_vlm(out, train, test, TinyTraining(steps=steps, seed=seed), workers, show, family=family)
