@@ -280,8 +280,9 @@ def test_score_by_a_vision_language_model_reads_both_ways_and_names_what_does_no
         assert found["videos"] == 6
         assert {"id": "empty.mp4", "reason": "empty file (0 bytes)"} in found["failures"]
     assert found["ok"] == 5
+    (tmp_path / "expected" / "_seconds").write_text("1000\n")
     run(*arguments, "--out", tmp_path / "expected", code=1)
-    assert "made by" in capsys.readouterr().err
+    assert "reading: expected there, generate now" in capsys.readouterr().err
     run("score", videos, "--adapter", "a/b", "--out", tmp_path / "out", code=1)
     assert "--adapter" in capsys.readouterr().err
     run(*arguments, "--samples", 3, "--read", "expected", "--out", tmp_path / "out", code=1)

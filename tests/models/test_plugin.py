@@ -294,7 +294,9 @@ def test_what_was_scored_before_a_wrong_answer_is_kept(videos: list[Video], tmp_
 
 def test_another_model_s_folder_is_refused(videos: list[Video], tmp_path: Path) -> None:
     run(videos[:1], tmp_path / "scores", Recorder())
-    with pytest.raises(TableError, match="'test' there, 'other' now"):
+    # What took longer than a minute is not made anew unasked.
+    (tmp_path / "scores" / "_seconds").write_text("1000\n")
+    with pytest.raises(TableError, match="model: test there, other now"):
         run(videos[:1], tmp_path / "scores", Recorder(), {**MAKER, "model": "other"})
 
 

@@ -318,7 +318,7 @@ def test_another_maker_is_told_in_words(tmp_path: Path) -> None:
     other = MAKER | {"seed": 1, "budget": 8, "labels": "0123456789ab"}
     with pytest.raises(TableError) as caught:
         ResultTable(folder, SCORES, other)
-    assert "(budget: not set there, 8 now; seed: 0 there, 1 now; other labels)" in str(caught.value)
+    assert "(budget: unknown there, 8 now; seed: 0 there, 1 now; other labels)" in str(caught.value)
     assert "--overwrite" in str(caught.value)
     assert read_table(folder)["id"].to_pylist() == ["a"]
     # Having been refused, it holds no lock.

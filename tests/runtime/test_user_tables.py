@@ -117,7 +117,7 @@ def test_refused_files(tmp_path: Path, put: Put) -> None:
         read_columns(put("", "t.pdf"))
     with pytest.raises(ColumnError, match=r"t\.parquet: cannot be read"):
         read_columns(put("PAR1", "t.parquet"))
-    with pytest.raises(InputError, match=r"not a result folder"):
+    with pytest.raises(InputError, match=r"is no result folder, it has no _meta\.json"):
         read_columns(tmp_path)
 
 

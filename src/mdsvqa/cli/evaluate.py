@@ -54,9 +54,9 @@ def evaluate(
     id: IdColumn = None,
     with_: Annotated[
         Path | None,
-        typer.Option("--with", help="Table with the MOS, such as the manifest, where TABLE has only scores."),
+        typer.Option("--with", help="Read the MOS from this table, such as the manifest."),
     ] = None,
-    split: Annotated[str | None, typer.Option(help="Only videos of this split, such as test.")] = None,
+    split: Annotated[str | None, typer.Option(help="Evaluate only videos of this split, such as test.")] = None,
     dataset: Dataset = None,
     only: Only = None,
     csv: CsvFile = None,

@@ -258,7 +258,7 @@ class AdapterTraining(Settings):
     batch_tokens: Unrecorded[int | None] = Field(
         None, ge=1, description="That a device holds at a time; halved for good when they do not fit."
     )
-    vision_cache: Unrecorded[int | None] = Field(
+    vision_cache: Added[Unrecorded[int | None]] = Field(
         None,
         ge=0,
         description="Keep what the vision tower makes of the training videos on disk, up to so many bytes; by default "

@@ -42,6 +42,9 @@ from transformers import (  # noqa: E402
     SiglipVisionModel,
 )
 from transformers.image_processing_backends import TorchvisionBackend  # noqa: E402
+from transformers.integrations.sdpa_attention import sdpa_attention_forward  # noqa: E402
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask  # noqa: E402
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS  # noqa: E402
 from transformers.utils import logging  # noqa: E402
 
 # By these names since 5.20 and before; peft still asks by the old ones.
@@ -62,6 +65,8 @@ def quiet() -> Iterator[None]:
 
 
 __all__ = [
+    "ALL_ATTENTION_FUNCTIONS",
+    "ALL_MASK_ATTENTION_FUNCTIONS",
     "AutoConfig",
     "AutoImageProcessor",
     "AutoProcessor",
@@ -74,5 +79,7 @@ __all__ = [
     "SiglipVisionModel",
     "TorchvisionBackend",
     "quiet",
+    "sdpa_attention_forward",
+    "sdpa_mask",
     "transformers",
 ]

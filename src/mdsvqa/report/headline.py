@@ -22,7 +22,7 @@ def answers(config: StudyConfig, result: StudyResult, figures: Figures) -> list[
         audit = len(result.selected) - own
         said.append(
             f"Label next: {own} of {counted(len(result.data.pool), 'pool video')}, chosen by {label_of(rule)}"
-            + (f", and {audit} of the audit." if audit else ".")
+            + (f", and {audit} drawn at random to be measured on, the audit." if audit else ".")
         )
     if rule in figures.on_target and (over_base := figures.on_target[rule].over_base) is not None:
         many = figures.on_target[rule]

@@ -22,18 +22,19 @@ def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     >>> differences({"settings": {"budget": 6, "rule": "mds"}}, {"settings": {"budget": 8, "rule": "mds"}})
     'budget: 6 there, 8 now'
     >>> differences({"scores": "0123456789ab", "seed": 0}, {"scores": "ba9876543210", "seed": 0, "rule": "random"})
-    'rule: not set there, random now; other scores'
+    'rule: unknown there, random now; other scores'
     """
     there, now = _flat(found), _flat(wanted)
     said, other = [], []
     for name in sorted({*there, *now}):
         before, after = there.get(name), now.get(name)
-        if before == after:
+        if before == after and (name in there) == (name in now):
             continue
         if any(isinstance(value, str) and _FINGERPRINT.fullmatch(value) for value in (before, after)):
             other.append(f"other {_WORDS.get(name, name.replace('_', ' '))}")
         else:
-            said.append(f"{name}: {_word(before)} there, {_word(after)} now")
+            words = _word(before) if name in there else "unknown", _word(after) if name in now else "unknown"
+            said.append(f"{name}: {words[0]} there, {words[1]} now")
     both = [*said, *other]
     more = len(both) - MOST
     return "; ".join(both[:MOST]) + (f"; and {more} more" if more > 0 else "")

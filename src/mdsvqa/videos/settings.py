@@ -28,11 +28,11 @@ class ViewSettings(Settings):
     # Models have learned from what such files look like without it; a curve changes scores, so it is asked for.
     hdr: Added[Hdr] = Field(
         "keep",
-        description="Of HDR (PQ, HLG). keep: its code values, as if they were SDR. tonemap: as SDR by ITU-R BT.2408 "
-        "and BT.2390, reference white 203 cd/m2.",
+        description="Read HDR (PQ, HLG) so. keep: its code values, as if they were SDR. tonemap: as SDR by ITU-R "
+        "BT.2408 and BT.2390, reference white 203 cd/m2.",
     )
     deinterlace: Added[Deinterlace] = Field(
-        "none", description="Of interlaced frames. none: both fields in one picture. bwdif: FFmpeg's filter."
+        "none", description="Read interlaced frames so. none: both fields in one picture. bwdif: FFmpeg's filter."
     )
 
     def view(self) -> View:

@@ -248,6 +248,8 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_table(checkpoint, videos, tmp
     # Nothing is left to do: the weights are not even loaded.
     monkeypatch.setattr(vision_encoding, "load_encoder", lambda *_: pytest.fail("loaded"))
     assert encode(videos, content, folder, batch_size=4).to_pylist() == undisturbed
+    # What took longer than a minute is not made anew unasked.
+    (content / "_seconds").write_text("1000\n")
     with pytest.raises(TableError, match="frames: 3 there, 2 now"):
         encode(videos, content, folder, frames=2)
 

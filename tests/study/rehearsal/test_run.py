@@ -91,6 +91,9 @@ def test_a_rerun_reads_what_is_there(study: Path, capsys: pytest.CaptureFixture[
 def test_another_seed_is_another_rehearsal(study: Path) -> None:
     rehearse_study(read_study(study), Silent())
     other = read_study(write(study.parent, seed=1))
+    # What took longer than a minute is not made anew unasked.
+    for seconds in study.parent.rglob("_seconds"):
+        seconds.write_text("1000\n")
     with pytest.raises(TableError, match="overwrite"):
         rehearse_study(other, Silent())
     rehearse_study(other, Silent(), overwrite=True)

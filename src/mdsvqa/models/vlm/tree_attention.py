@@ -8,9 +8,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from mdsvqa.models.transformers_vision import (
+    ALL_ATTENTION_FUNCTIONS,
+    ALL_MASK_ATTENTION_FUNCTIONS,
+    sdpa_attention_forward,
+    sdpa_mask,
+)
 
 # As transformers calls it from here on.
 TREE_ATTENTION = "causal_then_masked"
