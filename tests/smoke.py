@@ -56,8 +56,8 @@ WITH_EXTRAS = (
     (0, f"finetune {CORPUS} --model tiny/ --labels labels.csv --steps 1 --evaluations 1 --out adapter/"),
     (0, "merge --model tiny/ --adapter adapter/ --out merged/"),
     (0, "label prepare few/ --out rating/"),
-    (0, "label status few/ --out rating/"),
     (0, "label invite few/ --out rating/ --raters 2"),
+    (0, "label status few/ --out rating/"),
 )
 COMMANDS = ("", "difficulty predict", "difficulty train", "difficulty evaluate", "label prepare", "label serve")
 

@@ -131,7 +131,13 @@ class Rater:
 def given(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, float]]:
     """A folder with every file and folder that the pages name as one's own, and the MOS of all videos."""
     folder = tmp_path_factory.mktemp("given")
-    return folder, give(folder, small_corpus)
+    mos = give(folder, small_corpus)
+    # Results of steps that a page takes for done.
+    videos, scores = folder / "videos.csv", folder / "scores"
+    assert ended("score", videos, "--out", scores) == 0
+    assert ended("content", videos, "--out", folder / "content") == 0
+    assert ended("difficulty", "predict", videos, "--scores", scores, "--out", folder / "difficulty") == 0
+    return folder, mos
 
 
 @pytest.fixture(scope="session")
@@ -150,7 +156,9 @@ def checkpoints(tiny_vlm: Path, tmp_path_factory: pytest.TempPathFactory) -> dic
 
 def lay(given: Path, folder: Path, words: Sequence[str]) -> None:
     """Puts the files that a line names into the folder it runs in."""
-    for word in words:
+    for before, word in zip(["", *words[:-1]], words, strict=True):
+        if before == "--out":
+            continue
         name = word.split(":")[0].rstrip("/")
         here = given / name
         if name and "/" not in name and here.exists() and not (folder / name).exists():
