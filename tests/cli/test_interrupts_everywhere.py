@@ -20,6 +20,8 @@ from given_files import give
 from mdsvqa.__main__ import STOPPED, main
 from mdsvqa.cli.app import Commands
 
+# Some minutes; `test_interrupts.py` has the moments that every command shares.
+pytestmark = pytest.mark.slow
 PACKAGE = str(Path(mdsvqa.__file__).parent)
 # Each in a folder where those above it have run.
 COMMANDS = """
