@@ -113,7 +113,7 @@ def test_import_writes_what_every_command_reads(ratings, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--model", "best"], "'best' is none of panel"),
+        (["--model", "best"], "expected panel, mos, bt500, p913, p910 or pairs, found 'best'"),
         (["--scale", "five"], "--scale: found the MOS scale 'five'"),
         (["--scale", "1-3"], "row 1: found the vote 4"),
         (["--format", "xlsx"], "--format"),

@@ -177,7 +177,7 @@ def test_the_audit_has_a_table_and_is_marked(tmp_path: Path) -> None:
     assert labels_spent(result) == [0, 7]
     assert [turn.labels for turn in data.rounds] == [0, 7]
     # The audit is no part of what the rule chose; two videos have no correlation.
-    assert "Labeling 2 of 40 pool videos chosen by MDS" in data.headline[0]
+    assert "2 labels chosen by MDS" in data.headline[1]
     chosen = next(row for row in data.tables["failure"].rows if row.label == "chosen by MDS")
     assert chosen.note == "2 videos"
     assert chosen.cells[0] is None

@@ -169,7 +169,7 @@ def test_scores_of_a_changed_file_by_a_class_and_by_a_saved_model(
         path = film(tmp_path / f"t{n}.mkv", [np.roll(noise[0] // (1 + n % 7), n, axis=1)] * 3)
         extra.append(Video(f"t{n}", path, split="train", mos=1.0 + (n % 9) / 2))
     steps.score([*labeled, *extra], load_model("statistical"), 2, Run(tmp_path / "first"), seed=0)
-    saved = str(tmp_path / "first" / "model.safetensors")
+    saved = str(tmp_path / "first" / "_model.safetensors")
     monkeypatch.setattr("mdsvqa.models.open.load_class", lambda name: Bright())
     for model in (saved, "module:Bright"):
         out = tmp_path / Path(model).stem.replace(":", "-")

@@ -99,7 +99,7 @@ def test_progress(tmp_path: Path) -> None:
         workers=1,
         progress=lambda done, total: seen.append((done, total)),
     )
-    assert seen == [(1, 3), (2, 3), (3, 3)]
+    assert seen == [(0, 3), (1, 3), (2, 3), (3, 3)]
 
 
 def test_a_video_depends_on_its_id_and_the_seed_only() -> None:

@@ -230,10 +230,10 @@ class KernelModel:
 
     def save(self, path: Path) -> None:
         """Writes a safetensors file."""
-        arrays, said = self.arrays(), {"format": "mdsvqa.statistical.1"}
-        said |= {} if self.recipe is None else {"recipe": self.recipe.text()}
+        # One entry alone: several are written in any order, and equal models are to be equal files.
+        said = {"format": "mdsvqa.statistical.1"} if self.recipe is None else {"recipe": self.recipe.text()}
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, save(arrays, metadata=said))
+        write_atomically(path, save(self.arrays(), metadata=said))
 
     @classmethod
     def load(cls, path: Path) -> Self:
