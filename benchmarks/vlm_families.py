@@ -13,14 +13,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.transformers_vision import transformers
 from mdsvqa.models.vlm.checkpoint import Checkpoint
 from mdsvqa.models.vlm.families.catalogue import FAMILIES
-from mdsvqa.models.vlm.reader import VlmReader
 from mdsvqa.models.vlm.tiny.model import make_model, make_processor
 from mdsvqa.videos.clip import Clip
-from vlm_scoring import median_times, plain_loop, ratios, report
+from vlm_scoring import ratios, three_ways
 
 FRAMES, SIDE = 12, 448
 
@@ -58,26 +56,13 @@ def compare(
     checkpoint: Checkpoint, count: int, repeats: int, tokens: int, shape: tuple[int, int, int]
 ) -> dict[str, Any]:
     """The three ways on clips of noise of a shape (frames, height, width)."""
-    settings = VlmSettings(max_new_tokens=tokens)
-    # Random weights never end an answer: exactly as many tokens as asked for, as in the plain loop.
-    checkpoint.model.generation_config.eos_token_id = None
-    generate = VlmReader(checkpoint, settings)
-    expected = VlmReader(checkpoint, settings.model_copy(update={"reading": "expected"}))
     rng = np.random.default_rng(0)
     frames, height, width = shape
     clips = [
         Clip(str(k), rng.integers(0, 256, (frames, 3, height, width), np.uint8), np.arange(frames) / 2, 2.0, frames / 2)
         for k in range(count)
     ]
-    seconds = median_times(
-        {
-            "plain": lambda: plain_loop(checkpoint, clips, tokens, exactly=True),
-            "batched": lambda: generate.score(clips),
-            "expected": lambda: expected.score(clips),
-        },
-        repeats,
-    )
-    report(seconds, count)
+    *_, seconds = three_ways(checkpoint, clips, tokens, repeats)
     return {**ratios(seconds), **{f"{way}_videos_per_second": round(count / s, 3) for way, s in seconds.items()}}
 
 

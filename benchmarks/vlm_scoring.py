@@ -87,6 +87,29 @@ def median_times(ways: dict[str, Callable[[], Any]], repeats: int) -> dict[str, 
     return {name: statistics.median(found) for name, found in times.items()}
 
 
+def three_ways(
+    checkpoint: Checkpoint, clips: Sequence[Clip], tokens: int, repeats: int
+) -> tuple[VlmReader, VlmReader, dict[str, float]]:
+    """Readers by replies and by the expected score, and median seconds of the plain loop and of both; printed too.
+
+    Random weights never end an answer: exactly as many tokens as asked for are written, as in the plain loop.
+    """
+    checkpoint.model.generation_config.eos_token_id = None
+    settings = VlmSettings(max_new_tokens=tokens)
+    generate = VlmReader(checkpoint, settings)
+    expected = VlmReader(checkpoint, settings.model_copy(update={"reading": "expected"}))
+    seconds = median_times(
+        {
+            "plain": lambda: plain_loop(checkpoint, clips, tokens, exactly=True),
+            "batched": lambda: generate.score(clips),
+            "expected": lambda: expected.score(clips),
+        },
+        repeats,
+    )
+    report(seconds, len(clips))
+    return generate, expected, seconds
+
+
 def tiny(count: int, repeats: int, workers: int) -> dict[str, Any]:
     """The comparison on the tiny model, and a pass from files."""
     folder = BUILD / "tiny-vlm"
@@ -148,20 +171,7 @@ def seven_billion(count: int, repeats: int, layers: int | None) -> dict[str, Any
         Clip(str(k), rng.integers(0, 256, (40, 3, 1080, 1920), np.uint8), np.arange(40) / 2, 30.0, 20.0)
         for k in range(count)
     ]
-    settings = VlmSettings(max_new_tokens=tokens)
-    generate = VlmReader(checkpoint, settings)
-    # Random weights never end an answer: exactly as many tokens as asked for, as in the plain loop.
-    model.generation_config.eos_token_id = None
-    expected = VlmReader(checkpoint, settings.model_copy(update={"reading": "expected"}))
-    seconds = median_times(
-        {
-            "plain": lambda: plain_loop(checkpoint, clips, tokens, exactly=True),
-            "batched": lambda: generate.score(clips),
-            "expected": lambda: expected.score(clips),
-        },
-        repeats,
-    )
-    report(seconds, count)
+    generate, expected, seconds = three_ways(checkpoint, clips, tokens, repeats)
     seen = generate.sight
     operations = count * flops(model, 40 // seen.span * 20 * 36, expected.prompt.tokens + 48)
     share = operations / seconds["expected"] / matrix_rate(device, dtype)

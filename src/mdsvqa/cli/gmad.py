@@ -64,11 +64,11 @@ def pairs(
     as_json: AsJson = False,
 ) -> None:
     """Find the pairs of every attacker and defender, and write the list for raters."""
-    # An option takes one value: the names that follow the first arrive as arguments.
     from mdsvqa.report import plots
 
     if plot is not None:
         plots.check_plot(plot)
+    # An option takes one value: the names that follow the first arrive as arguments.
     models = [*scores, *(more or [])]
     found = find_pairs(
         table,

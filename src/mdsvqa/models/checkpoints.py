@@ -12,6 +12,7 @@ from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 
 from mdsvqa.models.base import ModelError
+from mdsvqa.runtime.devices import torch_device
 
 # No pickles. Code of a repository only where somebody asked for it.
 FILES = ("*.json", "*.safetensors", "*.txt", "*.jinja", "*.model")
@@ -80,12 +81,10 @@ def check_whole(found: Mapping[str, Any], what: str, folder: Path) -> None:
 
 def pick_device(wanted: str) -> torch.device:
     """A device by name; "auto" is the first GPU, else the CPU."""
-    if wanted == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if wanted.startswith("cuda") and not torch.cuda.is_available():
         raise ModelError(f"device {wanted!r}: PyTorch {torch.__version__} sees no GPU here; use auto or cpu.")
     try:
-        return torch.device(wanted)
+        return torch_device(wanted)
     except RuntimeError as error:
         raise ModelError(f"device {wanted!r}: {short_reason(error)}") from None
 

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +62,7 @@ def scatter(score: Floats, mos: Floats, title: str, dataset: Sequence[str] = ())
     """
     figure, axes = _axes(title, "score", "mean opinion score")
     names = np.array(dataset if len(dataset) else [""] * len(score), object)
-    for colour, name in zip(_colours(), dict.fromkeys(names.tolist()), strict=False):
+    for colour, name in zip(cycle(COLOURS), dict.fromkeys(names.tolist()), strict=False):
         own = names == name
         axes.scatter(score[own], mos[own], s=14, color=colour, alpha=0.5, linewidths=0)
         order = np.argsort(score[own])
@@ -70,10 +71,6 @@ def scatter(score: Floats, mos: Floats, title: str, dataset: Sequence[str] = ())
         axes.plot(score[own][order], mapped[order], color=colour, label=label)
     axes.legend(frameon=False, fontsize=8)
     return figure
-
-
-def _colours() -> list[str]:
-    return [COLOURS[place % len(COLOURS)] for place in range(1000)]
 
 
 def forest(rows: Mapping[str, Interval], title: str, across: str, reference: float | None = None) -> Figure:
@@ -110,7 +107,7 @@ def learning_curve(rounds: Sequence[RoundResult]) -> Figure:
 def budget_curve(points: Sequence[BudgetPoint]) -> Figure:
     """What more labels would buy, in the rehearsal."""
     figure, axes = _axes("What more labels would buy (rehearsal)", "labels spent", "target SRCC")
-    colours = iter(_colours())
+    colours = cycle(COLOURS)
     for label in dict.fromkeys(point.label for point in points):
         own = [point for point in points if point.label == label]
         if own[0].kind in ("base", "everything"):
@@ -146,7 +143,7 @@ def half_widths(values: Sequence[float]) -> Figure:
 def study_size(found: StudySize) -> Figure:
     """How precise an SRCC is, by videos and raters."""
     figure, axes = _axes(f"SRCC {found.srcc:.2f} with true quality", "videos", "expected width of the 95% interval")
-    for colour, raters in zip(_colours(), sorted({design.raters for design in found.designs}), strict=False):
+    for colour, raters in zip(cycle(COLOURS), sorted({design.raters for design in found.designs}), strict=False):
         own = sorted((design.videos, design.width) for design in found.designs if design.raters == raters)
         label = counted(raters, "rater")
         axes.plot([videos for videos, _ in own], [width for _, width in own], "o-", color=colour, label=label)
@@ -162,7 +159,7 @@ def attacks(pairs: Mapping[str, Sequence[tuple[float, float]]]) -> Figure:
         pairs: by duel, the difference of the defender's and of the attacker's scores of each pair.
     """
     figure, axes = _axes("Pairs found", "difference by the defender", "difference by the attacker")
-    for colour, (duel, found) in zip(_colours(), pairs.items(), strict=False):
+    for colour, (duel, found) in zip(cycle(COLOURS), pairs.items(), strict=False):
         x, y = zip(*found, strict=True)
         axes.scatter(x, y, s=18, color=colour, label=duel.replace("$", r"\$"))
     axes.axvline(0, color=MARK, linestyle=":", linewidth=1)

@@ -5,9 +5,9 @@ from heapq import heapify, heappop, heapreplace
 from typing import Protocol
 
 import numpy as np
-import torch
 
 from mdsvqa.runtime.arrays import Flags, Floats
+from mdsvqa.runtime.devices import torch_device
 from mdsvqa.runtime.threads import torch_threads
 from mdsvqa.selection.base import Pool
 from mdsvqa.selection.distances.matrices import distance_table
@@ -206,8 +206,7 @@ def coverage_of(pool: Pool, budget: int, settings: SelectionSettings) -> TableCo
     table = distance_table(pool.content)
     if table is not None:
         return TableCoverage(table, pool.chosen)
-    device = "cuda" if settings.device == "auto" and torch.cuda.is_available() else settings.device
     with torch_threads(settings.threads):
         k = neighbors_wanted(len(pool), budget)
-        graph = neighbor_graph(pool.content, k, "cpu" if device == "auto" else device, settings.threads)
+        graph = neighbor_graph(pool.content, k, str(torch_device(settings.device)), settings.threads)
     return GraphCoverage(graph, pool.chosen, reopens=pool.limits.least > 0)

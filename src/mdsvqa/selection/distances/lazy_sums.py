@@ -17,9 +17,9 @@ it, it is the first. Each of the bounds is proved where it is computed.
 """
 
 import numpy as np
-import torch
 
 from mdsvqa.runtime.arrays import Flags, Floats, Ints
+from mdsvqa.runtime.devices import torch_device
 from mdsvqa.selection.distances.bounds import SumBounds, summarise
 from mdsvqa.selection.distances.chamfer import Content
 from mdsvqa.selection.distances.chosen_frames import ChosenFrames
@@ -49,12 +49,12 @@ class LazySums:
     """
 
     def __init__(self, content: Content, difficulty: Floats, weight: float, device: str, memory: int) -> None:
-        name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        place = torch_device(device)
         self._difficulty = np.asarray(difficulty, np.float64)
-        self._summaries = summarise(content, torch.device(name), memory)
+        self._summaries = summarise(content, place, memory)
         self._bounds = SumBounds(self._summaries)
-        self._chosen = ChosenFrames(content, self._summaries.largest, torch.device(name), memory)
-        on_gpu = torch.device(name).type == "cuda"
+        self._chosen = ChosenFrames(content, self._summaries.largest, place, memory)
+        on_gpu = place.type == "cuda"
         self._first = GPU_FIRST if on_gpu else 1
         self._first_batch, self._spared = (GPU_FIRST_BATCH, GPU_SPARED) if on_gpu else (FIRST_BATCH, SPARED)
         n = len(content)

@@ -1,10 +1,10 @@
 """MDS: difficult for the model, and unlike what is chosen already."""
 
 import numpy as np
-import torch
 from scipy.stats import rankdata
 
 from mdsvqa.runtime.arrays import Floats, Ints
+from mdsvqa.runtime.devices import torch_device
 from mdsvqa.runtime.threads import torch_threads
 from mdsvqa.selection.base import Pick, Pool, Rule
 from mdsvqa.selection.distances.chamfer import Content
@@ -57,9 +57,8 @@ def mds_counted(pool: Pool, budget: int, settings: SelectionSettings) -> tuple[l
 
 def _sums(content: Content, difficulty: Floats, weight: float, settings: SelectionSettings) -> DenseSums | LazySums:
     """What finds the best video fastest: on a GPU one comparison of all that may be it, on a CPU few of them."""
-    on_gpu = settings.device.startswith("cuda") or (settings.device == "auto" and torch.cuda.is_available())
-    if on_gpu and weight > 0 and len(content) and (content.counts == content.counts[0]).all():
-        device = torch.device("cuda" if settings.device == "auto" else settings.device)
+    device = torch_device(settings.device)
+    if device.type == "cuda" and weight > 0 and len(content) and (content.counts == content.counts[0]).all():
         return DenseSums(content, difficulty, weight, device, settings.memory)
     return LazySums(content, difficulty, weight, settings.device, settings.memory)
 
