@@ -15,7 +15,7 @@ def cell_text(cell: Cell, column: Column) -> tuple[str, str]:
     """A cell for a reader: the figure, and the ends of its interval or nothing.
 
     >>> cell_text(Interval(0.5, 0.4, 0.6), Column("SRCC", signed=True))
-    ('+0.500', '+0.400 to +0.600')
+    ('+0.500', '[+0.400, +0.600]')
     >>> cell_text(12, Column("videos")), cell_text(None, Column("SRCC"))
     (('12', ''), ('–', ''))
     """
