@@ -1,7 +1,8 @@
 """A million rows of a result: how long they take to write, to open, to go on with and to merge.
 
 The rows are made up, so that only the writing is measured: `sweep` in one process, then a run that adds one video, then
-the same rows as earlier versions wrote them, 32 in a file, merged by `mdsvqa compact`. Each step is a process of its own.
+the same rows as earlier versions wrote them, 32 in a file, merged by `mdsvqa compact`. Each step is a process of its
+own.
 
     python benchmarks/results_rows.py [--rows 1000000]
 """
