@@ -67,26 +67,30 @@ class Clock:
         )
 
 
-def windows_of(count: int) -> Iterator[range]:
-    """Cuts a number of videos into windows, always at the same places, so that a rerun reads the same batches.
+def windows_of(count: int, most: int = WINDOW) -> Iterator[range]:
+    """Cuts a number of videos into windows of up to `most`, always at the same places, so that a rerun reads the same
+    batches.
 
     >>> [len(window) for window in windows_of(70)]
     [4, 8, 16, 32, 10]
     """
     start, sizes = 0, iter(WINDOWS)
     while start < count:
-        stop = min(count, start + next(sizes, WINDOW))
+        stop = min(count, start + next(sizes, most))
         yield range(start, stop)
         start = stop
 
 
-def score_with_reader(videos: Sequence[Video], reader: ClipReader, maker: Maker, run: Run) -> tuple[pa.Table, Clock]:
+def score_with_reader(
+    videos: Sequence[Video], reader: ClipReader, maker: Maker, run: Run, window: int = WINDOW
+) -> tuple[pa.Table, Clock]:
     """Scores each video that has no score yet.
 
     Args:
         videos: with paths.
         reader: f.
         maker: what makes these scores.
+        window: videos that are read together.
 
     Returns:
         The scores table, in the order of the videos, and where the time went.
@@ -94,14 +98,14 @@ def score_with_reader(videos: Sequence[Video], reader: ClipReader, maker: Maker,
     clock = Clock()
     with run.open(SCORES, maker) as table:
         _again(table, videos, reader, run.workers, run.show)
-        cut = ([videos[i] for i in window if videos[i].id not in table.ids] for window in windows_of(len(videos)))
-        windows = [window for window in cut if window]
-        missing = [video for window in windows for video in window]
+        cut = ([videos[i] for i in part if videos[i].id not in table.ids] for part in windows_of(len(videos), window))
+        windows = [part for part in cut if part]
+        missing = [video for part in windows for video in part]
         if len(missing) < len(videos):
             run.show.note(f"Scores: {len(videos) - len(missing)} of {len(videos)} reused from {run.out}")
         see = partial(read_clip, sight=reader.sight)
         # A whole window ahead: while the model reads one, the next is decoded.
-        clips = map_in_workers(see, missing, run.workers, crashed=crashed, ahead=WINDOW)
+        clips = map_in_workers(see, missing, run.workers, crashed=crashed, ahead=window)
         read = 0
         if missing:
             run.show.progress("Scores", 0, len(missing))
@@ -111,16 +115,16 @@ def score_with_reader(videos: Sequence[Video], reader: ClipReader, maker: Maker,
             read += more
             run.show.progress("Scores", read, len(missing))
 
-        for window in windows:
+        for part in windows:
             began = time.perf_counter()
-            found = [next(clips) for _ in window]
+            found = [next(clips) for _ in part]
             decoded = time.perf_counter()
-            scores = score_window(reader, window, found, progress)
+            scores = score_window(reader, part, found, progress)
             table.collect(_rows(scores, found))
             clock.cut += sum(score.cut for score in scores)
             clock.waiting += decoded - began
             clock.model += time.perf_counter() - decoded
-            clock.videos += len(window)
+            clock.videos += len(part)
     if clock.videos:
         run.show.note(clock.verdict())
     if clock.cut:
