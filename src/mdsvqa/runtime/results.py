@@ -31,6 +31,7 @@ from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.makers import differences, lasting
 
 Maker = Mapping[str, Any]
+FileStamp = tuple[int | None, int | None, str | None]
 # Values that are made a text of at a time.
 FINGERPRINT = 1 << 16
 META, EARLIER_META = "_meta.json", "meta.json"
@@ -40,7 +41,8 @@ SECONDS = "_seconds"
 QUICK = 60.0
 
 # Of the file that a row was made of (`videos.about`): bytes, time of its last change in ns since 1970, what its
-# pictures are. Null in rows of no file, and in those that are older than these columns.
+# pictures are; of an object in a store its etag in place of a time. Null in rows of no file, and in those that are
+# older than these columns.
 ABOUT = (
     ("size", pa.int64()),
     ("mtime", pa.int64()),
@@ -50,6 +52,7 @@ ABOUT = (
     ("sar", pa.string()),
     ("interlaced", pa.bool_()),
     ("rotation", pa.int64()),
+    ("etag", pa.string()),
 )
 SCORES = pa.schema(
     [
@@ -292,10 +295,12 @@ class ResultTable:
         rows = [row for shard in _shards(self.folder) for row in _read_shard(shard, ["id", "status"]).to_pylist()]
         return {row["id"] for row in rows if row["status"] == status}
 
-    def stamps(self) -> dict[str, tuple[int, int]]:
-        """Size and time of change of the file that each row was made of, where that is known."""
-        rows = [row for part in _shards(self.folder) for row in _known(part, ["id", "size", "mtime"]).to_pylist()]
-        return {row["id"]: (row["size"], row["mtime"]) for row in rows if row.get("mtime") is not None}
+    def stamps(self) -> dict[str, FileStamp]:
+        """Of the file that each row was made of size, time of change, and a store's etag, where these are known."""
+        columns = ["id", "size", "mtime", "etag"]
+        rows = [row for part in _shards(self.folder) for row in _known(part, columns).to_pylist()]
+        stamps = ((row["id"], (row.get("size"), row.get("mtime"), row.get("etag"))) for row in rows)
+        return {video: stamp for video, stamp in stamps if stamp[1] is not None or stamp[2] is not None}
 
     def redo(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Replaces rows that were made of files that have changed; what was made of this table is out of date then."""
