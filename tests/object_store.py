@@ -1,5 +1,6 @@
 """An S3 server in this process (moto's), and a web server: what they sent is counted, and some replies are 503."""
 
+import hashlib
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -8,10 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock, Thread
 from typing import Any
+from urllib.request import urlopen
 
 import boto3
 import pytest
 from moto.server import DomainDispatcherApplication, create_backend_app
+from s3fs import S3FileSystem
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 BUCKET, KEY, SECRET = "pool", "somebody", "secret"
@@ -114,6 +117,8 @@ def serving(store: Store) -> Iterator[Store]:
 @contextmanager
 def s3_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """An S3 server with an empty bucket, and an environment in which it is S3."""
+    # A client keeps the key that it was made with.
+    S3FileSystem.clear_instance_cache()
     with serving(Store(DomainDispatcherApplication(create_backend_app))) as store:
         monkeypatch.setenv("AWS_ENDPOINT_URL", store.address)
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
@@ -122,6 +127,24 @@ def s3_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
         for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        client(store).create_bucket(Bucket=BUCKET)
+        with urlopen(f"{store.address}/moto-api/reset", data=b""):
+            client(store).create_bucket(Bucket=BUCKET)
         store.forget()
         yield store
+    S3FileSystem.clear_instance_cache()
+
+
+def files_of(folder: Path) -> Callable[..., Iterable[bytes]]:
+    """The files of a folder as a web server has them, each with an ETag."""
+
+    def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        path = folder / environ["PATH_INFO"].encode("latin-1").decode().lstrip("/")
+        if not path.is_file():
+            start_response("404 Not Found", [("Content-Length", "0")])
+            return []
+        content = path.read_bytes()
+        etag = f'"{hashlib.md5(content).hexdigest()}"'
+        start_response("200 OK", [("Content-Length", str(len(content))), ("ETag", etag)])
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [content]
+
+    return app

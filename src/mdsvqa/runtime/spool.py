@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from mdsvqa.runtime.atomic import cannot_write
 from mdsvqa.runtime.environment import SPOOL, SPOOL_RUN
-from mdsvqa.runtime.settings import ConfigError
+from mdsvqa.runtime.errors import InputError
 
 # Of what is free on the disk, where nobody says how much.
 FREE_SHARE = 0.5
@@ -39,7 +39,7 @@ def bytes_of(text: str) -> int:
     """The bytes that a size means.
 
     Raises:
-        ConfigError: it is no size.
+        InputError: it is no size.
 
     >>> bytes_of("20 GB"), bytes_of("1.5GiB"), bytes_of("4096")
     (20000000000, 1610612736, 4096)
@@ -47,7 +47,7 @@ def bytes_of(text: str) -> int:
     found = _SIZE.fullmatch(text)
     size = 0 if found is None or found[2].lower() not in _UNITS else int(float(found[1]) * _UNITS[found[2].lower()])
     if size < 1:
-        raise ConfigError(f"--spool: found {text!r}; expected how much of the disk copies may take, such as 20GB.")
+        raise InputError(f"--spool: found {text!r}; expected how much of the disk copies may take, such as 20GB.")
     return size
 
 
@@ -55,7 +55,7 @@ def limit_spool(text: str | None) -> None:
     """Limits what copies take, from here on and in the processes that this one starts; None changes nothing.
 
     Raises:
-        ConfigError: it is no size.
+        InputError: it is no size.
     """
     if text is not None:
         os.environ[SPOOL] = str(bytes_of(text))

@@ -39,6 +39,8 @@ _KEY = {
     "gs": "GOOGLE_APPLICATION_CREDENTIALS, or `gcloud auth application-default login`",
 }
 _KEY["s3a"], _KEY["gcs"] = _KEY["s3"], _KEY["gs"]
+# Of a program, and of no store.
+_BUGS = (TypeError, AttributeError, NameError, LookupError, AssertionError, NotImplementedError)
 # Bytes without a sign for this long mean that a server is gone; a large file may take as long as it takes.
 _SILENCE = {"sock_connect": 30, "sock_read": 60}
 
@@ -182,7 +184,7 @@ def _asked(place: Remote, owner: str, ask: Callable[[Any, str], T]) -> T:
     for wait in (*WAITS, None):
         try:
             return ask(*_opened(place))
-        except (TooLargeError, NoObjectError):
+        except (TooLargeError, NoObjectError, *_BUGS):
             raise
         except Exception as error:
             trouble = _trouble(error)
@@ -205,7 +207,7 @@ def _options(scheme: str) -> dict[str, Any]:
         return {}
     # By default a file that takes more than five minutes is given up, and proxies are not asked for.
     usual = {"timeout": import_module("aiohttp").ClientTimeout(total=None, **_SILENCE), "trust_env": True}
-    said = import_module("fsspec.config").conf_dict.get(scheme, {}).get("client_kwargs", {})
+    said = import_module("fsspec.config").conf.get(scheme, {}).get("client_kwargs", {})
     return {"client_kwargs": {**usual, **said}}
 
 
@@ -296,14 +298,15 @@ def _trouble(error: Exception) -> Trouble:
         return "wrong" if 400 <= status < 500 and status not in (408, 409, 425, 429) else "busy"
     if isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError):
         return "missing"
-    return "busy" if isinstance(error, OSError) or "Timeout" in "".join(names) else "wrong"
+    return "wrong" if isinstance(error, ValueError) else "busy"
 
 
 def _status(error: BaseException) -> int | None:
     """The status of the reply behind an error, by the names that the clients of stores have for it."""
     response = getattr(error, "response", None)
     told = response.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(response, dict) else None
-    found = (told, *(getattr(error, name, None) for name in ("status", "status_code", "code")))
+    # One after the other: aiohttp warns who asks for more than it has to.
+    found = chain((told,), (getattr(error, name, None) for name in ("status", "status_code", "code")))
     return next((code for code in found if isinstance(code, int) and 100 <= code < 600), None)
 
 
