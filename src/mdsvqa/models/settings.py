@@ -83,6 +83,10 @@ class VlmSettings(ViewSettings):
         description="Fill a batch with so many tokens, padding included; by default what fits a GPU's memory, and "
         "few on a CPU. One that does not fit the device is halved.",
     )
+    runner: Added[Literal["transformers", "vllm"]] = Field(
+        "transformers",
+        description="Run the checkpoint by transformers, or by vllm in this process, which is for replies.",
+    )
     device: Unrecorded[str] = Field("auto", description="Compute on this device: auto, cpu, cuda, cuda:1.")
     dtype: Dtype = Field("auto", description="Set the precision of the weights.")
     attention: Literal["auto", "sdpa", "flash_attention_2", "eager"] = Field(
