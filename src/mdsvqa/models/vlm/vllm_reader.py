@@ -6,7 +6,7 @@ the prompts of a whole window at work together, in the order in which it finds r
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from importlib.util import find_spec
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,7 +24,7 @@ from mdsvqa.models.vlm.replies import Reply, score_of_replies
 from mdsvqa.models.vlm.served_messages import reply_of, request_fields, seed_of
 from mdsvqa.models.vlm.served_start import OLDEST, minds_times
 
-INSTALL = "pip install vllm, or `--engine local`, the default, runs it by transformers"
+INSTALL = "pip install vllm, or let transformers run the checkpoint, which is the default"
 
 
 class VllmReader:
@@ -49,7 +49,8 @@ class VllmReader:
         vllm, self.version = _installed()
         self.settings = settings
         self.family = family_of(folder, name)
-        _check(settings, self.family.limits)
+        if self.family.limits:
+            raise ModelError(f"vLLM in this process: {self.family.limits}")
         processor = AutoProcessor.from_pretrained(folder, trust_remote_code=settings.trust_remote_code)
         self.sight = self.family.sight(settings, processor)
         prompt = self.family.prompt(processor, prompts.quality_prompt("generate", settings.prompt))
@@ -97,7 +98,7 @@ class VllmReader:
             if read < clip.tokens:
                 raise ModelError(
                     f"vLLM {self.version} reads {read} tokens of video {clip.id!r}, which has {clip.tokens}: it drops "
-                    "or reduces frames. Leave out `--engine vllm`."
+                    "or reduces frames. Let transformers run the checkpoint."
                 )
         return [[reply_of(_choice(each)) for each in output.outputs] for output in found]
 
@@ -134,6 +135,7 @@ class VllmReader:
 
 def load_vllm(model: str, settings: VlmSettings) -> tuple[VllmReader, Mapping[str, Any]]:
     """Loads a checkpoint into vLLM; see `load.load_vlm`."""
+    _check(settings)
     _installed()
     folder = find_checkpoint(model, remote_code=settings.trust_remote_code)
     reader = VllmReader(folder, model, settings)
@@ -141,33 +143,33 @@ def load_vllm(model: str, settings: VlmSettings) -> tuple[VllmReader, Mapping[st
 
 
 def _installed() -> tuple[Any, str]:
-    if find_spec("vllm") is None:
-        raise ModelError(f"engine vllm: vLLM is not installed; {INSTALL}.")
-    # The workers that decode are started from this process, which must not be one that only starts others.
+    # Here, not in a process of its own, which on some machines could only start where this one guards its main module.
     os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
-    import vllm  # noqa: PLC0415
-
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+    try:
+        vllm = import_module("vllm")
+    except ImportError as error:
+        raise ModelError(f"vLLM is not installed here ({error}): {INSTALL}.") from None
     version = str(vllm.__version__)
     if not minds_times(version):
-        raise ModelError(f"engine vllm: vLLM {version} ignores the times of frames; it minds them from {OLDEST} on.")
+        raise ModelError(f"vLLM {version} ignores the times of frames; it minds them from {OLDEST} on.")
     return vllm, version
 
 
-def _check(settings: VlmSettings, limits: str | None) -> None:
+def _check(settings: VlmSettings) -> None:
     """Raises a ModelError where settings ask for what vLLM does not do here."""
-    if limits:
-        raise ModelError(f"engine vllm: {limits}")
     if settings.reading != "generate":
         raise ModelError(
-            "engine vllm: writes replies (--read generate); the expected score is a single pass, for which "
-            "transformers is used: leave out --engine vllm."
+            "vLLM in this process writes replies (reading generate). The expected score is one pass through the model; "
+            "leave it to transformers, the default."
         )
-    if settings.adapter or settings.base_adapter:
+    if settings.adapter or settings.base_adapters:
         raise ModelError(
-            "engine vllm: takes no adapter beside a checkpoint. `mdsvqa merge` writes both as one, which --model names."
+            "vLLM in this process takes no adapter. `mdsvqa merge` writes base and adapter as one checkpoint: name "
+            "that by --model."
         )
     if settings.load_in_4bit:
-        raise ModelError("engine vllm: load_in_4bit is for transformers; name a quantised checkpoint by --model.")
+        raise ModelError("vLLM in this process: load_in_4bit is for transformers. Name a quantised checkpoint.")
 
 
 def _choice(output: Any) -> Any:
