@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ SETTINGS = VlmSettings(runner="vllm", dtype="float32", device="cpu", max_new_tok
 class Engine:
     """Replies 3.42 to every video, to the first draw of `unparsable` nothing, as `vllm.LLM` would."""
 
-    made: "list[Engine]" = []
+    made: ClassVar["list[Engine]"] = []
     unparsable: frozenset[str] = frozenset()
     lost = 0
 
@@ -39,12 +39,11 @@ class Engine:
         self.asked.append((asked, drawn))
         found = []
         for prompt, sampling in zip(asked, drawn, strict=True):
-            ((frames, about),) = prompt["multi_modal_data"]["video"]
+            ((frames, _),) = prompt["multi_modal_data"]["video"]
             tokens = len(frames) // 2 * frames.shape[1] * frames.shape[2] // 28**2
             text = "no" if sampling.temperature == 0 and len(frames) in self.unparsable else "<answer>3.42"
-            pieces = [
-                {k: SimpleNamespace(decoded_token=piece, logprob=0.0)} for k, piece in enumerate(["<answer>", *"3.42"])
-            ]
+            written = ["<answer>", *"3.42"]
+            pieces = [{k: SimpleNamespace(decoded_token=piece, logprob=0.0)} for k, piece in enumerate(written)]
             output = SimpleNamespace(
                 text=text, token_ids=range(5), logprobs=pieces, finish_reason="stop", stop_reason="</answer>"
             )

@@ -51,6 +51,8 @@ def load_vlm(model: str, settings: VlmSettings) -> tuple["VlmReader", Mapping[st
 
     checkpoint = load_checkpoint(settings, model, settings.adapter)
     reader = VlmReader(checkpoint, settings)
+    if settings.adapter is not None and settings.merge is None:
+        reader.merge_if_as_good()
     return reader, {"step": "scores", **checkpoint.maker, **read_maker(settings, reader.penalty)}
 
 
