@@ -75,8 +75,11 @@ PANELS = {
     },
     MACHINES: {
         "merge": Entry(
-            "machine:merge",
-            "Write a checkpoint with its adapter merged, for a server that does not take the adapter.",
+            "results:merge", "Write a checkpoint with its adapter merged, or join the results of the parts of a pool."
+        ),
+        "compact": Entry(
+            "results:compact",
+            "Merge the many small files of a result into few, so that it opens faster; its rows stay as they are.",
         ),
         "tiny-vlm": Entry(
             "machine:tiny_vlm",

@@ -1,6 +1,6 @@
 """`mdsvqa content`."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -8,12 +8,15 @@ import mdsvqa
 from mdsvqa.cli.options import (
     MANIFEST,
     Limit,
+    MirrorTo,
     Out,
     Overwrite,
+    PartOf,
     Strict,
     Videos,
     Workers,
     finish_table,
+    of_part,
     rows_of,
     with_settings,
 )
@@ -39,6 +42,8 @@ def content(
     ] = HANDCRAFTED,
     limit: Limit = None,
     workers: Workers = 0,
+    part: PartOf = None,
+    mirror: MirrorTo = None,
     overwrite: Overwrite = False,
     strict: Strict = False,
     as_json: AsJson = False,
@@ -51,6 +56,7 @@ def content(
     """
     listed = load_videos(videos, videos_folder=manifest.videos_folder, names=manifest.names, note=terminal.say)[:limit]
     with terminal.progress() as show:
-        check_files(videos, listed, show)
-        table = mdsvqa.encode(listed, out=out, settings=settings, workers=workers, overwrite=overwrite, show=show).table
-    finish_table("encoded", rows_of(listed, table), out, strict, as_json, settings.view())
+        check_files(videos, of_part(part, listed), show)
+        options: dict[str, Any] = {"workers": workers, "overwrite": overwrite, "part": part, "mirror": mirror}
+        found = mdsvqa.encode(listed, out=out, settings=settings, show=show, **options)
+    finish_table("encoded", rows_of(listed, found.table), found.folder, strict, as_json, settings.view())

@@ -15,8 +15,10 @@ from mdsvqa.cli.options import (
     TRAINING,
     VLM,
     Limit,
+    MirrorTo,
     Out,
     Overwrite,
+    PartOf,
     Scale,
     Seed,
     Table,
@@ -116,6 +118,8 @@ def predict(
     limit: Limit = None,
     seed: Seed = 0,
     workers: Workers = 0,
+    part: PartOf = None,
+    mirror: MirrorTo = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
@@ -129,9 +133,20 @@ def predict(
     listed = read_videos(videos, mos_scale, manifest, terminal.say)[:limit]
     if model is not None and kind_of(model) == "checkpoint" and (adapter is not None or rule in VLM_RULES):
         seen = vlm.model_copy(update={"seed": seed})
-        table = _by_vlm(videos, listed, out, model, adapter, rule, seen, settings, cores(workers), overwrite=overwrite)
-        finish_table("rated", [{**row, "text": None} for row in table], out, False, as_json)
+        # The pool, where the manifest says which videos that is.
+        pool = in_role(listed, "pool") or listed
+        with terminal.progress() as show:
+            run = Run(out, show, cores(workers), overwrite=overwrite)
+            run = run.parted(part, [video.id for video in pool]).mirrored(mirror)
+            check_files(videos, run.share(pool), show)
+            table = _by_vlm(run.share(pool), model, adapter, rule, seen, settings, run)
+            run.end()
+        finish_table("rated", [{**row, "text": None} for row in table], run.out, False, as_json)
         return
+    if part is not None or mirror is not None:
+        raise InputError(
+            "--part and --mirror: go with a vision-language model; what reads tables takes minutes at most."
+        )
     if adapter is not None or rule == "mc-dropout":
         what = "--adapter" if adapter is not None else f"--rule {rule}"
         raise InputError(f"{what}: goes with --model, a vision-language checkpoint (a folder or a Hub name).")
@@ -150,30 +165,22 @@ def predict(
 
 
 def _by_vlm(
-    videos: Path,
-    listed: Sequence[Video],
-    out: Path,
+    pool: Sequence[Video],
     model: str,
     adapter: str | None,
     rule: str | None,
     vlm: VlmSettings,
     settings: DifficultySettings,
-    workers: int,
-    *,
-    overwrite: bool,
+    run: Run,
 ) -> list[dict[str, Any]]:
     need_vlm_packages(f"model {model!r}")
     from mdsvqa.difficulty.vlm.predict import instability_of_vlm, predict_with_vlm
 
-    # The pool, where the manifest says which videos that is.
-    pool = in_role(listed, "pool") or listed
-    with terminal.progress() as show:
-        check_files(videos, pool, show)
-        if adapter is not None:
-            table = predict_with_vlm(pool, model, adapter, vlm, Run(out, show, workers, overwrite=overwrite))
-        else:
-            assert rule is not None
-            table = instability_of_vlm(rule, pool, model, vlm, settings, Run(out, show, workers, overwrite=overwrite))
+    if adapter is not None:
+        table = predict_with_vlm(pool, model, adapter, vlm, run)
+    else:
+        assert rule is not None
+        table = instability_of_vlm(rule, pool, model, vlm, settings, run)
     rows: list[dict[str, Any]] = table.to_pylist()
     return rows
 

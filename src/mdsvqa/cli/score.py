@@ -13,8 +13,10 @@ from mdsvqa.cli.options import (
     VLM,
     VLM_FAMILIES,
     Limit,
+    MirrorTo,
     Out,
     Overwrite,
+    PartOf,
     Scale,
     Seed,
     Strict,
@@ -22,6 +24,7 @@ from mdsvqa.cli.options import (
     Workers,
     checked,
     finish_table,
+    of_part,
     option_name,
     rows_of,
     with_settings,
@@ -98,6 +101,8 @@ def score(
     limit: Limit = None,
     seed: Seed = 0,
     workers: Workers = 0,
+    part: PartOf = None,
+    mirror: MirrorTo = None,
     overwrite: Overwrite = False,
     strict: Strict = False,
     as_json: AsJson = False,
@@ -124,8 +129,8 @@ def score(
     asked = None if server is None else checked(ServedSettings, {**serving, "url": server, "model": model})
     f = mdsvqa.load_model(model, server=asked, vlm=vlm)
     with terminal.progress() as show:
-        check_files(videos, listed, show)
+        check_files(videos, of_part(part, listed), show)
         options: dict[str, Any] = {"frames": frames, "seed": seed, "workers": workers, "overwrite": overwrite}
-        options |= {"content": content, "encoder": encoder}
-        table = mdsvqa.score(listed, f, out=out, route=cast(Route, route), show=show, **options).table
-    finish_table("scored", rows_of(listed, table), out, strict, as_json, vlm.view())
+        options |= {"content": content, "encoder": encoder, "part": part, "mirror": mirror}
+        found = mdsvqa.score(listed, f, out=out, route=cast(Route, route), show=show, **options)
+    finish_table("scored", rows_of(listed, found.table), found.folder, strict, as_json, vlm.view())

@@ -1,4 +1,4 @@
-"""Does something to every video of a table that is not in it yet, shard by shard."""
+"""Does something to every video of a table that is not in it yet."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -12,7 +12,7 @@ from mdsvqa.videos.changes import changed_files, said_of_changed
 from mdsvqa.videos.decoding import map_in_workers
 from mdsvqa.videos.manifest import Video
 
-# Rows a shard: what a kill can lose.
+# Rows that are finished together.
 SHARD = 32
 
 Row = Mapping[str, Any]
@@ -40,11 +40,11 @@ def sweep(
         row_of: picklable; makes the row of one video, in a worker process.
         workers: processes; 0 or 1 for none beside this one.
         label: of the progress.
-        finish: makes the rows of a shard out of what `row_of` gave, in this process, while the workers make the next;
+        finish: makes the rows of a window out of what `row_of` gave, in this process, while the workers make the next;
             what they say of their files stays.
-        shard: rows that are written at once.
+        shard: rows of a window.
     """
-    ahead = shard if finish else 0
+    ahead, window = (shard, shard) if finish else (0, 1)
     finish = partial(_finished, finish=finish or list)
     anew = _again(table, videos, row_of, finish, workers, shard, label, show)
     missing = [video for video in videos if video.id not in table.ids]
@@ -58,8 +58,8 @@ def sweep(
     show.progress(label, 0, len(missing))
     for done, row in enumerate(map_in_workers(row_of, missing, workers, crashed=_crashed, ahead=ahead), 1):
         rows.append(row)
-        if len(rows) == shard or done == len(missing):
-            table.append(finish(rows))
+        if len(rows) == window or done == len(missing):
+            table.collect(finish(rows))
             rows = []
         show.progress(label, done, len(missing))
 

@@ -1,4 +1,4 @@
-"""Scores of a table of videos by a vision-language model: decoding ahead, batches, a shard for every window."""
+"""Scores of a table of videos by a vision-language model: decoding ahead, batches, whole windows in a shard."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +21,7 @@ from mdsvqa.videos.changes import changed_files, said_of_changed
 from mdsvqa.videos.decoding import Undecodable
 from mdsvqa.videos.video import Video
 
-# Videos that are sorted into batches together, and rows a shard. The first windows are short, so that the model starts
+# Videos that are sorted into batches together; a shard has whole windows. The first are short, so that the model starts
 # while the rest is decoded.
 WINDOWS = (4, 8, 16)
 WINDOW = 32
@@ -116,7 +116,7 @@ def score_with_reader(videos: Sequence[Video], reader: ClipReader, maker: Maker,
             found = [next(clips) for _ in window]
             decoded = time.perf_counter()
             scores = score_window(reader, window, found, progress)
-            table.append(_rows(scores, found))
+            table.collect(_rows(scores, found))
             clock.cut += sum(score.cut for score in scores)
             clock.waiting += decoded - began
             clock.model += time.perf_counter() - decoded
