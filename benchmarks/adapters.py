@@ -32,9 +32,7 @@ CONTEXT = 14_500
 class Operations(TorchDispatchMode):
     """How many operations were called."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.count = 0
+    count = 0
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         # Views launch nothing.
@@ -101,6 +99,7 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     processor = make_processor()
+    found: dict[str, Any]
     if arguments.size == "7b":
         model = adapted(build_7b(processor, None, torch.device("cuda"), torch.bfloat16))
         found = {"device": torch.cuda.get_device_name(0), **times(model, processor, 8, 100, arguments.repeats)}
