@@ -53,7 +53,7 @@ def counted(model: Any, tokens: int) -> tuple[int, int]:
     """Floating-point operations and calls of a pass of the language model over so many tokens."""
     inside = (model.get_base_model() if hasattr(model, "get_base_model") else model).model.language_model
     given = torch.empty(1, tokens, inside.config.hidden_size, device="meta", dtype=next(model.parameters()).dtype)
-    with torch.inference_mode(), FlopCounterMode(display=False) as products, Operations() as calls:
+    with torch.inference_mode(), FlopCounterMode(display=False) as products, Operations() as calls:  # type: ignore[no-untyped-call]
         inside(inputs_embeds=given, use_cache=False)
     return products.get_total_flops(), calls.count
 
