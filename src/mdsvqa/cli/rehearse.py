@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import mdsvqa
-from mdsvqa.cli.options import Overwrite
+from mdsvqa.cli.options import Overwrite, with_spool
 from mdsvqa.cli.plain import AsJson, print_json
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.cli.printing.rehearsal import print_rehearsal
@@ -18,6 +18,7 @@ DEFAULTS = RehearsalSettings()
 CLUSTER = "Where"
 
 
+@with_spool
 def rehearse(
     study: Annotated[Path, typer.Argument(help="Read this study, as `mdsvqa init` writes it.")],
     repeats: Annotated[

@@ -146,7 +146,7 @@ def read_clip(video: Video, sight: VisualLimits) -> ModelClip | Undecodable:
 
 def crashed(video: Video) -> ModelClip | Undecodable:
     """In place of what `read_clip` gives, for a video that kills its worker process."""
-    return Undecodable(video.path or video.id, "the decoder crashed on it")
+    return Undecodable(str(video.path or video.id), "the decoder crashed on it")
 
 
 def resize_clip(clip: Clip, sight: VisualLimits, rate: float | None = None) -> ModelClip | Undecodable:
@@ -176,6 +176,14 @@ def resize_clip(clip: Clip, sight: VisualLimits, rate: float | None = None) -> M
     shown = [*clip.timestamps.tolist(), *[float(clip.timestamps[-1])] * (-count % sight.span)]
     times = tuple((shown[i] + shown[i + sight.span - 1]) / 2 for i in range(0, len(shown), sight.span))
     return ModelClip(clip.id, torch.stack(resized).numpy(), seconds, tokens, clip.about, clip.note, times)
+
+
+def made_up_clip(sight: VisualLimits, frames: int = 4, rate: float = 2.0) -> ModelClip:
+    """A clip of noise, the same for the same sight, as if it were seen at a rate."""
+    noise = np.random.default_rng(0).integers(0, 256, (frames, 3, 112, 112), dtype=np.uint8)
+    seen = resize_clip(Clip("made up", noise, np.arange(frames) / rate), sight, rate)
+    assert isinstance(seen, ModelClip)
+    return seen
 
 
 def measured_seconds(clip: Clip, span: int) -> float:

@@ -34,7 +34,7 @@ def embed_with_vlm(videos: Sequence[Video], model: str, settings: VlmSettings, r
     Raises:
         ModelError: the checkpoint cannot be loaded.
     """
-    asked = settings.model_copy(update={"reading": "expected", "samples": 1})
+    asked = settings.model_copy(update={"reading": "expected", "samples": 1, "runner": "transformers"})
     with run.show.working(f"Loading {model}"):
         reader, maker = load_vlm(model, asked)
     maker = {**maker, "step": "embeddings"}

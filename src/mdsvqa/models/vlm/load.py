@@ -17,6 +17,7 @@ from mdsvqa.videos.video import Video
 
 if TYPE_CHECKING:
     from mdsvqa.models.vlm.reader import VlmReader
+    from mdsvqa.models.vlm.vllm_reader import VllmReader
 
 NEEDED = ("transformers", "peft", "torchvision", "accelerate", "openai")
 INSTALL = "pip install 'mdsvqa[vlm]'"
@@ -50,7 +51,20 @@ def load_vlm(model: str, settings: VlmSettings) -> tuple["VlmReader", Mapping[st
 
     checkpoint = load_checkpoint(settings, model, settings.adapter)
     reader = VlmReader(checkpoint, settings)
+    if settings.adapter is not None and settings.merge is None:
+        reader.merge_if_as_good()
     return reader, {"step": "scores", **checkpoint.maker, **read_maker(settings, reader.penalty)}
+
+
+def load_scorer(model: str, settings: VlmSettings) -> tuple["VlmReader | VllmReader", Mapping[str, Any]]:
+    """As `load_vlm`, by whichever library the settings say."""
+    if settings.runner == "transformers":
+        return load_vlm(model, settings)
+    need_vlm_packages(f"model {model!r}")
+    from mdsvqa.models.vlm.vllm_reader import load_vllm  # noqa: PLC0415
+
+    reader, maker = load_vllm(model, settings)
+    return reader, {"step": "scores", **maker, **read_maker(settings, reader.penalty)}
 
 
 def warn_of_prompt(settings: VlmSettings, show: Show) -> None:
@@ -78,7 +92,7 @@ def score_with_vlm(
     model: str,
     settings: VlmSettings,
     run: Run,
-    load: Callable[[], tuple["VlmReader", Mapping[str, Any]]] | None = None,
+    load: Callable[[], tuple["VlmReader | VllmReader", Mapping[str, Any]]] | None = None,
 ) -> pa.Table:
     """Scores each video that has no score yet by a vision-language model.
 
@@ -98,7 +112,7 @@ def score_with_vlm(
     starting.start()
     try:
         with run.show.working(f"Loading {model}"):
-            reader, maker = load() if load else load_vlm(model, settings)
+            reader, maker = load() if load else load_scorer(model, settings)
     finally:
         starting.join()
     if reader.family.limits:
