@@ -1,12 +1,13 @@
 """`mdsvqa content`."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 import mdsvqa
 from mdsvqa.cli.options import (
     MANIFEST,
+    WHERE,
     Limit,
     Out,
     Overwrite,
@@ -20,6 +21,7 @@ from mdsvqa.cli.options import (
 from mdsvqa.cli.plain import AsJson
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.models.settings import HANDCRAFTED, ContentSettings
+from mdsvqa.runtime.engines import EngineSettings
 from mdsvqa.videos.files import check_files
 from mdsvqa.videos.manifest import load_videos
 from mdsvqa.videos.settings import ManifestSettings
@@ -29,11 +31,13 @@ CHECKPOINT = "Encoders that are checkpoints"
 
 @with_settings("manifest", ManifestSettings, panel=MANIFEST)
 @with_settings("settings", ContentSettings, panels={CHECKPOINT: ("batch_size", "device", "dtype")})
+@with_settings("engine", EngineSettings, panel=WHERE)
 def content(
     videos: Videos,
     out: Out,
     settings: ContentSettings,
     manifest: ManifestSettings,
+    engine: EngineSettings,
     encoder: Annotated[
         str, typer.Option("--encoder", "-e", help=ContentSettings.model_fields["encoder"].description)
     ] = HANDCRAFTED,
@@ -52,5 +56,6 @@ def content(
     listed = load_videos(videos, videos_folder=manifest.videos_folder, names=manifest.names, note=terminal.say)[:limit]
     with terminal.progress() as show:
         check_files(videos, listed, show)
-        table = mdsvqa.encode(listed, out=out, settings=settings, workers=workers, overwrite=overwrite, show=show).table
+        options: dict[str, Any] = {"workers": workers, "overwrite": overwrite, "engine": engine}
+        table = mdsvqa.encode(listed, out=out, settings=settings, show=show, **options).table
     finish_table("encoded", rows_of(listed, table), out, strict, as_json, settings.view())

@@ -12,6 +12,7 @@ from mdsvqa.cli.options import (
     PICTURES,
     VLM,
     VLM_FAMILIES,
+    WHERE,
     Limit,
     Out,
     Overwrite,
@@ -32,6 +33,7 @@ from mdsvqa.models.open import kind_of
 from mdsvqa.models.settings import ServedSettings, VlmSettings
 from mdsvqa.models.statistical.features import SAMPLED_FRAMES
 from mdsvqa.models.statistical.route import Route
+from mdsvqa.runtime.engines import EngineSettings
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.videos.files import check_files
 from mdsvqa.videos.settings import ManifestSettings, ViewSettings
@@ -42,12 +44,14 @@ SERVER = "Vision-language models behind a server"
 @with_settings("manifest", ManifestSettings, panel=MANIFEST)
 @with_settings("vlm", VlmSettings, panel=VLM, panels={PICTURES: tuple(ViewSettings.model_fields)})
 @with_settings("serving", ServedSettings, only=("concurrency", "timeout", "frames_as"), panel=SERVER)
+@with_settings("engine", EngineSettings, panel=WHERE)
 def score(
     videos: Videos,
     out: Out,
     vlm: VlmSettings,
     serving: Mapping[str, Any],
     manifest: ManifestSettings,
+    engine: EngineSettings,
     model: Annotated[
         str,
         typer.Option(
@@ -126,6 +130,6 @@ def score(
     with terminal.progress() as show:
         check_files(videos, listed, show)
         options: dict[str, Any] = {"frames": frames, "seed": seed, "workers": workers, "overwrite": overwrite}
-        options |= {"content": content, "encoder": encoder}
+        options |= {"content": content, "encoder": encoder, "engine": engine}
         table = mdsvqa.score(listed, f, out=out, route=cast(Route, route), show=show, **options).table
     finish_table("scored", rows_of(listed, table), out, strict, as_json, vlm.view())
