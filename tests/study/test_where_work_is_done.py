@@ -1,4 +1,4 @@
-"""The same tables by processes here and by a Ray cluster, shard by shard, and each goes on with what the other made."""
+"""The same tables by processes here and by a Ray cluster, row for row, and each goes on with what the other made."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -16,7 +15,7 @@ from mdsvqa.models.statistical.extraction import extract_features
 from mdsvqa.runtime.engines import EngineSettings
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Silent
-from mdsvqa.runtime.results import read_meta
+from mdsvqa.runtime.results import read_meta, read_table
 from mdsvqa.runtime.run import Run
 from mdsvqa.study.rehearsal.repeats import Job, run_repeat
 from mdsvqa.videos.manifest import load_videos
@@ -54,21 +53,15 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def equal_by_either(step: Step, videos: Sequence[Video], folder: Path) -> None:
-    """Makes a table here, on the cluster, and in two halves, and compares shard by shard."""
+    """Makes a table here, on the cluster, and in two halves, and compares row for row."""
     here, there, both = Run(folder / "here", Silent(), 2), Run(folder / "there", engine=RAY), folder / "both"
-    step(videos, here)
-    step(videos, there)
-    assert shards(there.out) == shards(here.out)
+    table = step(videos, here)
+    assert table.num_rows == len(videos)
+    assert step(videos, there).equals(table)
     assert read_meta(there.out)["maker"] == read_meta(here.out)["maker"]
     # Where a window ends: what is read in other batches differs in the last digits.
     step(videos[:12], Run(both, Silent(), 2))
-    assert step(videos, Run(both, engine=RAY)).equals(step(videos, here))
-
-
-def shards(folder: Path) -> list[dict[str, Any]]:
-    parts = [pq.read_table(path).to_pydict() for path in sorted(folder.glob("part-*.parquet"))]
-    assert parts
-    return [{name: str(values) for name, values in part.items()} for part in parts]
+    assert step(videos, Run(both, engine=RAY)).equals(table)
 
 
 def test_features(videos: list[Video], cluster: Any, tmp_path: Path) -> None:
@@ -107,7 +100,7 @@ def test_difficulty_by_a_failure_predictor(videos: list[Video], tiny_vlm: Path, 
     predict = partial(predict_with_vlm, model=str(tiny_vlm), adapter=str(adapter), settings=settings)
     here = predict(videos, run=Run(tmp_path / "here", Silent(), 2))
     assert predict(videos, run=Run(tmp_path / "there", engine=RAY)).equals(here)
-    assert shards(tmp_path / "there" / "readings") == shards(tmp_path / "here" / "readings")
+    assert read_table(tmp_path / "there" / "readings").equals(read_table(tmp_path / "here" / "readings"))
 
 
 def test_repeats_of_a_rehearsal(cluster: Any, tmp_path: Path) -> None:

@@ -78,6 +78,10 @@ PANELS = {
             "machine:merge",
             "Write a checkpoint with its adapter merged, for a server that does not take the adapter.",
         ),
+        "compact": Entry(
+            "results:compact",
+            "Merge the many small files of a result into few, so that it opens faster; its rows stay as they are.",
+        ),
         "tiny-vlm": Entry(
             "machine:tiny_vlm",
             "Make a tiny vision-language model of real classes and teach it to rate simulated videos, in about two "

@@ -80,13 +80,15 @@ def check_whole(found: Mapping[str, Any], what: str, folder: Path) -> None:
 
 
 def pick_device(wanted: str) -> torch.device:
-    """A device by name; "auto" is the first GPU, else the CPU."""
+    """A device by name; "auto" is this process's GPU, else the CPU."""
     if wanted.startswith("cuda") and not torch.cuda.is_available():
         raise ModelError(f"device {wanted!r}: PyTorch {torch.__version__} sees no GPU here; use auto or cpu.")
     try:
-        return torch_device(wanted)
+        device = torch_device(wanted)
     except RuntimeError as error:
         raise ModelError(f"device {wanted!r}: {short_reason(error)}") from None
+    # Without a number some libraries take the first one.
+    return torch.device("cuda", torch.cuda.current_device()) if device == torch.device("cuda") else device
 
 
 def pick_dtype(wanted: str, device: torch.device) -> torch.dtype:

@@ -140,7 +140,7 @@ def score_videos(
         if missing:
             show.progress("Scores", 0, len(missing))
         for rows in scored(missing):
-            table.append(rows)
+            table.collect(rows)
             done += len(rows)
             show.progress("Scores", done, len(missing))
         watch.end()

@@ -43,12 +43,13 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-        _flush_folder(path.parent)
+        flush_folder(path.parent)
     except OSError as error:
         raise cannot_write(path, error) from None
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
+    """Makes the names in a folder lasting."""
     # Without this the rename itself may be lost in a power cut. Windows cannot open a folder.
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)

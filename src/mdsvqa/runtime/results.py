@@ -19,7 +19,7 @@ from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
@@ -27,8 +27,23 @@ import mdsvqa
 from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.atomic import cannot_write, write_atomically
 from mdsvqa.runtime.csv_beside import is_flat, write_csv_beside
-from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.makers import differences, lasting
+from mdsvqa.runtime.shards import (
+    FIRST,
+    MOST,
+    MOST_BYTES,
+    TableError,
+    has_shards,
+    joined,
+    number_of,
+    read_shard,
+    replaced_rows,
+    rows_table,
+    settle,
+    shard_named,
+    shards_of,
+    write_shard,
+)
 
 Maker = Mapping[str, Any]
 # Values that are made a text of at a time.
@@ -38,6 +53,10 @@ META, EARLIER_META = "_meta.json", "meta.json"
 SECONDS = "_seconds"
 # Results that took less are made anew without a question when what makes them has changed.
 QUICK = 60.0
+# Seconds of work that may wait to be written.
+WAITING = 60.0
+# What an open table knows of every row.
+_KNOWN = ("id", "status", "size", "mtime")
 
 # Of the file that a row was made of (`videos.about`): bytes, time of its last change in ns since 1970, what its
 # pictures are. Null in rows of no file, and in those that are older than these columns.
@@ -122,10 +141,6 @@ def content_schema(dims: int) -> pa.Schema:
     )
 
 
-class TableError(InputError):
-    """A result folder that cannot be used; the message says which, why, and the way out."""
-
-
 def fingerprint(value: Any) -> str:
     """Twelve hexadecimal digits that name a JSON-able value.
 
@@ -202,29 +217,21 @@ class ResultTable:
         self.folder = folder
         self.schema = schema
         self._files = files
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._lock = FileLock(folder / ".lock")
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            raise TableError(
-                f"{folder}: another process is writing to this result. Wait for it, or use another folder."
-            ) from None
-        except FileExistsError:
-            raise TableError(f"{folder}: is a file, and no result folder. Name a folder.") from None
-        except OSError as error:
-            raise cannot_write(folder, error) from None
+        self._lock = _lock(folder)
         try:
             self._open(json.loads(json.dumps(maker, default=str)), overwrite, say, costs)
         except BaseException:
             self._lock.release()
             raise
-        self._since = monotonic()
+        self._waiting: list[Mapping[str, Any]] = []
+        self._since = self._last = monotonic()
+        self._most = FIRST
 
     def _open(self, wanted: Maker, overwrite: bool, say: Callable[[str], None] | None, costs: str) -> None:
         # Only what this class writes: the folder may be one that a person named by mistake.
         for leftover in [*self.folder.glob("part-*.parquet.tmp"), *self.folder.glob("*meta.json.tmp")]:
             leftover.unlink()
+        settle(self.folder)
         meta, earlier = self.folder / META, self.folder / EARLIER_META
         if earlier.exists() and not meta.exists():
             read_meta(self.folder)
@@ -235,22 +242,25 @@ class ResultTable:
                 if not overwrite and self._made():
                     _check_quick(self.folder, found, wanted, say, costs)
                 self._remove()
-        elif _shards(self.folder):
+        elif has_shards(self.folder):
             raise TableError(
                 f"{self.folder}: has results but no {META}, so what made them is unknown. Use another folder."
             )
         if not meta.exists():
             record = {"maker": wanted, "versions": {"mdsvqa": mdsvqa.__version__}}
             write_atomically(meta, (json.dumps(record, indent=2, sort_keys=True) + "\n").encode())
-        self.ids = set(_ids(self.folder)) if "id" in self.schema.names else set()
+        self._shards = shards_of(self.folder)
+        keyed = "id" in self.schema.names
+        self._known = [read_shard(shard, _KNOWN) for shard in self._shards] if keyed else []
+        self.ids = {video for known in self._known for video in known["id"].to_pylist()}
 
     def _made(self) -> bool:
         """Whether anything lies here that took work: a step that crashed before its first row leaves nothing."""
-        return bool(_shards(self.folder)) or any((self.folder / name).exists() for name in self._files)
+        return has_shards(self.folder) or any((self.folder / name).exists() for name in self._files)
 
     def _remove(self) -> None:
         # The maker goes last: a folder with rows and no maker would be refused.
-        for path in [*_shards(self.folder), *(self.folder / name for name in (*self._files, SECONDS, META))]:
+        for path in [*shards_of(self.folder), *(self.folder / name for name in (*self._files, SECONDS, META))]:
             path.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
@@ -258,8 +268,10 @@ class ResultTable:
 
     def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
         try:
-            if kind is None and is_flat(self.schema) and _shards(self.folder):
-                write_csv_beside(self.folder, read_table(self.folder))
+            if kind is None or issubclass(kind, (Exception, KeyboardInterrupt)):
+                self._flush()
+            if kind is None and is_flat(self.schema) and self._shards:
+                write_csv_beside(self.folder, shards_of(self.folder))
         finally:
             self._lock.release()
 
@@ -269,33 +281,73 @@ class ResultTable:
         Raises:
             TableError: an id is there already, or twice in `rows`.
         """
+        self._flush()
+        self._check(rows)
+        self._write(rows)
+
+    def collect(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Appends rows, several calls' as one shard: the first shard has 32 or few more, a later one as many as take a
+        minute, up to 4,096. A kill loses what waits; the end of the block, an error and an interrupt do not.
+
+        Raises:
+            TableError: as `append`.
+        """
         if not rows:
             return
-        if "id" in self.schema.names:
-            new = [row["id"] for row in rows]
-            repeated = sorted({i for i, times in Counter(new).items() if times > 1 or i in self.ids})
-            if repeated:
-                where = "in the table already" if repeated[0] in self.ids else "twice among the new rows"
-                raise TableError(f"{self.folder}: id {repeated[0]!r} is {where}.")
+        self._check(rows)
+        self._waiting += rows
         now = monotonic()
+        next_one, self._last = now - self._last, now
+        if len(self._waiting) >= self._most or now - self._since + next_one > WAITING:
+            self._flush()
+
+    def _check(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        if "id" not in self.schema.names:
+            return
+        new = [row["id"] for row in rows]
+        repeated = sorted({i for i, times in Counter(new).items() if times > 1 or i in self.ids})
+        if repeated:
+            where = "in the table already" if repeated[0] in self.ids else "twice among the new rows"
+            raise TableError(f"{self.folder}: id {repeated[0]!r} is {where}.")
+        self.ids.update(new)
+
+    def _flush(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        self._write(waiting)
+
+    def _write(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        if not rows:
+            return
+        table = rows_table(rows, self.schema)
         with (self.folder / SECONDS).open("a") as file:
-            file.write(f"{now - self._since:.3f}\n")
-        self._since = now
-        shards = _shards(self.folder)
-        # Not the number of shards: a person who deletes one must not have another one replaced.
-        number = int(shards[-1].stem.removeprefix("part-")) + 1 if shards else 0
-        _write_shard(self.folder / f"part-{number:05d}.parquet", rows, self.schema)
-        self.ids.update(row["id"] for row in rows if "id" in row)
+            file.write(f"{monotonic() - self._since:.3f}\n")
+        shard = self._next()
+        write_shard(shard, table)
+        self._since = self._last = monotonic()
+        self._shards.append(shard)
+        self._known.append(_known_of(table))
+        self._most = max(FIRST, min(MOST, MOST_BYTES * len(rows) // max(table.nbytes, 1)))
+
+    def _next(self) -> Path:
+        """Where the next shard goes: behind the last one that was ever seen, also where a person deleted that."""
+        number = number_of(self._shards[-1]) + 1 if self._shards else 0
+        if shard_named(self.folder, number).exists():
+            # A person put it there.
+            number = number_of(shards_of(self.folder)[-1]) + 1
+        return shard_named(self.folder, number)
 
     def ids_with(self, status: str) -> set[str]:
         """The ids of the rows that have this status."""
-        rows = [row for shard in _shards(self.folder) for row in _read_shard(shard, ["id", "status"]).to_pylist()]
-        return {row["id"] for row in rows if row["status"] == status}
+        self._flush()
+        found = [known.filter(pc.equal(known["status"], status))["id"].to_pylist() for known in self._known]
+        return {video for ids in found for video in ids}
 
     def stamps(self) -> dict[str, tuple[int, int]]:
         """Size and time of change of the file that each row was made of, where that is known."""
-        rows = [row for part in _shards(self.folder) for row in _known(part, ["id", "size", "mtime"]).to_pylist()]
-        return {row["id"]: (row["size"], row["mtime"]) for row in rows if row.get("mtime") is not None}
+        self._flush()
+        known = [part.filter(part["mtime"].is_valid()) for part in self._known if "mtime" in part.column_names]
+        columns = [[part[name].to_pylist() for name in ("id", "size", "mtime")] for part in known]
+        return {video: (size, mtime) for part in columns for video, size, mtime in zip(*part, strict=True)}
 
     def redo(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Replaces rows that were made of files that have changed; what was made of this table is out of date then."""
@@ -308,21 +360,54 @@ class ResultTable:
         self.replace(rows)
 
     def replace(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Puts rows in the places of those with the same ids, shard by shard."""
+        """Puts rows in the places of those with the same ids; shards that have none of them are not touched."""
+        self._flush()
         if not rows:
             return
-        new = {row["id"]: row for row in rows}
-        for shard in _shards(self.folder):
-            old = _read_shard(shard)
-            if new.keys() & set(old["id"].to_pylist()):
-                _write_shard(shard, [new.get(row["id"], row) for row in old.to_pylist()], self.schema)
+        new = rows_table(list({row["id"]: row for row in rows}.values()), self.schema)
+        wanted = new["id"].combine_chunks()
+        ids = pa.chunked_array([chunk for known in self._known for chunk in known["id"].chunks], pa.string())
+        found = np.flatnonzero(pc.is_in(ids, value_set=wanted).to_numpy())
+        ends = np.cumsum([len(known) for known in self._known])
+        for place in np.unique(np.searchsorted(ends, found, side="right")):
+            table = replaced_rows(read_shard(self._shards[place]), new)
+            write_shard(self._shards[place], table)
+            self._known[place] = _known_of(table)
 
 
-def _write_shard(shard: Path, rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> None:
-    table = pa.table({name: [row.get(name) for row in rows] for name in schema.names}, schema)
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
-    write_atomically(shard, sink.getvalue().to_pybytes())
+def _known_of(table: pa.Table) -> pa.Table:
+    return table.select([name for name in _KNOWN if name in table.column_names])
+
+
+def _lock(folder: Path) -> FileLock:
+    """The lock of a result folder, taken; the folder is made where it is not there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock")
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise TableError(
+            f"{folder}: another process is writing to this result. Wait for it, or use another folder."
+        ) from None
+    except FileExistsError:
+        raise TableError(f"{folder}: is a file, and no result folder. Name a folder.") from None
+    except OSError as error:
+        raise cannot_write(folder, error) from None
+    return lock
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keeps others from writing to a result folder as long as the block runs.
+
+    Raises:
+        TableError: another process is writing to it.
+    """
+    lock = _lock(folder)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _check_quick(folder: Path, found: Maker, wanted: Maker, say: Callable[[str], None] | None, costs: str) -> None:
@@ -360,34 +445,9 @@ def companion(folder: Path, name: str) -> Path:
     return earlier if earlier.exists() and not now.exists() else now
 
 
-def _shards(folder: Path) -> list[Path]:
-    return sorted(folder.glob("part-*.parquet"), key=lambda shard: (len(shard.name), shard.name))
-
-
-def _read_shard(shard: Path, columns: list[str] | None = None) -> pa.Table:
-    try:
-        return pq.read_table(shard, columns=columns)
-    except (OSError, pa.ArrowException) as error:
-        raise TableError(f"{shard}: cannot be read ({error}). Delete it; its rows are then computed again.") from None
-
-
-def _known(shard: Path, columns: Sequence[str]) -> pa.Table:
-    """Of some columns those that the shard has; older ones have fewer."""
-    try:
-        there = set(pq.read_schema(shard).names)
-    except (OSError, pa.ArrowException):
-        there = set(columns)  # what is wrong with it is said by who reads it
-    return _read_shard(shard, [name for name in columns if name in there])
-
-
-def _ids(folder: Path) -> Iterator[str]:
-    for shard in _shards(folder):
-        yield from _read_shard(shard, ["id"])["id"].to_pylist()
-
-
 def is_table(folder: Path) -> bool:
     """Whether a folder holds a result with at least one shard."""
-    return companion(folder, EARLIER_META).is_file() and bool(_shards(folder))
+    return companion(folder, EARLIER_META).is_file() and has_shards(folder)
 
 
 def read_meta(folder: Path) -> dict[str, Any]:
@@ -421,11 +481,10 @@ def read_table(folder: Path) -> pa.Table:
         TableError: it is not a result folder, it has no rows yet, or a shard is damaged.
     """
     read_meta(folder)
-    shards = _shards(folder)
+    shards = shards_of(folder)
     if not shards:
         raise TableError(f"{folder}: has no rows yet; run the step that makes it first.")
-    # Older shards lack the columns that came since.
-    return pa.concat_tables([_read_shard(shard) for shard in shards], promote_options="default").combine_chunks()
+    return joined([read_shard(shard) for shard in shards])
 
 
 def made_by(folder: Path) -> dict[str, Any]:
@@ -446,8 +505,8 @@ def read_parts(folder: Path, columns: list[str]) -> Iterator[pa.Table]:
         TableError: as `read_table`.
     """
     read_meta(folder)
-    for shard in _shards(folder):
-        yield _read_shard(shard, columns)
+    for shard in shards_of(folder):
+        yield read_shard(shard, columns)
 
 
 def computed(table: ResultTable, rows: Callable[[], Sequence[Mapping[str, Any]]]) -> tuple[pa.Table, bool]:
@@ -461,7 +520,7 @@ def computed(table: ResultTable, rows: Callable[[], Sequence[Mapping[str, Any]]]
         The table, and whether it was there.
     """
     with table:
-        reused = bool(_shards(table.folder))
+        reused = has_shards(table.folder)
         if not reused:
             table.append(rows())
     return read_table(table.folder), reused

@@ -1,6 +1,6 @@
-"""Does something to every video of a table that is not in it yet, shard by shard."""
+"""Does something to every video of a table that is not in it yet."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 from mdsvqa.runtime.progress import Show
@@ -11,39 +11,32 @@ from mdsvqa.videos.about import NAMES
 from mdsvqa.videos.changes import changed_files, said_of_changed
 from mdsvqa.videos.manifest import Video
 
-# Rows a shard: what a kill can lose.
+# Rows that are finished together.
 SHARD = 32
 
 Row = Mapping[str, Any]
-# The rows of videos, shard by shard, in order; says how many more there are.
+# The rows of videos, in order, as they come; says how many more there are.
 Rows = Callable[[Sequence[Video], Progress], Iterator[Done[Row]]]
 
 
-def by_video(row_of: Callable[[Video], Row], run: Run, shard: int = SHARD) -> Rows:
+def by_video(row_of: Callable[[Video], Row], run: Run) -> Rows:
     """Rows that are made each by itself.
 
     Args:
         row_of: picklable; makes the row of one video, in a worker process.
         run: how it works.
-        shard: rows that are written at once.
     """
 
     def rows(videos: Sequence[Video], progress: Progress) -> Iterator[Done[Row]]:
-        found: list[Row] = []
         for row in run.map(row_of, videos, crashed=crashed_row):
-            found.append(row)
+            yield Done([row], Clock(), "")
             progress(1)
-            if len(found) == shard:
-                yield Done(found, Clock(), "")
-                found = []
-        if found:
-            yield Done(found, Clock(), "")
 
     return rows
 
 
 def by_model(model: Model[Video, Row], shard: int = SHARD) -> Rows:
-    """Rows that a model makes, a shard at once; see `row_work`."""
+    """Rows that a model makes, so many at once; see `row_work`."""
 
     def rows(videos: Sequence[Video], progress: Progress) -> Iterator[Done[Row]]:
         return model.done([videos[first : first + shard] for first in range(0, len(videos), shard)], progress)
@@ -94,7 +87,7 @@ def sweep(table: ResultTable, videos: Sequence[Video], rows: Rows, label: str, s
         show.note(f"{label}: {some} {len(videos)} reused from {table.folder}")
     told = Told(show, label, len(missing))
     for done in rows(missing, told.more):
-        table.append(done.results)
+        table.collect(done.results)
         told.hear(done)
 
 
@@ -107,14 +100,25 @@ def _again(table: ResultTable, videos: Sequence[Video], rows: Rows, label: str, 
         show.note(said_of_changed(label, changed, len(videos)))
     again = [video for video in videos if video.id in without or video.id in changed]
     told, mended = Told(show, f"{label}, made again", len(again)), 0
+    made: list[Row] = []
     for done in rows(again, told.more):
         told.hear(done)
-        table.redo([row for row in done.results if row["id"] in changed])
-        table.replace(back := [row for row in done.results if row["id"] in without and row["status"] == "ok"])
-        mended += len(back)
+        made += done.results
+        # Not for each: a shard is read and written.
+        if len(made) >= SHARD:
+            mended += _put_back(table, made, changed, without)
+            made = []
+    mended += _put_back(table, made, changed, without)
     if mended:
         show.note(f"{label}: {mended} of {len(without)} that could not be decoded before")
     return len(changed) + mended
+
+
+def _put_back(table: ResultTable, made: Sequence[Row], changed: Set[str], without: Set[str]) -> int:
+    """How many of those that had no result have one now."""
+    table.redo([row for row in made if row["id"] in changed])
+    table.replace(back := [row for row in made if row["id"] in without and row["status"] == "ok"])
+    return len(back)
 
 
 def crashed_row(video: Video) -> Row:

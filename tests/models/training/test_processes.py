@@ -1,6 +1,8 @@
 """Several processes compute what one does, end together when one of them fails, and go on as fewer or more."""
 
+import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -13,6 +15,11 @@ pytest.importorskip("transformers")
 
 from safetensors.torch import load_file
 
+from mdsvqa.models.training.processes import Processes
+from mdsvqa.runtime.errors import InputError
+from mdsvqa.runtime.results import read_table
+
+ACCELERATE = Path(__file__).parents[3] / "configs" / "accelerate"
 # Dropout is off: processes would draw other masks than one does.
 SCRIPT = """
 import os
@@ -95,6 +102,54 @@ save_file(kept, f"{out}.{processes.rank}.weights.safetensors")
 processes.barrier()
 """
 
+# A whole fine-tuning, which says what this process decoded and wrote.
+WHOLE = """
+import json
+import os
+import sys
+from pathlib import Path
+
+import torch
+
+torch.set_num_threads(1)
+from mdsvqa.models.settings import LoraSettings, VlmFinetuning, VlmSettings
+from mdsvqa.models.training.adapter_trainer import AdapterTrainer
+from mdsvqa.models.training.clip_cache import ClipCache
+from mdsvqa.models.training.finetune import finetune_vlm
+from mdsvqa.runtime.errors import InputError
+from mdsvqa.runtime.run import Run
+from mdsvqa.videos.manifest import load_videos
+
+model, corpus, out, objective, batch, differs = sys.argv[1:]
+rank = int(os.environ["RANK"])
+videos = load_videos(Path(corpus))
+source, pool = ([v for v in videos if v.split == split] for split in ("train", "pool"))
+done = {"decoded": [], "written": []}
+fill, written = ClipCache.fill, AdapterTrainer._written
+
+def filled(self, videos, workers, show):
+    done["decoded"] += [video.id for video in videos]
+    return fill(self, videos, workers, show)
+
+def noted(self, videos):
+    done["written"] += [video.id for video in videos]
+    return written(self, videos)
+
+ClipCache.fill, AdapterTrainer._written = filled, noted
+if rank and differs == "list":
+    pool[3:5] = []
+place = Path(f"{out}-elsewhere" if rank and differs == "disk" else out)
+training = VlmFinetuning(objective=objective, steps=2, batch_size=int(batch), generations=2, evaluations=1, watched=3,
+                         max_new_tokens=40, learning_rate=1e-3, lora=LoraSettings(rank=4, alpha=8, dropout=0.0))
+try:
+    course, _ = finetune_vlm(source, pool[:16], pool[16:], model, VlmSettings(), training, Run(place))
+except InputError as error:
+    print(error, file=sys.stderr)
+    os._exit(1)
+log = [{name: line[name] for name in ("step", "srcc", "spread", "well_formed", "kl")} for line in course.log]
+Path(f"{out}.{rank}.json").write_text(json.dumps({**done, "log": log}))
+"""
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -169,3 +224,112 @@ def test_two_processes_go_on_where_one_was_killed_and_get_the_same_adapter(
     whole, parts = (load_file(f"{tmp_path / name}.0.weights.safetensors") for name in ("whole", "parts"))
     for name, weight in whole.items():
         torch.testing.assert_close(parts[name], weight, rtol=0, atol=1e-5)
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> Path:
+    path = tmp_path / "whole.py"
+    path.write_text(WHOLE)
+    return path
+
+
+@pytest.mark.slow
+def test_two_processes_share_decoding_replies_and_evaluations_and_end_in_the_adapter_of_one(
+    tiny_vlm: Path, small_corpus: Path, whole: Path, tmp_path: Path
+) -> None:
+    found = {}
+    for size in (1, 2):
+        out = tmp_path / f"of-{size}"
+        assert started(size, [whole, tiny_vlm, small_corpus, out, "fidelity", "8", ""]) == [(0, "")] * size
+        found[size] = [json.loads((tmp_path / f"of-{size}.{rank}.json").read_text()) for rank in range(size)]
+    (alone,), (first, second) = found[1], found[2]
+    for kind in ("decoded", "written"):
+        assert sorted(first[kind] + second[kind]) == sorted(alone[kind])
+    assert len(first["decoded"]) == len(second["decoded"]) == 28
+    # A window of 32 replies, and the rest of the 48 videos to learn from.
+    assert [len(first["written"]), len(second["written"])] == [32, 16]
+    assert first["log"] == second["log"]
+    for one, two in zip(alone["log"], first["log"], strict=True):
+        assert two == pytest.approx(one, abs=1e-4)
+    replies = [read_table(tmp_path / f"of-{size}" / "replies").to_pylist() for size in (1, 2)]
+    assert replies[0] == replies[1]
+    adapters = [load_file(tmp_path / f"of-{size}" / "adapter_model.safetensors") for size in (1, 2)]
+    for name, weight in adapters[0].items():
+        torch.testing.assert_close(adapters[1][name], weight, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("differs", "message"),
+    [
+        ("list", "the same videos and settings: 1 of 2 have others than process 0"),
+        ("disk", "the same decoded videos: 1 of 2 have others than process 0"),
+    ],
+)
+def test_processes_of_other_videos_or_another_disk_end_before_the_first_step(
+    tiny_vlm: Path, small_corpus: Path, whole: Path, tmp_path: Path, differs: str, message: str
+) -> None:
+    first, second = started(2, [whole, tiny_vlm, small_corpus, tmp_path / "out", "fidelity", "8", differs])
+    assert first == second
+    assert first[0] == 1
+    assert message in first[1]
+    assert "with an output folder on a disk that all machines share." in first[1]
+    if differs == "list":
+        # 56 videos and the settings. Of the new ones two are not there, and two of the audit have taken their places.
+        assert "(57; process 1 has 55, and 6 differ)" in first[1]
+
+
+@pytest.mark.slow
+def test_grpo_of_two_processes_is_stopped_and_evaluated_by_both_alike(
+    tiny_vlm: Path, small_corpus: Path, whole: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("trl")
+    out = tmp_path / "grpo"
+    assert [status for status, _ in started(2, [whole, tiny_vlm, small_corpus, out, "grpo", "6", ""])] == [0, 0]
+    first, second = (json.loads((tmp_path / f"grpo.{rank}.json").read_text()) for rank in (0, 1))
+    assert first["log"] == second["log"]
+    assert [line["step"] for line in first["log"]] == [0, 2]
+
+
+def test_sizes_of_a_step_that_processes_cannot_share_are_refused_with_those_that_they_can() -> None:
+    pytest.importorskip("trl")
+    from mdsvqa.models.training.grpo import check_shares
+
+    with pytest.raises(InputError, match=r"84 replies of a step \(21 videos of 4 each\).*8 processes.*20 or 22 videos"):
+        check_shares(21, 4, 8)
+    for processes in range(1, 17):
+        for generations in range(2, 9):
+            for videos in range(2, 40):
+                if videos * generations % processes == 0:
+                    check_shares(videos, generations, processes)
+                    continue
+                with pytest.raises(InputError) as refused:
+                    check_shares(videos, generations, processes)
+                told = re.search(r"size of (\d+)(?: or (\d+))? videos", str(refused.value))
+                assert told is not None
+                # The nearest that fit, found by trying them.
+                fits = [n for n in range(2, 60) if n * generations % processes == 0]
+                nearest = [max((n for n in fits if n < videos), default=None), min(n for n in fits if n > videos)]
+                assert [int(size) for size in told.groups() if size] == [n for n in nearest if n]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "what"),
+    [("ACCELERATE_USE_FSDP", "true", "FSDP"), ("ACCELERATE_DEEPSPEED_ZERO_STAGE", "3", "ZeRO")],
+)
+def test_a_launcher_that_cuts_the_weights_up_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, what: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=f"share out the weights by {what}.*several-gpus.yaml"):
+        Processes()
+
+
+def test_launch_files_are_as_accelerate_reads_them_and_clip_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    config_args = pytest.importorskip("accelerate.commands.config.config_args")
+    files = sorted(ACCELERATE.glob("*.yaml"))
+    assert [path.name for path in files] == ["several-gpus.yaml", "zero2.yaml"]
+    for path in files:
+        read = config_args.load_config_from_file(str(path))
+        assert read.num_processes == 8
+    # "auto" takes the trainer's own limit, which is ours.
+    assert read.deepspeed_config["gradient_clipping"] == "auto"

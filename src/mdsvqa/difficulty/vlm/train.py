@@ -20,16 +20,16 @@ from mdsvqa.models.training.fidelity import Fidelity
 from mdsvqa.models.training.loop import CHECKPOINT, LOG, Figures, TrainingHistory, read_course, steps_of, train_adapter
 from mdsvqa.models.training.lora import add_lora, save_adapter
 from mdsvqa.models.training.processes import Processes
+from mdsvqa.models.training.shared import claimed_by_first, compare_given, decode_shared, load_shared
 from mdsvqa.models.training.vision_cache import VisionCache
 from mdsvqa.models.vlm import prompts
-from mdsvqa.models.vlm.checkpoint import Checkpoint, load_checkpoint
+from mdsvqa.models.vlm.checkpoint import Checkpoint
 from mdsvqa.models.vlm.reader import VlmReader
 from mdsvqa.runtime.arrays import Flags, Floats, Ints
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Show
-from mdsvqa.runtime.results import Maker, claimed, fingerprint
+from mdsvqa.runtime.results import Maker, fingerprint
 from mdsvqa.runtime.run import Run
-from mdsvqa.runtime.words import counted
 from mdsvqa.videos.video import Video
 
 # The card comes last: where it is, all is done.
@@ -90,23 +90,21 @@ def train_failure_predictor(
         "training": training.record(),
     }
     processes = Processes()
-    with claimed(run.out, maker, FILES, overwrite=run.overwrite, where=processes.rank == 0):
-        if (run.out / FILES[-1]).is_file():
+    given = {f"source video {video}": f"MOS {mos} of {of}, score {score}" for video, mos, score, of in labels}
+    compare_given(given, maker, processes)
+    with claimed_by_first(run.out, maker, FILES, processes, overwrite=run.overwrite):
+        done = processes.of_first(lambda: read_course(run.out) if (run.out / FILES[-1]).is_file() else None)
+        if done is not None:
             run.show.note(f"Failure predictor: reused from {run.out}")
-            return read_course(run.out).log
+            return done.log
         # Too few videos are said before minutes of loading.
         failure_set(known, scores, training)
         frozen = settings.model_copy(update={"merge": True, "max_pixels": training.max_pixels})
-        with run.show.working(f"Loading {model}"):
-            checkpoint = load_checkpoint(frozen, model)
+        checkpoint = load_shared(model, frozen, run.show, processes)
         adapted = add_lora(checkpoint.model, training.lora, training.seed)
         reading = Readers.of(Checkpoint(adapted, checkpoint.processor, checkpoint.maker), frozen)
         cache = ClipCache(run.out / "clips", reading.expected.sight)
-        failed = cache.fill(known, run.workers, run.show) if processes.rank == 0 else {}
-        processes.barrier()
-        if failed:
-            run.show.note(f"{counted(len(failed), 'video')} left out: cannot be decoded")
-        there = [video for video in known if cache.has(video)]
+        there = decode_shared(cache, known, run.workers, run.show, processes)
         failures = failure_set(there, scores, training)
         course = _train(adapted, reading, failures, cache, training, run.out, run.show, processes)
         if processes.rank == 0:
@@ -165,7 +163,7 @@ def _train(
     show: Show,
     processes: Processes,
 ) -> TrainingHistory:
-    seen = VisionCache(cache, reading.expected, out / "vision", training.vision_cache)
+    seen = VisionCache(cache, reading.expected, out / "vision", training.vision_cache, processes.size)
     learned = np.flatnonzero(~failures.held_out)
     kept = np.flatnonzero(failures.held_out)
     objective: Fidelity | Reinforce
@@ -176,13 +174,12 @@ def _train(
 
     def evaluate() -> Figures:
         adapted.eval()
-        mine = processes.share(kept)
-        clips = [seen.load(failures.videos[int(i)]) for i in mine]
-        values = np.full(len(kept), np.nan)
-        values[processes.rank :: processes.size] = [
-            np.nan if s.score is None else s.score for s in reading.expected.read(clips)
-        ]
-        values = processes.gather_array(values)
+
+        def read(places: Sequence[int]) -> list[float]:
+            clips = [seen.load(failures.videos[int(kept[place])]) for place in places]
+            return [np.nan if s.score is None else s.score for s in reading.expected.read(clips)]
+
+        values = processes.each(len(kept), read)
         given = np.isfinite(values)
         errors, datasets = failures.error[kept][given], failures.dataset[kept][given]
         srcc = srcc_within(values[given], errors, datasets) if given.mean() > 0.5 else float("nan")

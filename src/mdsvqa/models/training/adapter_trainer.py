@@ -1,7 +1,9 @@
 """Fine-tunes a vision-language model by the fidelity loss, and reads it before and after."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +18,16 @@ from mdsvqa.models.training.fidelity_and_text import FidelityAndText
 from mdsvqa.models.training.loop import TrainingHistory, steps_of, train_adapter
 from mdsvqa.models.training.lora import add_lora
 from mdsvqa.models.training.processes import Processes
+from mdsvqa.models.training.shared import decode_shared, load_shared
 from mdsvqa.models.training.training_set import TrainingSet
 from mdsvqa.models.training.vision_cache import VisionCache
 from mdsvqa.models.training.watch import HeldOutMonitor
-from mdsvqa.models.vlm.checkpoint import Checkpoint, load_checkpoint
+from mdsvqa.models.vlm.checkpoint import Checkpoint
 from mdsvqa.models.vlm.clips import ModelClip
 from mdsvqa.models.vlm.reader import VlmReader
 from mdsvqa.runtime.arrays import Floats, Ints
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import SCORES, ResultTable, read_table
-from mdsvqa.runtime.words import counted
 from mdsvqa.videos.video import Video
 
 # Replies that are written, and rows that are kept, at a time.
@@ -73,8 +75,7 @@ class AdapterTrainer:
         seen = settings.model_copy(
             update={"merge": True, "max_pixels": training.max_pixels, "max_new_tokens": training.max_new_tokens}
         )
-        with show.working(f"Loading {name}"):
-            checkpoint = load_checkpoint(seen, name)
+        checkpoint = load_shared(name, seen, show, processes)
         model = add_lora(checkpoint.model, training.lora, training.seed)
         adapted = Checkpoint(model, checkpoint.processor, checkpoint.maker)
         reader = VlmReader(adapted, seen.model_copy(update={"reading": "expected", "samples": 1}))
@@ -85,18 +86,14 @@ class AdapterTrainer:
     def decode(self, videos: Sequence[Video], workers: int) -> set[str]:
         """Decodes videos at training size; ids of those that can be."""
         wanted = [video for video in videos if video.path is not None and video.mos is not None]
-        failed = self.cache.fill(wanted, workers, self.show) if self.processes.rank == 0 else {}
-        self.processes.barrier()
-        if failed:
-            self.show.note(f"{counted(len(failed), 'video')} left out: cannot be decoded")
-        return {video.id for video in wanted if self.cache.has(video)}
+        return {video.id for video in decode_shared(self.cache, wanted, workers, self.show, self.processes)}
 
     def train(self, known: TrainingSet) -> TrainingHistory:
         """Trains the adapter, and leaves the model with its best weights."""
         training = self.training
         learned, kept = np.flatnonzero(~known.held_out), np.flatnonzero(known.held_out)
         spaced = np.linspace(0, len(kept) - 1, min(training.watched, len(kept))).round().astype(int)
-        seen = VisionCache(self.cache, self.reader, self.folder / "vision", training.vision_cache)
+        seen = VisionCache(self.cache, self.reader, self.folder / "vision", training.vision_cache, self.processes.size)
         watch = HeldOutMonitor(
             self.reader,
             self.writer,
@@ -137,6 +134,7 @@ class AdapterTrainer:
                 steps,
                 self.folder,
                 self.show,
+                self.processes,
             )
         replies = self._base_replies(known, learned)
         ranking = Fidelity(self.reader, known.mos, known.dataset, training.form_weight)
@@ -159,30 +157,47 @@ class AdapterTrainer:
         if not self.training.text_weight:
             return {}
         places = {known.videos[int(index)].id: int(index) for index in learned}
-        folder = self.folder / "replies"
-        if self.processes.rank == 0:
-            with ResultTable(folder, SCORES, {"step": "replies", **self.maker}, overwrite=True) as table:
-                missing = [known.videos[index] for video, index in places.items() if video not in table.ids]
-                self.model.eval()
-                for start in range(0, len(missing), WINDOW):
-                    clips = [self.cache.load(video) for video in missing[start : start + WINDOW]]
-                    with self.model.disable_adapter():
-                        table.append([asdict(score) for score in self.writer.read(clips)])
-                    self.show.progress("Replies of the base model", min(start + WINDOW, len(missing)), len(missing))
-        self.processes.barrier()
-        rows = read_table(folder).select(["id", "status", "text"]).to_pylist()
+        folder, processes = self.folder / "replies", self.processes
+        maker = {"step": "replies", **self.maker}
+
+        def opened(held: ExitStack) -> ResultTable | None:
+            first = processes.rank == 0
+            return held.enter_context(ResultTable(folder, SCORES, maker, overwrite=True)) if first else None
+
+        with ExitStack() as held:
+            table = processes.together(lambda: opened(held))
+            there = processes.of_first(lambda: set() if table is None else set(table.ids))
+            missing = [video for video in places if video not in there]
+            # The windows of a single process, so that what is written does not depend on how many there are.
+            windows = [missing[start : start + WINDOW] for start in range(0, len(missing), WINDOW)]
+            for start in range(0, len(windows), processes.size):
+                own = windows[start + processes.rank :][:1]
+                mine = [known.videos[places[video]] for window in own for video in window]
+                for written in processes.gathered(processes.together(partial(self._written, mine))):
+                    if table is not None and written:
+                        table.append(written)
+                done = min((start + processes.size) * WINDOW, len(missing))
+                self.show.progress("Replies of the base model", done, len(missing))
+        rows = processes.of_first(lambda: read_table(folder).select(["id", "status", "text"]).to_pylist())
         found = {places[row["id"]]: row["text"] for row in rows if row["status"] == "ok" and row["id"] in places}
         if len(found) < len(places):
             self.show.note(f"{len(places) - len(found)} of {len(places)} replies of the base model are not well-formed")
         return found
 
+    def _written(self, videos: Sequence[Video]) -> list[dict[str, Any]]:
+        """What the base model writes about some videos, in rows."""
+        self.model.eval()
+        clips = [self.cache.load(video) for video in videos]
+        with self.model.disable_adapter():
+            return [asdict(score) for score in self.writer.read(clips)]
+
     def scores(self, videos: Sequence[Video], *, base: bool = False) -> Floats:
         """Expected scores of decoded videos, NaN where there is none, by the base model or as it is now."""
         self.model.eval()
-        clips = [self.cache.load(video) for video in videos]
-        if base:
-            with self.model.disable_adapter():
-                found = self.reader.read(clips)
-        else:
-            found = self.reader.read(clips)
-        return np.array([np.nan if score.score is None else score.score for score in found], np.float64)
+
+        def read(mine: Sequence[int]) -> list[float]:
+            clips = [self.cache.load(videos[place]) for place in mine]
+            with self.model.disable_adapter() if base else nullcontext():
+                return [np.nan if score.score is None else score.score for score in self.reader.read(clips)]
+
+        return self.processes.each(len(videos), read)

@@ -21,11 +21,12 @@ from mdsvqa.models.training.adapter_trainer import AdapterTrainer
 from mdsvqa.models.training.loop import CHECKPOINT, LOG, TrainingHistory, read_course
 from mdsvqa.models.training.lora import read_adapter, save_adapter
 from mdsvqa.models.training.processes import Processes
+from mdsvqa.models.training.shared import claimed_by_first, compare_given
 from mdsvqa.models.training.training_set import TrainingSet, merge
 from mdsvqa.models.vlm import prompts
 from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.atomic import write_atomically
-from mdsvqa.runtime.results import Maker, claimed, fingerprint, json_text
+from mdsvqa.runtime.results import Maker, fingerprint, json_text
 from mdsvqa.runtime.run import Run
 from mdsvqa.videos.video import Video
 
@@ -106,10 +107,16 @@ def finetune_vlm(
         **({} if start is None else {"start": weights_fingerprint(Path(start))}),
     }
     processes = Processes()
-    with claimed(run.out, maker, FILES, overwrite=run.overwrite, where=processes.rank == 0):
-        if (run.out / CARD).is_file():
+    parts = {"source": source, "new": new, "audit": audit}
+    given = {f"{part} video {v.id}": f"MOS {v.mos} of {v.dataset}" for part, videos in parts.items() for v in videos}
+    compare_given(given, maker, processes)
+    with claimed_by_first(run.out, maker, FILES, processes, overwrite=run.overwrite):
+        done = processes.of_first(
+            lambda: (read_course(run.out), read_comparison(run.out)) if (run.out / CARD).is_file() else None
+        )
+        if done is not None:
             run.show.note(f"Fine-tuning: reused from {run.out}")
-            return read_course(run.out), read_comparison(run.out)
+            return done
         # Too few labels are said before minutes of loading.
         merge(source, new, training.held_out, training.seed)
         trainer = AdapterTrainer.load(model, settings, training, run.out, run.show, processes)

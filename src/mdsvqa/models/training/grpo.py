@@ -6,6 +6,7 @@ the model's inputs anew wherever they are needed. It overrides private methods, 
 """
 
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -38,6 +39,7 @@ from mdsvqa.models.settings import VlmFinetuning
 from mdsvqa.models.training.curves import draw_curves
 from mdsvqa.models.training.loop import CHECKPOINT, CURVES, Figures, Stop, TrainingHistory
 from mdsvqa.models.training.lora import adapter_weights, set_adapter_weights
+from mdsvqa.models.training.processes import Processes
 from mdsvqa.models.training.rewards import ranking_rewards, well_formed
 from mdsvqa.models.vlm import prompts
 from mdsvqa.models.vlm.answers import parse_answer
@@ -219,10 +221,17 @@ class _Watcher(TrainerCallback):
     """Evaluates, keeps the best weights, and stops a training that does harm or no good."""
 
     def __init__(
-        self, model: Any, watch: Callable[[], Figures], folder: Path, every: int, patience: int, show: Show
+        self,
+        model: Any,
+        watch: Callable[[], Figures],
+        folder: Path,
+        every: int,
+        patience: int,
+        show: Show,
+        processes: Processes,
     ) -> None:
         self._model, self._watch, self._path = model, watch, folder / CHECKPOINT
-        self._every, self._patience, self._show = every, patience, show
+        self._every, self._patience, self._show, self._processes = every, patience, show, processes
         self.course = TrainingHistory()
         self.best = {name: weight.detach().clone() for name, weight in adapter_weights(model).items()}
         self._logs: Figures = {}
@@ -251,7 +260,7 @@ class _Watcher(TrainerCallback):
         training = self._model.training
         try:
             with torch.random.fork_rng():
-                found = self._watch()
+                found = self._processes.first(self._watch, Stop)
         except Stop as stop:
             self.course.stopped, control.should_training_stop = str(stop), True
         else:
@@ -285,6 +294,7 @@ def train_by_grpo(
     steps: int,
     folder: Path,
     show: Show,
+    processes: Processes,
 ) -> TrainingHistory:
     """Trains the adapter of a model in place, and leaves it with the best weights that were evaluated.
 
@@ -298,24 +308,26 @@ def train_by_grpo(
         training: rates and lengths.
         steps: of the optimiser, each on one batch of all processes.
         folder: of the checkpoints, from which a rerun goes on.
+        processes: that share the work.
 
     Raises:
-        InputError: another version of trl is installed.
+        InputError: another version of trl is installed, or the replies of a step cannot be shared evenly.
     """
     check_version()
     order = [batch.tolist() for batch in islice(batches, steps)]
     size = min(map(len, order))
+    check_shares(size, training.generations, processes.size)
     order = [batch[:size] for batch in order]
     on_gpu = next(model.parameters()).is_cuda
     samples = size * training.generations
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    at_once = _divisor(samples // processes, GPU_SAMPLES if on_gpu else CPU_SAMPLES)
+    mine = samples // processes.size
+    at_once = _divisor(mine, GPU_SAMPLES if on_gpu else CPU_SAMPLES)
     every = max(1, -(-steps // training.evaluations))
     arguments = GRPOConfig(
         output_dir=str(folder / "grpo"),
         max_steps=steps,
         per_device_train_batch_size=at_once,
-        gradient_accumulation_steps=samples // processes // at_once,
+        gradient_accumulation_steps=mine // at_once,
         num_generations=training.generations,
         temperature=training.temperature,
         max_completion_length=training.max_new_tokens,
@@ -340,7 +352,7 @@ def train_by_grpo(
         remove_unused_columns=False,
         seed=training.seed,
     )
-    watcher = _Watcher(model, watch, folder, every, training.patience, show)
+    watcher = _Watcher(model, watch, folder, every, training.patience, show, processes)
     rows = {"prompt": [[{"role": "user", "content": prompts.QUALITY}]] * len(mos), "index": list(range(len(mos)))}
     trainer = VideoGRPOTrainer(
         model=model,
@@ -369,6 +381,28 @@ def check_version() -> None:
     found = version("trl")
     if found != PINNED:
         raise InputError(f"objective grpo: trl {found} is installed, and it needs {PINNED}: pip install trl=={PINNED}.")
+
+
+def check_shares(videos: int, generations: int, processes: int) -> None:
+    """Raises an InputError where the replies of a step are not as many for each process.
+
+    What is left over would go into the next step, and the replies to one video into two.
+
+    Args:
+        videos: of a step.
+        generations: replies to each.
+        processes: that share them.
+    """
+    if videos * generations % processes == 0:
+        return
+    least = processes // math.gcd(processes, generations)
+    below = videos // least * least
+    fitting = [str(size) for size in (below, below + least) if size >= 2]
+    raise InputError(
+        f"objective grpo: the {videos * generations} replies of a step ({videos} videos of {generations} each) cannot "
+        f"be shared evenly by {processes} processes. Use a batch size of {' or '.join(fitting)} videos: a multiple of "
+        f"{least}."
+    )
 
 
 def _divisor(number: int, most: int) -> int:

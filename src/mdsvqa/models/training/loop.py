@@ -126,7 +126,8 @@ def train_adapter(
         processes: the processes that share the work.
     """
     run = _Run(model, training, steps, folder, processes)
-    course = run.resume()
+    course = processes.together(run.resume)
+    processes.compare("checkpoint", {"the step that it was written after": str(run.step)})
     if run.step:
         show.note(f"Training: goes on at step {run.step} of {steps}")
     if run.step < steps and not course.stopped:

@@ -1,19 +1,21 @@
 """The processes that share a training: one, or as many as `accelerate launch` or `torchrun` started."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, distributed
 
 from mdsvqa.models.batching import is_out_of_memory
 from mdsvqa.runtime.arrays import Floats, Ints
 from mdsvqa.runtime.errors import InputError
+from mdsvqa.runtime.results import fingerprint
 
 T = TypeVar("T")
-# The longest that one waits for another: an evaluation, or the decoding of all videos.
+# The longest that one waits for another: its share of decoding all videos, or of the base model's replies.
 PATIENCE = timedelta(hours=6)
 LOST = (
     "a process that shares the training has ended; see its own message above. Start all of them again: they go on from "
@@ -21,8 +23,18 @@ LOST = (
 )
 
 
-class DoesNotFit(Exception):
+# Of the launcher's settings: those that cut the frozen weights into pieces, of which none can be read alone.
+_SHARDED = {
+    "ACCELERATE_USE_FSDP": ("true", "FSDP"),
+    "ACCELERATE_DEEPSPEED_ZERO_STAGE": ("3", "ZeRO-3"),
+}
+
+
+class DoesNotFit(InputError):
     """What one of the processes did takes more memory than its device has."""
+
+    def __init__(self) -> None:
+        super().__init__("a device's memory does not hold what is worked on at a time; allow fewer frames or pixels.")
 
 
 class Processes:
@@ -31,11 +43,22 @@ class Processes:
     Attributes:
         rank: of this process; 0 writes.
         size: of them.
+        here: how many of them are on this machine.
+
+    Raises:
+        InputError: the launcher is set to cut the weights of the model among them.
     """
 
     def __init__(self) -> None:
+        for name, (value, what) in _SHARDED.items():
+            if os.environ.get(name, "").lower() == value:
+                raise InputError(
+                    f"accelerate launch is set to share out the weights by {what}, which is not offered: the frozen "
+                    "model is read whole on every GPU. Use configs/accelerate/several-gpus.yaml or zero2.yaml."
+                )
         self.size = int(os.environ.get("WORLD_SIZE", "1"))
         self.rank = int(os.environ.get("RANK", "0"))
+        self.here = int(os.environ.get("LOCAL_WORLD_SIZE", self.size))
         if self.size > 1 and not distributed.is_initialized():
             device = None
             if torch.cuda.is_available():
@@ -97,6 +120,54 @@ class Processes:
             raise told(stopped)
         return found
 
+    def of_first(self, work: Callable[[], T]) -> T:
+        """What the first process finds, in all of them, which wait for it.
+
+        Raises:
+            InputError: the first failed; the same in all.
+        """
+        found = self.together(lambda: work() if self.rank == 0 else None)
+        told: list[Any] = [found]
+        if self.size > 1:
+            self._waiting(lambda: distributed.broadcast_object_list(told, 0))
+        given: T = told[0]
+        return given
+
+    def gathered(self, found: T) -> list[T]:
+        """What each process found, in their order."""
+        every: list[Any] = [found] * self.size
+        if self.size > 1:
+            self._waiting(lambda: distributed.all_gather_object(every, found))
+        return every
+
+    def compare(self, what: str, found: Mapping[str, str]) -> None:
+        """Holds what each process was given against the first one's.
+
+        Args:
+            what: is compared, in the plural.
+            found: a text by name.
+
+        Raises:
+            InputError: one differs; the same in all.
+        """
+        sums = self.gathered((len(found), fingerprint(sorted(found.items()))))
+        others = [rank for rank, each in enumerate(sums) if each != sums[0]]
+        if not others:
+            return
+        wanted, other = ({} if each is None else dict(each) for each in self._of_two(found, others[0]))
+        names = sorted(name for name in {*wanted, *other} if wanted.get(name) != other.get(name))
+        one, two = (each.get(names[0], "not there") for each in (wanted, other))
+        raise InputError(
+            f"the processes do not have the same {what}: {len(others)} of {self.size} have others than process 0 "
+            f"({sums[0][0]}; process {others[0]} has {sums[others[0]][0]}, and {len(names)} differ). The first that "
+            f"differs is {names[0]}: {one} in process 0, {two} in process {others[0]}. Start all of them by the same "
+            "command on the same files, with an output folder on a disk that all machines share."
+        )
+
+    def _of_two(self, found: Mapping[str, str], other: int) -> tuple[Mapping[str, str] | None, ...]:
+        every = self.gathered(found if self.rank in (0, other) else None)
+        return every[0], every[other]
+
     def _waiting(self, collective: Callable[[], Any]) -> None:
         try:
             collective()
@@ -118,6 +189,21 @@ class Processes:
         """`gather` for an array on the CPU."""
         device = "cuda" if torch.cuda.is_available() else "cpu"
         return self.gather(torch.from_numpy(values).to(device)).cpu().numpy()
+
+    def each(self, count: int, read: Callable[[Sequence[int]], Sequence[float]]) -> Floats:
+        """A number for each of some things, of which every process reads its share.
+
+        Args:
+            count: of them.
+            read: from the places of some to their numbers.
+
+        Raises:
+            InputError: one process failed; the same in all.
+        """
+        values = np.full(count, np.nan)
+        mine = self.share(np.arange(count))
+        values[mine] = self.together(lambda: read(mine.tolist()))
+        return self.gather_array(values)
 
     def sum(self, gradients: Sequence[Tensor]) -> None:
         """Sums gradients over the processes, in place."""

@@ -26,13 +26,15 @@ class VisionCache:
         folder: made if missing; of one model.
         most: bytes of all files; None takes half of what is free on the disk. What finds no room is looked at anew
             whenever it is read.
+        sharers: processes that write there, each as much.
     """
 
-    def __init__(self, clips: ClipCache, reader: VlmReader, folder: Path, most: int | None) -> None:
+    def __init__(self, clips: ClipCache, reader: VlmReader, folder: Path, most: int | None, sharers: int = 1) -> None:
         self._clips, self._reader, self._folder = clips, reader, folder
         folder.mkdir(parents=True, exist_ok=True)
         taken = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-        self._room = most - taken if most is not None else int(FREE_SHARE * shutil.disk_usage(folder).free)
+        room = most - taken if most is not None else int(FREE_SHARE * shutil.disk_usage(folder).free)
+        self._room = room // sharers
 
     def load(self, video: Video) -> ModelClip:
         """A clip with what the tower makes of it; looked at where it was not before."""

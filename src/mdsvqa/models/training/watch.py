@@ -47,18 +47,24 @@ class HeldOutMonitor:
             Stop: the scores have collapsed, or hardly a reply is well-formed any more.
         """
         self.reader.model.eval()
-        places = np.arange(len(self.mos))
-        mine = self.processes.share(places)
-        clips = [self.load(int(place)) for place in mine]
-        values = np.full(len(places), np.nan)
-        values[mine] = [np.nan if s.score is None else s.score for s in self.reader.read(clips)]
-        values = self.processes.gather_array(values)
+
+        def scores(places: Sequence[int]) -> list[float]:
+            found = self.reader.read([self.load(place) for place in places])
+            return [np.nan if score.score is None else score.score for score in found]
+
+        def forms(places: Sequence[int]) -> list[float]:
+            return [float(s.status == "ok") for s in self.writer.read([self.load(self.watched[k]) for k in places])]
+
+        def divergences(places: Sequence[int]) -> list[float]:
+            return [divergence(self.reader, self.load(self.watched[k])) for k in places]
+
+        values = self.processes.each(len(self.mos), scores)
         given = np.isfinite(values)
         srcc = srcc_within(values[given], self.mos[given], self.dataset[given])
         spread = float(np.std(values[given])) if given.sum() > 1 else 0.0
-        some = [self.load(place) for place in self.watched]
-        formed = float(np.mean([score.status == "ok" for score in self.writer.read(some)]))
-        found = {"srcc": srcc, "spread": spread, "well_formed": formed, "kl": divergence(self.reader, some)}
+        formed = float(np.mean(self.processes.each(len(self.watched), forms)))
+        kl = float(np.mean(self.processes.each(len(self.watched), divergences)))
+        found = {"srcc": srcc, "spread": spread, "well_formed": formed, "kl": kl}
         if self.start is None:
             self.start = found
         if spread < self.settings.least_spread * self.start["spread"] or given.mean() < 0.5:
@@ -79,13 +85,10 @@ class HeldOutMonitor:
 
 
 @torch.no_grad()
-def divergence(reader: VlmReader, clips: Sequence[ModelClip]) -> float:
-    """Mean divergence KL(f' || base) of the first token of the answer; the base is f' with its adapter switched off."""
-    total = 0.0
-    for clip in clips:
-        batch = reader.batch([clip], [reader.prompt])
-        new = reader.model(**batch, logits_to_keep=1).logits[0, -1].float().log_softmax(-1)
-        with reader.model.disable_adapter():
-            old = reader.model(**batch, logits_to_keep=1).logits[0, -1].float().log_softmax(-1)
-        total += float((new.exp() * (new - old)).sum())
-    return total / len(clips)
+def divergence(reader: VlmReader, clip: ModelClip) -> float:
+    """KL(f' || base) of the first token of the answer; the base is f' with its adapter switched off."""
+    batch = reader.batch([clip], [reader.prompt])
+    new = reader.model(**batch, logits_to_keep=1).logits[0, -1].float().log_softmax(-1)
+    with reader.model.disable_adapter():
+        old = reader.model(**batch, logits_to_keep=1).logits[0, -1].float().log_softmax(-1)
+    return float((new.exp() * (new - old)).sum())

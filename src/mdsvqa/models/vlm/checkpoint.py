@@ -56,6 +56,8 @@ def load_checkpoint(settings: VlmSettings, model: str, adapter: str | None = Non
         "trust_remote_code": settings.trust_remote_code,
         "use_safetensors": True,
         "local_files_only": True,
+        # Straight there: the processes of a machine would each hold the whole model in its main memory first.
+        "device_map": {"": device},
     }
     if settings.load_in_4bit:
         arguments |= _quantised(device)
@@ -65,8 +67,6 @@ def load_checkpoint(settings: VlmSettings, model: str, adapter: str | None = Non
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ModelError(f"model {model!r}: {folder} cannot be loaded: {short_reason(error)}") from error
     check_whole(found, f"model {model!r}", folder)
-    if not settings.load_in_4bit:
-        loaded = loaded.to(device)
     maker: dict[str, Any] = {"model": model, "weights": weights_fingerprint(folder)}
     below = settings.base_adapters
     for place, value in enumerate((*below, adapter)):
@@ -107,4 +107,4 @@ def _quantised(device: torch.device) -> dict[str, Any]:
     four_bit = BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=pick_dtype("auto", device)
     )
-    return {"quantization_config": four_bit, "device_map": {"": device}}
+    return {"quantization_config": four_bit}

@@ -1,4 +1,4 @@
-"""Scores of a table of videos by a vision-language model: decoding ahead, batches, a shard for every window."""
+"""Scores of a table of videos by a vision-language model: decoding ahead, batches, whole windows in a shard."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
@@ -18,7 +18,7 @@ from mdsvqa.videos.decoding import Undecodable
 from mdsvqa.videos.sweep import Row
 from mdsvqa.videos.video import Video
 
-# Videos that are sorted into batches together, and rows a shard. The first windows are short, so that the model starts
+# Videos that are sorted into batches together; a shard has whole windows. The first are short, so that the model starts
 # while the rest is decoded.
 WINDOWS = (4, 8, 16)
 WINDOW = 32
@@ -105,7 +105,7 @@ def _score(videos: Sequence[Video], model: Model[Video, Row], maker: Maker, run:
             run.show.note(f"Scores: {len(videos) - missing} of {len(videos)} reused from {run.out}")
         told, cut_replies = Told(run.show, "Scores", missing), 0
         for done in model.done(windows, told.more):
-            table.append(done.results)
+            table.collect(done.results)
             told.hear(done)
             cut_replies += sum(row["cut"] for row in done.results)
     if missing:

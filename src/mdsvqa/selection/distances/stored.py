@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mdsvqa.runtime.results import TableError, fingerprint, frame_matrices, read_parts
+from mdsvqa.runtime.results import fingerprint, frame_matrices, read_parts
+from mdsvqa.runtime.shards import TableError, shards_of
 from mdsvqa.selection.distances.chamfer import Content, Frames
 
 # Bytes of frame features that are simply read; of more, a copy that can be mapped is kept beside the table.
@@ -48,7 +49,7 @@ def open_content(folder: Path, most: int = READ) -> tuple[list[str], Content]:
 
 
 def _mapped(folder: Path, shape: tuple[int, int]) -> Frames:
-    shards = [(shard.name, shard.stat().st_size, shard.stat().st_mtime_ns) for shard in folder.glob("part-*.parquet")]
+    shards = [(shard.name, shard.stat().st_size, shard.stat().st_mtime_ns) for shard in shards_of(folder)]
     path = folder / f"_frames-{fingerprint([sorted(shards), shape])}.npy"
     if not path.exists():
         for old in folder.glob("*frames-*.npy*"):
