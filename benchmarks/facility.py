@@ -174,7 +174,7 @@ def on_one_matrix(n: int, folder: Path, clusters: int, python: str | None) -> di
             np.save(Path(place) / "similarity.npy", table.max() - table)
             (Path(place) / "libraries.py").write_text(LIBRARIES)
             command = [python, str(Path(place) / "libraries.py"), str(Path(place) / "similarity.npy"), str(budget)]
-            said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+            said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         theirs = json.loads(said.strip().splitlines()[-1])
         found |= theirs["seconds"]
         found |= {f"same_{name}": each == picks for name, each in theirs["picks"].items()}

@@ -39,6 +39,7 @@ def give(folder: Path, corpus: Path) -> dict[str, float]:
     mos = {names.get(video.id, video.id): video.mos or 0.0 for video in pool}
     write(folder / "manifest.csv", rows)
     write(folder / "videos.csv", rows)
+    write(folder / "labeled.csv", [row for row in rows if row["split"] == "train"])
     (folder / "FOLDER").mkdir()
     for row in rows[:3]:
         (folder / "FOLDER" / Path(row["path"]).name).symlink_to(row["path"])

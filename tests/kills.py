@@ -55,13 +55,13 @@ def run(command: list[str], counted: Path, moment: int = 0) -> tuple[int, int]:
     return done.returncode, int(counted.read_text()) if counted.exists() else 0
 
 
-def kill_ten_times(undisturbed: list[str], disturbed: list[str], folder: Path) -> None:
-    """Runs one command whole, and the other killed at ten random moments and then whole."""
+def kill_often(undisturbed: list[str], disturbed: list[str], folder: Path, times: int = 10) -> None:
+    """Runs one command whole, and the other killed at so many random moments and then whole."""
     ended, steps = run(undisturbed, folder / "counted")
     assert ended == 0
-    assert steps > 5, f"only {steps} files: too few to be killed at ten moments"
+    assert 2 * steps > times, f"only {steps} files: too few to be killed at {times} moments"
     finished, draws = 0, random.Random(0)
-    for moment in sorted(draws.sample(range(1, 2 * steps), 10)):
+    for moment in sorted(draws.sample(range(1, 2 * steps), times)):
         # What a killed run has finished stays, so the next one has that much less to do, and every kill hits.
         assert run(disturbed, folder / "counted", moment - 2 * finished)[0] == -signal.SIGKILL
         finished = moment // 2

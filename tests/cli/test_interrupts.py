@@ -46,8 +46,17 @@ def command(name: str, corpus: Path, folder: Path) -> list[str]:
     }[name]
 
 
-@pytest.mark.parametrize("moment", [0, 1, 3])
-@pytest.mark.parametrize("name", ["score", "content", "run"])
+SOME = {("score", 1), ("content", 0), ("run", 3)}
+
+
+@pytest.mark.parametrize(
+    ("name", "moment"),
+    [
+        pytest.param(name, moment, marks=() if (name, moment) in SOME else pytest.mark.slow)
+        for name in ("score", "content", "run")
+        for moment in (0, 1, 3)
+    ],
+)
 def test_an_interrupt_is_one_line_and_the_next_run_goes_on(
     name: str, moment: int, small_corpus: Path, write_study, tmp_path: Path
 ) -> None:

@@ -101,6 +101,18 @@ def test_rules_that_need_content_say_so(rule: str) -> None:
         select(["a", "b"], np.ones(2), None, 1, SelectionSettings(rule=rule))
 
 
+@pytest.mark.parametrize("rule", [rule.name for rule in RULES.values() if rule.every_pair])
+def test_a_rule_that_would_take_days_names_those_that_go_before_it_begins(rule: str) -> None:
+    # 5% of 150,000: more than 2^30 distances.
+    n = 150_000
+    ids, content = [f"{i:06d}" for i in range(n)], Content.stack([np.zeros((1, 1), np.float16)] * n)
+    with pytest.raises(InputError, match="From so large a pool go") as error:
+        select(ids, np.zeros(n), content, n // 20, SelectionSettings(rule=rule))
+    named = str(error.value).split(" go ")[1].rstrip(".").split(", ")
+    assert {"mds", "facility-location", "difficulty-facility"} <= {*named}
+    assert rule not in named
+
+
 def test_rows() -> None:
     rows = selection_rows(["a", "b"], [Pick(1, 2.0, 0.5, 2.5), Pick(0, 1.0)], "mds")
     assert rows == [

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kills import kill_ten_times
+from kills import kill_often
 from mdsvqa.report.figures import measure
 from mdsvqa.report.write import write_results
 from mdsvqa.runtime.progress import Silent
@@ -160,7 +160,7 @@ def test_two_rounds_of_a_checkpoint_killed_at_ten_moments_end_in_the_tables_of_a
 ) -> None:
     undisturbed = write_vlm("undisturbed.yaml", out="undisturbed", rounds=2)
     disturbed = write_vlm("disturbed.yaml", out="disturbed", rounds=2)
-    kill_ten_times(["run", str(undisturbed)], ["run", str(disturbed)], tmp_path)
+    kill_often(["run", str(undisturbed)], ["run", str(disturbed)], tmp_path)
     there = tmp_path / "undisturbed"
     for table in {path.parent.relative_to(there) for path in there.rglob("*.parquet")}:
         rows = [read_table(tmp_path / out / table).to_pylist() for out in ("undisturbed", "disturbed")]

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from kills import kill_ten_times
+from kills import kill_often
 from mdsvqa.models.statistical.kernel_model import KernelModel
 from mdsvqa.report.figures import measure
 from mdsvqa.report.write import write_results
@@ -240,7 +240,7 @@ def test_ten_kills_and_a_rerun_end_in_the_tables_of_an_undisturbed_run(write_stu
     settings = {"rounds": 2, "comparison": {"rules": ["mds", "k-means"], "seeds": 2}}
     undisturbed = write_study("undisturbed.yaml", out="undisturbed", **settings)
     disturbed = write_study("disturbed.yaml", out="disturbed", **settings)
-    kill_ten_times(["run", str(undisturbed)], ["run", str(disturbed)], tmp_path)
+    kill_often(["run", str(undisturbed)], ["run", str(disturbed)], tmp_path)
     assert contents(tmp_path / "disturbed") == contents(tmp_path / "undisturbed")
     assert not [shard for shard in (tmp_path / "disturbed").rglob("*.parquet") if pq.read_metadata(shard).num_rows == 0]
 

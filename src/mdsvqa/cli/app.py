@@ -75,8 +75,7 @@ PANELS = {
     },
     MACHINES: {
         "merge": Entry(
-            "machine:merge",
-            "Write a checkpoint with its adapter merged, for a server that does not take the adapter.",
+            "results:merge", "Write a checkpoint with its adapter merged, or join the results of the parts of a pool."
         ),
         "compact": Entry(
             "results:compact",

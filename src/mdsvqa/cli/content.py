@@ -9,12 +9,15 @@ from mdsvqa.cli.options import (
     MANIFEST,
     WHERE,
     Limit,
+    MirrorTo,
     Out,
     Overwrite,
+    PartOf,
     Strict,
     Videos,
     Workers,
     finish_table,
+    of_part,
     rows_of,
     with_settings,
 )
@@ -43,6 +46,8 @@ def content(
     ] = HANDCRAFTED,
     limit: Limit = None,
     workers: Workers = 0,
+    part: PartOf = None,
+    mirror: MirrorTo = None,
     overwrite: Overwrite = False,
     strict: Strict = False,
     as_json: AsJson = False,
@@ -55,7 +60,8 @@ def content(
     """
     listed = load_videos(videos, videos_folder=manifest.videos_folder, names=manifest.names, note=terminal.say)[:limit]
     with terminal.progress() as show:
-        check_files(videos, listed, show)
+        check_files(videos, of_part(part, listed), show)
         options: dict[str, Any] = {"workers": workers, "overwrite": overwrite, "engine": engine}
-        table = mdsvqa.encode(listed, out=out, settings=settings, show=show, **options).table
-    finish_table("encoded", rows_of(listed, table), out, strict, as_json, settings.view())
+        options |= {"part": part, "mirror": mirror}
+        found = mdsvqa.encode(listed, out=out, settings=settings, show=show, **options)
+    finish_table("encoded", rows_of(listed, found.table), found.folder, strict, as_json, settings.view())

@@ -14,9 +14,12 @@ from mdsvqa.cli.options import (
     MANIFEST,
     TRAINING,
     VLM,
+    WHERE,
     Limit,
+    MirrorTo,
     Out,
     Overwrite,
+    PartOf,
     Scale,
     Seed,
     Table,
@@ -35,8 +38,10 @@ from mdsvqa.evaluation.score_tables import check_ids
 from mdsvqa.models.open import kind_of
 from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.vlm.load import need_vlm_packages
+from mdsvqa.runtime.engines import EngineSettings
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.matching import match_ids
+from mdsvqa.runtime.ray_cluster import joined
 from mdsvqa.runtime.results import read_table
 from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.user_tables import read_columns
@@ -79,12 +84,14 @@ app = typer.Typer(
 @with_settings("manifest", ManifestSettings, panel=MANIFEST)
 @with_settings("settings", DifficultySettings, only=("predictor", "error", "passes"))
 @with_settings("vlm", VlmSettings, only=(*SIGHT, "max_pixels", "batch_tokens", *MACHINE), panel=VLM)
+@with_settings("engine", EngineSettings, panel=WHERE)
 def predict(
     videos: Videos,
     out: Out,
     settings: DifficultySettings,
     vlm: VlmSettings,
     manifest: ManifestSettings,
+    engine: EngineSettings,
     scores: Annotated[
         Path | None,
         typer.Option(help="Read the scores of these videos, as `mdsvqa score` wrote them; not needed with --adapter."),
@@ -116,6 +123,8 @@ def predict(
     limit: Limit = None,
     seed: Seed = 0,
     workers: Workers = 0,
+    part: PartOf = None,
+    mirror: MirrorTo = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
@@ -129,9 +138,21 @@ def predict(
     listed = read_videos(videos, mos_scale, manifest, terminal.say)[:limit]
     if model is not None and kind_of(model) == "checkpoint" and (adapter is not None or rule in VLM_RULES):
         seen = vlm.model_copy(update={"seed": seed})
-        table = _by_vlm(videos, listed, out, model, adapter, rule, seen, settings, cores(workers), overwrite=overwrite)
-        finish_table("rated", [{**row, "text": None} for row in table], out, False, as_json)
+        # The pool, where the manifest says which videos that is.
+        pool = in_role(listed, "pool") or listed
+        with terminal.progress() as show:
+            run = Run(out, show, cores(workers), overwrite, engine)
+            run = run.parted(part, [video.id for video in pool]).mirrored(mirror)
+            check_files(videos, run.share(pool), show)
+            with joined(engine):
+                table = _by_vlm(run.share(pool), model, adapter, rule, seen, settings, run)
+            run.end()
+        finish_table("rated", [{**row, "text": None} for row in table], run.out, False, as_json)
         return
+    if part is not None or mirror is not None or engine.name != "local":
+        raise InputError(
+            "--part, --mirror and --engine: go with a vision-language model; what reads tables takes minutes at most."
+        )
     if adapter is not None or rule == "mc-dropout":
         what = "--adapter" if adapter is not None else f"--rule {rule}"
         raise InputError(f"{what}: goes with --model, a vision-language checkpoint (a folder or a Hub name).")
@@ -150,30 +171,22 @@ def predict(
 
 
 def _by_vlm(
-    videos: Path,
-    listed: Sequence[Video],
-    out: Path,
+    pool: Sequence[Video],
     model: str,
     adapter: str | None,
     rule: str | None,
     vlm: VlmSettings,
     settings: DifficultySettings,
-    workers: int,
-    *,
-    overwrite: bool,
+    run: Run,
 ) -> list[dict[str, Any]]:
     need_vlm_packages(f"model {model!r}")
     from mdsvqa.difficulty.vlm.predict import instability_of_vlm, predict_with_vlm
 
-    # The pool, where the manifest says which videos that is.
-    pool = in_role(listed, "pool") or listed
-    with terminal.progress() as show:
-        check_files(videos, pool, show)
-        if adapter is not None:
-            table = predict_with_vlm(pool, model, adapter, vlm, Run(out, show, workers, overwrite=overwrite))
-        else:
-            assert rule is not None
-            table = instability_of_vlm(rule, pool, model, vlm, settings, Run(out, show, workers, overwrite=overwrite))
+    if adapter is not None:
+        table = predict_with_vlm(pool, model, adapter, vlm, run)
+    else:
+        assert rule is not None
+        table = instability_of_vlm(rule, pool, model, vlm, settings, run)
     rows: list[dict[str, Any]] = table.to_pylist()
     return rows
 

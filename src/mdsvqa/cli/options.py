@@ -18,6 +18,7 @@ from mdsvqa.cli.plain import print_json
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.models.vlm.families.catalogue import FAMILIES
 from mdsvqa.runtime.errors import InputError
+from mdsvqa.runtime.parts import Part
 from mdsvqa.runtime.progress import first_process
 from mdsvqa.runtime.setting_errors import reason
 from mdsvqa.runtime.settings import MOST_SEED, Settings
@@ -49,6 +50,7 @@ Videos = Annotated[
 IdColumn = Annotated[
     str | None, typer.Option("--id", help="Name the column of the ids, where it has none of the usual names.")
 ]
+LARGE = "Large pools"
 VLM, TRAINING, PICTURES = "Vision-language models", "Training", "HDR and interlaced videos"
 MANIFEST = "Manifest: docs/datasets.md has those of the field"
 WHERE = "Where: changes the time, not the result"
@@ -63,6 +65,30 @@ Limit = Annotated[int | None, typer.Option(min=1, help="Take only the first so m
 Table = Annotated[
     Path, typer.Argument(help="Read this table: any CSV, Excel, MATLAB, JSONL, Parquet, or result folder.")
 ]
+
+
+PartOf = Annotated[
+    str | None,
+    typer.Option(
+        "--part",
+        help="Take only this part of the videos, such as 3/64, by a hash of their ids, into OUT/part-03-of-64; `mdsvqa "
+        "merge` joins the parts.",
+        rich_help_panel=LARGE,
+    ),
+]
+MirrorTo = Annotated[
+    str | None,
+    typer.Option(
+        "--mirror",
+        help="Copy the result to this folder or store (s3://bucket/prefix) while it is made.",
+        rich_help_panel=LARGE,
+    ),
+]
+
+
+def of_part(part: str | None, videos: Sequence[Video]) -> Sequence[Video]:
+    """The videos of a part, all without one."""
+    return videos if part is None else [video for video in videos if Part.of_text(part).holds(video.id)]
 
 
 def rows_of(videos: Sequence[Video], table: pa.Table) -> list[dict[str, Any]]:

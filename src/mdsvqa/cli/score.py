@@ -14,8 +14,10 @@ from mdsvqa.cli.options import (
     VLM_FAMILIES,
     WHERE,
     Limit,
+    MirrorTo,
     Out,
     Overwrite,
+    PartOf,
     Scale,
     Seed,
     Strict,
@@ -23,6 +25,7 @@ from mdsvqa.cli.options import (
     Workers,
     checked,
     finish_table,
+    of_part,
     option_name,
     rows_of,
     with_settings,
@@ -102,6 +105,8 @@ def score(
     limit: Limit = None,
     seed: Seed = 0,
     workers: Workers = 0,
+    part: PartOf = None,
+    mirror: MirrorTo = None,
     overwrite: Overwrite = False,
     strict: Strict = False,
     as_json: AsJson = False,
@@ -128,8 +133,8 @@ def score(
     asked = None if server is None else checked(ServedSettings, {**serving, "url": server, "model": model})
     f = mdsvqa.load_model(model, server=asked, vlm=vlm)
     with terminal.progress() as show:
-        check_files(videos, listed, show)
+        check_files(videos, of_part(part, listed), show)
         options: dict[str, Any] = {"frames": frames, "seed": seed, "workers": workers, "overwrite": overwrite}
-        options |= {"content": content, "encoder": encoder, "engine": engine}
-        table = mdsvqa.score(listed, f, out=out, route=cast(Route, route), show=show, **options).table
-    finish_table("scored", rows_of(listed, table), out, strict, as_json, vlm.view())
+        options |= {"content": content, "encoder": encoder, "part": part, "mirror": mirror, "engine": engine}
+        found = mdsvqa.score(listed, f, out=out, route=cast(Route, route), show=show, **options)
+    finish_table("scored", rows_of(listed, found.table), found.folder, strict, as_json, vlm.view())

@@ -28,6 +28,8 @@ from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.atomic import cannot_write, write_atomically
 from mdsvqa.runtime.csv_beside import is_flat, write_csv_beside
 from mdsvqa.runtime.makers import differences, lasting
+from mdsvqa.runtime.mirror import EVERY, Mirror
+from mdsvqa.runtime.parts import Part
 from mdsvqa.runtime.shards import (
     FIRST,
     MOST,
@@ -198,6 +200,8 @@ class ResultTable:
             it they never are.
         costs: what people would lose with the rows, such as "6 labels"; such rows go only by `overwrite`.
         files: names of what the maker writes into the folder beside rows.
+        mirror: where it is copied to after every tenth shard and at the end.
+        part: of the pool whose rows these are.
 
     Raises:
         TableError: something else made the folder, it cannot be made, or another process is writing to it.
@@ -213,19 +217,25 @@ class ResultTable:
         say: Callable[[str], None] | None = None,
         costs: str = "",
         files: Sequence[str] = (),
+        mirror: Mirror | None = None,
+        part: Part | None = None,
     ) -> None:
         self.folder = folder
+        self._part = part
+        self._mirror = mirror
         self.schema = schema
         self._files = files
         self._lock = _lock(folder)
         try:
             self._open(json.loads(json.dumps(maker, default=str)), overwrite, say, costs)
+            if mirror is not None:
+                mirror.copy(folder, first=True)
         except BaseException:
             self._lock.release()
             raise
         self._waiting: list[Mapping[str, Any]] = []
         self._since = self._last = monotonic()
-        self._most = FIRST
+        self._most, self._written = FIRST, 0
 
     def _open(self, wanted: Maker, overwrite: bool, say: Callable[[str], None] | None, costs: str) -> None:
         # Only what this class writes: the folder may be one that a person named by mistake.
@@ -248,11 +258,25 @@ class ResultTable:
             )
         if not meta.exists():
             record = {"maker": wanted, "versions": {"mdsvqa": mdsvqa.__version__}}
-            write_atomically(meta, (json.dumps(record, indent=2, sort_keys=True) + "\n").encode())
+            self._record(record if self._part is None else {**record, "part": self._part.record()})
+        else:
+            self._check_part(read_meta(self.folder))
         self._shards = shards_of(self.folder)
         keyed = "id" in self.schema.names
         self._known = [read_shard(shard, _KNOWN) for shard in self._shards] if keyed else []
         self.ids = {video for known in self._known for video in known["id"].to_pylist()}
+
+    def _record(self, meta: Mapping[str, Any]) -> None:
+        write_atomically(self.folder / META, (json.dumps(meta, indent=2, sort_keys=True) + "\n").encode())
+
+    def _check_part(self, meta: Mapping[str, Any]) -> None:
+        found, wanted = meta.get("part"), None if self._part is None else self._part.record()
+        names = [f"part {part['number']}/{part['of']}" if part else "a whole pool" for part in (found, wanted)]
+        if names[0] != names[1]:
+            raise TableError(f"{self.folder}: is of {names[0]}, and this is {names[1]}. Name another folder.")
+        if found != wanted:
+            # The pool has grown.
+            self._record({**meta, "part": wanted})
 
     def _made(self) -> bool:
         """Whether anything lies here that took work: a step that crashed before its first row leaves nothing."""
@@ -272,6 +296,8 @@ class ResultTable:
                 self._flush()
             if kind is None and is_flat(self.schema) and self._shards:
                 write_csv_beside(self.folder, shards_of(self.folder))
+            if self._mirror is not None and (kind is None or issubclass(kind, Exception)):
+                self._mirror.copy(self.folder)
         finally:
             self._lock.release()
 
@@ -323,10 +349,13 @@ class ResultTable:
             file.write(f"{monotonic() - self._since:.3f}\n")
         shard = self._next()
         write_shard(shard, table)
-        self._since = self._last = monotonic()
         self._shards.append(shard)
         self._known.append(_known_of(table))
         self._most = max(FIRST, min(MOST, MOST_BYTES * len(rows) // max(table.nbytes, 1)))
+        self._written += 1
+        if self._mirror is not None and self._written % EVERY == 0:
+            self._mirror.copy(self.folder)
+        self._since = self._last = monotonic()
 
     def _next(self) -> Path:
         """Where the next shard goes: behind the last one that was ever seen, also where a person deleted that."""
@@ -356,7 +385,7 @@ class ResultTable:
         meta = read_meta(self.folder)
         # First: a kill may then leave a mark without a change, and never a change without its mark.
         meta["anew"] = meta.get("anew", 0) + len(rows)
-        write_atomically(self.folder / META, (json.dumps(meta, indent=2, sort_keys=True) + "\n").encode())
+        self._record(meta)
         self.replace(rows)
 
     def replace(self, rows: Sequence[Mapping[str, Any]]) -> None:

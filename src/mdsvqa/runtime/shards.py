@@ -34,7 +34,7 @@ def shards_of(folder: Path) -> list[Path]:
             names = [entry.name for entry in entries]
     except (FileNotFoundError, NotADirectoryError):
         return []
-    shards = [name for name in names if name.startswith(_START) and name.endswith(_END)]
+    shards = filter(is_shard, names)
     listed = {name: folder / name for name in sorted(shards, key=lambda name: (len(name), name))}
     if JOURNAL in names:
         merging = _journal(folder)
@@ -47,6 +47,15 @@ def shards_of(folder: Path) -> list[Path]:
         if _merged(folder, into).name in names:
             listed[into] = _merged(folder, into)
     return list(listed.values())
+
+
+def is_shard(name: str) -> bool:
+    """Whether a file of this name in a result folder holds rows.
+
+    >>> is_shard("part-00012.parquet"), is_shard("_meta.json")
+    (True, False)
+    """
+    return name.startswith(_START) and name.endswith(_END)
 
 
 def has_shards(folder: Path) -> bool:

@@ -128,6 +128,8 @@ def score(
     workers: int = 0,
     overwrite: bool = False,
     show: Show | None = None,
+    part: str | None = None,
+    mirror: str | None = None,
     engine: EngineSettings | EngineName = "local",
 ) -> Result:
     """Scores of videos by a quality model f.
@@ -146,6 +148,9 @@ def score(
         workers: processes that decode; 0 is one for each core.
         overwrite: make anew what other settings made.
         show: how it speaks; not at all by default.
+        part: such as "3/64": only that part of the videos, by their ids, in a folder of its own below `out`; the
+            statistical model is trained on all of split train, and so is the same in each.
+        mirror: folder or store, such as s3://bucket/prefix, to which the result is copied while it is made.
         engine: where work is done: processes of this machine, or a Ray cluster.
 
     Returns:
@@ -156,17 +161,19 @@ def score(
     """
     f = _opened(model)
     run, kept = _run(out, show or Silent(), workers, overwrite, engine)
+    run = run.parted(part, [video.id for video in videos]).mirrored(mirror)
     with joined(run.engine):
         if f.kind == "served":
             from mdsvqa.models.vlm.served import score_served  # noqa: PLC0415
 
             assert f.server is not None
-            score_served(videos, f.server, f.vlm, run)
+            score_served(run.share(videos), f.server, f.vlm, run)
         elif f.kind == "checkpoint":
-            score_with_vlm(videos, f.name, f.vlm, run, lambda: f.reader)
+            score_with_vlm(run.share(videos), f.name, f.vlm, run, lambda: f.reader)
         else:
             place = None if content is None else Path(content)
             steps.score(videos, f, frames, run, seed=seed, route=route, content=place, encoder=encoder)
+    run.end()
     return Result(run.out, f, kept)
 
 
@@ -179,6 +186,8 @@ def encode(
     workers: int = 0,
     overwrite: bool = False,
     show: Show | None = None,
+    part: str | None = None,
+    mirror: str | None = None,
     engine: EngineSettings | EngineName = "local",
 ) -> Result:
     """What videos show, for diversity.
@@ -186,15 +195,17 @@ def encode(
     Args:
         videos: with paths.
         encoder: "handcrafted", or a checkpoint of a vision encoder: a folder or a Hub name.
-        out, workers, overwrite, show, engine: as in `score`.
+        out, workers, overwrite, show, part, mirror, engine: as in `score`.
         settings: in place of `encoder` and the defaults.
 
     Returns:
         A table with id, frames (their features) and status.
     """
     run, kept = _run(out, show or Silent(), workers, overwrite, engine)
+    run = run.parted(part, [video.id for video in videos]).mirrored(mirror)
     with joined(run.engine):
-        encode_content(videos, settings or ContentSettings(encoder=encoder), run)
+        encode_content(run.share(videos), settings or ContentSettings(encoder=encoder), run)
+    run.end()
     return Result(run.out, None, kept)
 
 

@@ -35,6 +35,7 @@ from mdsvqa.runtime.results import (
 )
 from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.user_tables import Columns, Names, read_columns
+from mdsvqa.runtime.words import counted
 from mdsvqa.selection.audit import budget_of
 from mdsvqa.selection.base import Limits
 from mdsvqa.selection.catalogue import rule_named
@@ -75,7 +76,8 @@ def score(
 
     Args:
         videos, model, frames: what is scored by what.
-        run: folder for the scores.
+        run: folder for the scores; of part of the videos, it has the scores of these, by a model that is trained on
+            all of split train.
         seed: of the training.
         route: of a saved model that was fine-tuned; see `read_by`.
         content, encoder: for a saved model that reads content; see `read_inputs`.
@@ -84,14 +86,22 @@ def score(
         The scores table; what the statistical model reads goes to `_features` in its folder, the model that was trained
         to `_model.safetensors` there.
     """
-    view = model.vlm.view()
+    view, source = model.vlm.view(), {video.id for video in in_role(videos, "source")}
+    share = run.share(videos)
     if model.kind == "plugin":
         maker = {"step": "scores", "model": model.name, "frames": frames or SAMPLED_FRAMES, **view.record()}
-        return score_videos(videos, model.plugin, maker, frames or SAMPLED_FRAMES, run, view)
+        return score_videos(share, model.plugin, maker, frames or SAMPLED_FRAMES, run, view)
     saved = model.saved
-    if saved is None and not in_role(videos, "source"):
+    if saved is None and not source:
         raise InputError(_needs_labeled("0"))
-    inputs = read_inputs(videos, saved, frames, run, view, content, encoder)
+    if saved is None and run.part is not None:
+        run.show.note(
+            f"{counted(len(source), 'training video')} read in every part: score them alone first, and name the model "
+            "by --model OUT/_model.safetensors, to save that"
+        )
+    wanted = [video.id for video in share]
+    here = {*wanted, *(source if saved is None else ())}
+    inputs = read_inputs([video for video in videos if video.id in here], saved, frames, run, view, content, encoder)
     kernel_model = saved or _trained(
         videos, inputs, Recipe(("statistical",), frames or SAMPLED_FRAMES, view.record()), run.show, seed
     )
@@ -105,8 +115,7 @@ def score(
         if saved is None:
             # Not before the folder turned out to be this model's: scores of one model beside another would mislead.
             kernel_model.save(companion(run.out, SAVED_MODEL))
-        wanted, stamps = [video.id for video in videos], table.stamps()
-        mended = table.ids_with("undecodable") & inputs.rows.keys()
+        stamps, mended = table.stamps(), table.ids_with("undecodable") & inputs.rows.keys()
         changed = [video for video in wanted if video in stamps and stamps[video] != inputs.stamp(video)]
         table.redo(_score_rows(kernel_model, inputs, changed, route))
         table.append(_score_rows(kernel_model, inputs, [video for video in wanted if video not in table.ids], route))

@@ -13,7 +13,7 @@ import torch
 
 pytest.importorskip("transformers")
 
-from kills import kill_ten_times
+from kills import kill_often
 from mdsvqa.models.base import ModelError, Score
 from mdsvqa.models.checkpoints import find_checkpoint, weights_fingerprint
 from mdsvqa.models.open import kind_of
@@ -237,18 +237,27 @@ def test_a_name_says_whether_it_is_a_vision_language_model(model: str, expected:
     assert (kind_of(model) == "checkpoint") is expected
 
 
+def test_three_kills_and_a_rerun_score_like_one_undisturbed_run(tiny_vlm, small_corpus, tmp_path: Path) -> None:
+    scored_like_undisturbed(tiny_vlm, small_corpus, tmp_path, 3)
+
+
+@pytest.mark.slow
 def test_ten_kills_and_a_rerun_score_like_one_undisturbed_run(any_vlm, small_corpus, tmp_path: Path) -> None:
+    scored_like_undisturbed(any_vlm, small_corpus, tmp_path, 10)
+
+
+def scored_like_undisturbed(model: Path, small_corpus: Path, tmp_path: Path, kills: int) -> None:
     folder = shutil.copytree(small_corpus.parent / "videos", tmp_path / "videos")
     (folder / "empty.mp4").touch()
     whole = next(iter(sorted(folder.glob("source*")))).read_bytes()
     (folder / "truncated.mp4").write_bytes(whole[: len(whole) // 2])
-    command = ["score", str(folder), "--model", str(any_vlm), "--max-new-tokens", "48", "--workers", "2", "--out"]
-    whole, killed = tmp_path / "undisturbed", tmp_path / "killed"
-    kill_ten_times([*command, str(whole)], [*command, str(killed)], tmp_path)
-    rows = read_table(tmp_path / "undisturbed").to_pylist()
+    command = ["score", str(folder), "--model", str(model), "--max-new-tokens", "48", "--workers", "2", "--out"]
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    kill_often([*command, str(undisturbed)], [*command, str(killed)], tmp_path, kills)
+    rows = read_table(undisturbed).to_pylist()
     assert len(rows) == len(list(folder.iterdir()))
     assert {row["id"] for row in rows if row["status"] == "undecodable"} == {"empty.mp4", "truncated.mp4"}
-    assert read_table(tmp_path / "killed").to_pylist() == rows
+    assert read_table(killed).to_pylist() == rows
 
 
 def test_a_hub_name_without_network_says_what_to_do(tmp_path: Path) -> None:

@@ -1,0 +1,178 @@
+"""The copy of a result in another place: whole, only what is new, and never at the cost of the result."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+
+from mdsvqa.runtime.compaction import compact
+from mdsvqa.runtime.mirror import EVERY, MirrorError
+from mdsvqa.runtime.progress import Silent
+from mdsvqa.runtime.results import DIFFICULTY, read_table
+from mdsvqa.runtime.run import Run
+
+MAKER = {"step": "difficulty", "model": "m"}
+
+
+class Notes(Silent):
+    """Hears what is said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def note(self, text: str) -> None:
+        """See `Show`."""
+        self.said.append(text)
+
+
+@pytest.fixture
+def store() -> Iterator[MemoryFileSystem]:
+    """An empty store."""
+    MemoryFileSystem.store.clear()
+    yield MemoryFileSystem()
+    MemoryFileSystem.store.clear()
+
+
+def run_in(folder: Path, url: str, **settings: Any) -> Run:
+    return Run(folder, settings.pop("show", Notes()), **settings).mirrored(url)
+
+
+def fill(run: Run, start: int, shards: int, maker: dict[str, Any] | None = None) -> None:
+    with run.open(DIFFICULTY, maker or MAKER) as table:
+        for i in range(start, start + shards):
+            table.append([{"id": f"{i:04d}", "difficulty": i / 4, "status": "ok"}])
+    run.end()
+
+
+def fetched(store: MemoryFileSystem, place: str, folder: Path) -> Path:
+    """What lies in the store, on this machine."""
+    for path in store.find(place):
+        target = folder / path.removeprefix(f"{place}/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(store.cat_file(path))
+    return folder
+
+
+def test_the_copy_is_the_result_and_goes_on_elsewhere(tmp_path: Path, store: MemoryFileSystem) -> None:
+    run = run_in(tmp_path / "here", "memory://bucket/pool")
+    fill(run.within("readings"), 0, 3)
+    fill(run, 0, 23)
+    there = fetched(store, "/bucket/pool", tmp_path / "there")
+    for name in ("", "readings"):
+        assert read_table(there / name).equals(read_table(tmp_path / "here" / name))
+    assert not list(there.rglob("*.lock")) + list(there.rglob("_mirror.json")) + list(there.rglob("*.tmp"))
+    # On another machine, which has lost nothing.
+    fill(run_in(there, "memory://bucket/pool"), 23, 2)
+    again = fetched(store, "/bucket/pool", tmp_path / "again")
+    assert read_table(again)["id"].to_pylist() == [f"{i:04d}" for i in range(25)]
+
+
+def test_every_tenth_shard_and_only_what_is_new(
+    tmp_path: Path, store: MemoryFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put, sent = MemoryFileSystem.put_file, list[str]()
+
+    def counted(self: MemoryFileSystem, here: str, there: str, **more: Any) -> None:
+        sent.append(Path(here).name)
+        put(self, here, there, **more)
+
+    monkeypatch.setattr(MemoryFileSystem, "put_file", counted)
+    run = run_in(tmp_path / "t", "memory://bucket/t")
+    with run.open(DIFFICULTY, MAKER) as table:
+        assert sent == ["_meta.json"]
+        for i in range(EVERY):
+            assert len(sent) == 1
+            table.append([{"id": f"{i:04d}", "difficulty": 0.5, "status": "ok"}])
+        assert sorted(sent[1:]) == sorted(["_seconds", *(f"part-{i:05d}.parquet" for i in range(EVERY))])
+    before = len(sent)
+    fill(run_in(tmp_path / "t", "memory://bucket/t"), EVERY, 0)
+    assert sent[before - 1 :] in ([], sent[before - 1 : before])
+    del sent[:]
+    with run_in(tmp_path / "t", "memory://bucket/t").open(DIFFICULTY, MAKER) as table:
+        table.replace([{"id": "0003", "difficulty": -7.0, "status": "ok"}])
+    assert [name for name in sent if name.startswith("part")] == ["part-00003.parquet"]
+
+
+def test_merged_shards_are_merged_in_the_copy(tmp_path: Path, store: MemoryFileSystem) -> None:
+    fill(run_in(tmp_path / "t", "memory://bucket/t"), 0, 12)
+    compact(tmp_path / "t")
+    fill(run_in(tmp_path / "t", "memory://bucket/t"), 12, 1)
+    there = fetched(store, "/bucket/t", tmp_path / "there")
+    assert [path.name for path in sorted(there.glob("part-*"))] == ["part-00011.parquet", "part-00012.parquet"]
+    assert read_table(there).equals(read_table(tmp_path / "t"))
+
+
+class Away(MemoryFileSystem):
+    """A store that is away from time to time."""
+
+    protocol = "memory"
+    fails = False
+
+    def put_file(self, *places: Any, **more: Any) -> None:
+        """See fsspec."""
+        if type(self).fails:
+            raise ConnectionError("503 Slow Down")
+        super().put_file(*places, **more)
+
+
+def test_a_store_that_is_away_costs_no_work(
+    tmp_path: Path, store: MemoryFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Away, "fails", True)
+    show = Notes()
+    run = run_in(tmp_path / "t", "memory://bucket/t", show=show)
+    assert run.mirror is not None
+    run.mirror._store = Away()
+    with run.open(DIFFICULTY, MAKER) as table:
+        for i in range(3 * EVERY):
+            if i == 2 * EVERY:
+                monkeypatch.setattr(Away, "fails", False)
+            table.append([{"id": f"{i:04d}", "difficulty": 0.5, "status": "ok"}])
+        # At the start, at the tenth and the twentieth; then it is back.
+        assert show.said == ["/bucket/t: cannot be copied to (503 Slow Down); tried again later"] * 3
+        assert len(store.find("/bucket/t")) == 3 * EVERY + 2
+    run.end()
+    monkeypatch.setattr(Away, "fails", True)
+    with run.open(DIFFICULTY, MAKER) as table:
+        table.append([{"id": "last"}])
+    with pytest.raises(MirrorError, match=r"memory://bucket/t: cannot be copied to \(503 Slow Down\). The result is w"):
+        run.end()
+    assert read_table(tmp_path / "t")["id"].to_pylist()[-1] == "last"
+    monkeypatch.setattr(Away, "fails", False)
+    run.end()
+    assert len(store.find("/bucket/t")) == 3 * EVERY + 3
+
+
+def test_rows_that_only_the_copy_has_are_not_lost(tmp_path: Path, store: MemoryFileSystem) -> None:
+    fill(run_in(tmp_path / "old", "memory://bucket/t"), 0, 5)
+    # Another machine that begins anew.
+    with pytest.raises(MirrorError, match=r"/bucket/t has 5 files of rows that .*new lacks, part-00000\.parquet the f"):
+        fill(run_in(tmp_path / "new", "memory://bucket/t"), 0, 1)
+    assert len(store.find("/bucket/t")) == 7
+
+
+def test_a_copy_of_other_settings_goes_only_when_asked(tmp_path: Path, store: MemoryFileSystem) -> None:
+    fill(run_in(tmp_path / "old", "memory://bucket/t"), 0, 5)
+    other = {**MAKER, "model": "other"}
+    with pytest.raises(MirrorError, match="a result of other settings lies at /bucket/t"):
+        fill(run_in(tmp_path / "new", "memory://bucket/t"), 0, 1, other)
+    fill(run_in(tmp_path / "new", "memory://bucket/t", overwrite=True), 0, 1, other)
+    there = fetched(store, "/bucket/t", tmp_path / "there")
+    assert read_table(there).num_rows == 1
+    assert json.loads((there / "_meta.json").read_text())["maker"] == other
+
+
+def test_a_folder_as_the_place(tmp_path: Path) -> None:
+    fill(run_in(tmp_path / "here", str(tmp_path / "there")), 0, 11)
+    assert read_table(tmp_path / "there").equals(read_table(tmp_path / "here"))
+    assert not list((tmp_path / "there").glob("*.tmp"))
+    with pytest.raises(MirrorError, match="is the folder of the result itself"):
+        run_in(tmp_path / "here", str(tmp_path / "here"))
+
+
+def test_a_place_that_there_cannot_be(tmp_path: Path) -> None:
+    with pytest.raises(MirrorError, match="Name a folder or a store such as s3://bucket/prefix"):
+        run_in(tmp_path / "t", "nonsense://bucket/t")
