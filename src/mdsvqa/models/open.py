@@ -9,7 +9,7 @@ from mdsvqa.models.base import ModelError, QualityModel
 from mdsvqa.models.plugin import load_class
 from mdsvqa.models.settings import PRECOMPUTED, STATISTICAL, ServedSettings, VlmSettings
 from mdsvqa.models.statistical.kernel_model import KernelModel
-from mdsvqa.models.vlm.load import load_vlm, need_vlm_packages
+from mdsvqa.models.vlm.load import load_scorer, need_vlm_packages
 
 # statistical: embedded, or a file that it was saved to. checkpoint: a vision-language model, a folder or a Hub name.
 # plugin: a class by its dotted path. predictions: a table. served: a checkpoint behind a server.
@@ -55,8 +55,8 @@ class Model:
 
     @cached_property
     def reader(self) -> tuple[Any, Any]:
-        """The checkpoint with its weights, and what makes its scores; see `load_vlm`."""
-        return load_vlm(self.name, self.vlm)
+        """The checkpoint with its weights, and what makes its scores; see `load_scorer`."""
+        return load_scorer(self.name, self.vlm)
 
 
 def load_model(name: str, *, server: str | ServedSettings | None = None, **settings: Any) -> Model:

@@ -29,8 +29,11 @@ class VlmSettings(ViewSettings):
         None, description="Merge this PEFT adapter of f itself into the model first: a folder or a Hub name."
     )
     adapter: Unrecorded[Checkpoint | None] = Field(None, description="PEFT adapter: a folder or a Hub name.")
-    merge: bool = Field(
-        False, description="Merge the adapter into the weights: faster, and rounded anew in 16-bit precision."
+    # None is recorded as False: what is merged of itself differs by less than rounding.
+    merge: bool | None = Field(
+        None,
+        description="Merge the adapter into the weights, which is faster and rounds them once more; by default where "
+        "that changes the logits of a made-up clip by less than the model's own precision does.",
     )
     reading: Literal["generate", "expected"] = Field(
         "generate",
@@ -83,6 +86,10 @@ class VlmSettings(ViewSettings):
         description="Fill a batch with so many tokens, padding included; by default what fits a GPU's memory, and "
         "few on a CPU. One that does not fit the device is halved.",
     )
+    runner: Added[Literal["transformers", "vllm"]] = Field(
+        "transformers",
+        description="Run the checkpoint by transformers, or by vllm in this process, which is for replies.",
+    )
     device: Unrecorded[str] = Field("auto", description="Compute on this device: auto, cpu, cuda, cuda:1.")
     dtype: Dtype = Field("auto", description="Set the precision of the weights.")
     attention: Literal["auto", "sdpa", "flash_attention_2", "eager"] = Field(
@@ -96,7 +103,7 @@ class VlmSettings(ViewSettings):
 
     def record(self, *, whole: bool = False) -> dict[str, Any]:
         found = super().record(whole=whole)
-        return {**found, "quantise": "4bit" if self.load_in_4bit else None}
+        return {**found, "merge": bool(self.merge), "quantise": "4bit" if self.load_in_4bit else None}
 
     def seen(self) -> dict[str, Any]:
         """What of the settings says which frames a model sees, and how large, for records of results."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import signal
 import socket
 import subprocess
@@ -19,6 +20,7 @@ import torch
 pytest.importorskip("transformers")
 pytest.importorskip("openai")
 
+import mdsvqa
 from mdsvqa.models.base import ModelError
 from mdsvqa.models.settings import ServedSettings, VlmSettings
 from mdsvqa.models.vlm import prompts
@@ -44,6 +46,30 @@ pytestmark = [
 ]
 PIXELS = 8 * 28 * 28
 LIMITS = {"max_pixels": PIXELS, "min_pixels": PIXELS, "dtype": "float32", "device": "cpu"}
+# vLLM on two cores.
+ALONE = {
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "OMP_NUM_THREADS": "1",
+    "HF_HUB_OFFLINE": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+}
+IN_PROCESS = """
+import pickle
+import sys
+from pathlib import Path
+
+sys.path.append(sys.argv[1])
+
+from mdsvqa.models.settings import VlmSettings
+from mdsvqa.models.vlm.load import score_with_vlm
+from mdsvqa.runtime.progress import Silent
+from mdsvqa.runtime.run import Run
+
+if __name__ == "__main__":
+    videos, model, settings, out = pickle.loads(Path(sys.argv[2]).read_bytes())
+    score_with_vlm(videos, model, VlmSettings(**settings), Run(out, Silent(), 0))
+"""
 DOCUMENTED = ["--media-io-kwargs", '{"video": {"num_frames": -1, "fps": 2.0}}']
 TRUSTING = ["--trust-request-mm-kwargs"]
 
@@ -93,14 +119,6 @@ def vllm(checkpoint: Path, home: Path, options: list[str]) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = {
-        **os.environ,
-        "VLLM_CPU_KVCACHE_SPACE": "1",
-        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-        "OMP_NUM_THREADS": "1",
-        "HF_HUB_OFFLINE": "1",
-        "VLLM_NO_USAGE_STATS": "1",
-    }
     command = [
         str(COMMAND),
         "serve",
@@ -116,7 +134,7 @@ def vllm(checkpoint: Path, home: Path, options: list[str]) -> Iterator[str]:
     limits += ["--limit-mm-per-prompt", '{"video": 1, "image": 0}']
     with (home / "vllm.log").open("ab") as log:
         process = subprocess.Popen(
-            [*command, *limits, *options], env=environment, stdout=log, stderr=log, start_new_session=True
+            [*command, *limits, *options], env={**os.environ, **ALONE}, stdout=log, stderr=log, start_new_session=True
         )
     try:
         for _ in range(1200):
@@ -200,6 +218,37 @@ def test_twenty_videos_have_the_scores_of_the_model_itself(
     off = max(abs(theirs - ours) for theirs, ours in pairs)
     print(f"{reading} at {rate:g} frames a second: expected scores of {len(pairs)} videos differ by {off:.1e}")
     assert off < 0.005
+
+
+@pytest.mark.parametrize(("rate", "samples"), [(4.0, 1), (2.0, 3)])
+def test_vllm_in_the_process_gives_the_replies_of_its_server_and_of_the_model_itself(
+    server, checkpoint, videos, rate: float, samples: int, tmp_path: Path
+) -> None:
+    asked = VlmSettings(**{**LIMITS, "fps": rate, "max_new_tokens": 64, "samples": samples})
+    served = ServedSettings(url=server, model="tiny", concurrency=8)
+    wanted = score_served(videos[:20], served, asked, Run(tmp_path / "served", Silent(), 2)).to_pylist()
+    here = {**LIMITS, "fps": rate, "max_new_tokens": 64, "samples": samples, "runner": "vllm"}
+    (tmp_path / "asked").write_bytes(pickle.dumps((videos[:20], str(checkpoint), here, tmp_path / "here")))
+    (tmp_path / "score.py").write_text(IN_PROCESS)
+    # What vLLM's environment lacks of ours comes behind what it has.
+    packages, source = (str(Path(module.__file__).parents[1]) for module in (pytest, mdsvqa))
+    command = [str(COMMAND.with_name("python")), str(tmp_path / "score.py"), packages, str(tmp_path / "asked")]
+    done = subprocess.run(
+        command, env={**os.environ, **ALONE, "PYTHONPATH": source}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = read_table(tmp_path / "here").to_pylist()
+    for name in ("id", "status", "text", "score", "spread"):
+        assert [row[name] for row in found] == [row[name] for row in wanted], name
+    pairs = [(row["expected"], other["expected"]) for row, other in zip(found, wanted, strict=True) if row["expected"]]
+    assert pairs
+    off = max(abs(one - other) for one, other in pairs)
+    print(f"{rate:g} frames a second, {samples} replies: expected scores in the process and served differ by {off:.1e}")
+    assert off < 1e-4
+    if samples == 1:
+        model = local(checkpoint, fps=rate, max_new_tokens=64)
+        own = model.read([read_clip(video, model.sight) for video in videos[:20]])
+        assert [row["text"] for row in found] == [score.text for score in own]
 
 
 def test_a_server_as_it_is_documented_is_right_at_its_rate_and_refuses_others_in_one_sentence(

@@ -71,7 +71,7 @@ def load_checkpoint(settings: VlmSettings, model: str, adapter: str | None = Non
     below = settings.base_adapters
     for place, value in enumerate((*below, adapter)):
         if value is not None:
-            merge = place < len(below) or settings.merge
+            merge = place < len(below) or bool(settings.merge)
             name = "adapter" if place == len(below) else f"base_adapter{f'_{place + 1}' if place else ''}"
             loaded, applied = with_adapter(loaded, value, merge=merge)
             maker |= {name: value, **{f"{name}_{key}": found for key, found in applied.items()}}

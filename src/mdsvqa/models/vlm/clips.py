@@ -178,6 +178,14 @@ def resize_clip(clip: Clip, sight: VisualLimits, rate: float | None = None) -> M
     return ModelClip(clip.id, torch.stack(resized).numpy(), seconds, tokens, clip.about, clip.note, times)
 
 
+def made_up_clip(sight: VisualLimits, frames: int = 4, rate: float = 2.0) -> ModelClip:
+    """A clip of noise, the same for the same sight, as if it were seen at a rate."""
+    noise = np.random.default_rng(0).integers(0, 256, (frames, 3, 112, 112), dtype=np.uint8)
+    seen = resize_clip(Clip("made up", noise, np.arange(frames) / rate), sight, rate)
+    assert isinstance(seen, ModelClip)
+    return seen
+
+
 def measured_seconds(clip: Clip, span: int) -> float:
     """Seconds that a step of the temporal grid spans, by the frames' times; a simple fraction where they are near one.
 

@@ -35,7 +35,7 @@ def embed_with_vlm(videos: Sequence[Video], model: str, settings: VlmSettings, r
     Raises:
         ModelError: the checkpoint cannot be loaded.
     """
-    asked = settings.model_copy(update={"reading": "expected", "samples": 1})
+    asked = settings.model_copy(update={"reading": "expected", "samples": 1, "runner": "transformers"})
     load, imports = partial(_load, model, asked), "mdsvqa.models.vlm.clips"
     with run.model(load, f"Loading {model}", crashed_row, imports=imports, device=asked.device) as there:
         maker, _ = there.begin()

@@ -18,6 +18,7 @@ from mdsvqa.videos.video import Video
 
 if TYPE_CHECKING:
     from mdsvqa.models.vlm.reader import VlmReader
+    from mdsvqa.models.vlm.vllm_reader import VllmReader
 
 NEEDED = ("transformers", "peft", "torchvision", "accelerate", "openai")
 INSTALL = "pip install 'mdsvqa[vlm]'"
@@ -51,7 +52,20 @@ def load_vlm(model: str, settings: VlmSettings) -> tuple["VlmReader", Mapping[st
 
     checkpoint = load_checkpoint(settings, model, settings.adapter)
     reader = VlmReader(checkpoint, settings)
+    if settings.adapter is not None and settings.merge is None:
+        reader.merge_if_as_good()
     return reader, {"step": "scores", **checkpoint.maker, **read_maker(settings, reader.penalty)}
+
+
+def load_scorer(model: str, settings: VlmSettings) -> tuple["VlmReader | VllmReader", Mapping[str, Any]]:
+    """As `load_vlm`, by whichever library the settings say."""
+    if settings.runner == "transformers":
+        return load_vlm(model, settings)
+    need_vlm_packages(f"model {model!r}")
+    from mdsvqa.models.vlm.vllm_reader import load_vllm  # noqa: PLC0415
+
+    reader, maker = load_vllm(model, settings)
+    return reader, {"step": "scores", **maker, **read_maker(settings, reader.penalty)}
 
 
 def warn_of_prompt(settings: VlmSettings, show: Show) -> None:
@@ -79,7 +93,7 @@ def score_with_vlm(
     model: str,
     settings: VlmSettings,
     run: Run,
-    load: Callable[[], tuple["VlmReader", Mapping[str, Any]]] | None = None,
+    load: Callable[[], tuple["VlmReader | VllmReader", Mapping[str, Any]]] | None = None,
 ) -> pa.Table:
     """Scores each video that has no score yet by a vision-language model.
 
@@ -97,12 +111,12 @@ def score_with_vlm(
     from mdsvqa.models.vlm.table_scoring import score_with_model  # noqa: PLC0415
 
     # Not what is loaded here already, where it is read elsewhere.
-    loads = load if load is not None and run.engine.name == "local" else partial(load_vlm, model, settings)
+    loads = load if load is not None and run.engine.name == "local" else partial(load_scorer, model, settings)
     work = partial(_reading, loads)
     return score_with_model(videos, work, f"Loading {model}", settings.device, run)[0]
 
 
-def _reading(load: Callable[[], tuple["VlmReader", Mapping[str, Any]]]) -> Work[Video, Row]:
+def _reading(load: Callable[[], tuple["VlmReader | VllmReader", Mapping[str, Any]]]) -> Work[Video, Row]:
     from mdsvqa.models.vlm.table_scoring import reading  # noqa: PLC0415
 
     reader, maker = load()

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import yaml
 from safetensors import safe_open
@@ -24,12 +23,11 @@ from mdsvqa.models.card import CARD, CITATION
 from mdsvqa.models.checkpoints import FILES, find_checkpoint
 from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.vlm.checkpoint import load_checkpoint
-from mdsvqa.models.vlm.clips import ModelClip, resize_clip
+from mdsvqa.models.vlm.clips import made_up_clip
 from mdsvqa.models.vlm.families.catalogue import family_of_model
 from mdsvqa.models.vlm.reader import VlmReader
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.run import Run
-from mdsvqa.videos.clip import Clip
 
 # Says that a folder was written here, and of what.
 RECORD = "merge.json"
@@ -101,10 +99,7 @@ def merge_checkpoint(model: str, adapter: str, settings: VlmSettings, run: Run) 
 @torch.inference_mode()
 def _logits(reader: VlmReader) -> Tensor:
     """Of the question about a made-up clip, on the CPU."""
-    noise = np.random.default_rng(0).integers(0, 256, (4, 3, 112, 112), dtype=np.uint8)
-    clip = resize_clip(Clip("made up", noise, np.arange(4) / 2), reader.sight, 2.0)
-    assert isinstance(clip, ModelClip)
-    logits: Tensor = reader.model(**reader.batch([clip], [reader.prompt])).logits
+    logits: Tensor = reader.model(**reader.batch([made_up_clip(reader.sight)], [reader.prompt])).logits
     return logits.float().cpu()
 
 

@@ -18,9 +18,10 @@ from mdsvqa.models.base import ModelError, Score
 from mdsvqa.models.batching import MemoryUse, batches_by_tokens, free_memory, run_halving
 from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.vlm import prompts
+from mdsvqa.models.vlm.adapter_rounding import Rounding, merge_into, rounding_of
 from mdsvqa.models.vlm.answers import parse_answer
 from mdsvqa.models.vlm.checkpoint import Checkpoint
-from mdsvqa.models.vlm.clips import ModelClip, Prompt, resize_clip
+from mdsvqa.models.vlm.clips import ModelClip, Prompt, made_up_clip, resize_clip
 from mdsvqa.models.vlm.expected import (
     LEAST_MASS,
     AnswerTokens,
@@ -103,6 +104,14 @@ class VlmReader:
         opening = prompts.ANSWER_OPENING if settings.reading == "expected" else ""
         opening = prompts.LEVELS_OPENING if by_level else opening
         self.prompt = self.family.prompt(self.processor, asked, opening)
+
+    def merge_if_as_good(self) -> Rounding | None:
+        """Merges the model's adapter where that rounds no more than the model does; what was measured for it."""
+        model = self.model
+        found = rounding_of(model, self.batch([made_up_clip(self.sight)], [self.prompt]))
+        if found is not None and found.may_merge:
+            self.model = merge_into(model)
+        return found
 
     @property
     def overhead(self) -> int:

@@ -19,15 +19,14 @@ from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError
 from mdsvqa.models.base import ModelError, Score
 from mdsvqa.models.settings import ServedSettings, VlmSettings
 from mdsvqa.models.vlm import prompts
-from mdsvqa.models.vlm.answers import parse_answer
 from mdsvqa.models.vlm.clips import ModelClip, VisualLimits, wanted_limits
 from mdsvqa.models.vlm.load import read_maker, warn_of_prompt
-from mdsvqa.models.vlm.replies import Reply, expected_in_reply, score_of_replies
+from mdsvqa.models.vlm.replies import score_of_replies
 from mdsvqa.models.vlm.served_expectation import RefusedError, all_or_first_error, expect
 from mdsvqa.models.vlm.served_messages import (
     Kind,
-    digit_probabilities,
     frame_parts,
+    reply_of,
     reply_text,
     request_fields,
     score_of_probabilities,
@@ -228,11 +227,11 @@ class ServedModel:
         choices = await self._choices(client, clip, content, samples, 0 if samples > 1 else None)
         if self.settings.reading == "expected":
             return score_of_probabilities(clip.id, reply_text(choices[0]), self._steps(choices[0]))
-        replies = [_reply_of(choice) for choice in choices]
+        replies = [reply_of(choice) for choice in choices]
         for attempt in range(1, self.settings.retries + 1 if samples == 1 else 1):
             if replies[0].answer.status != "unparsable":
                 break
-            fresh = _reply_of((await self._choices(client, clip, content, 1, attempt))[0])
+            fresh = reply_of((await self._choices(client, clip, content, 1, attempt))[0])
             replies = [fresh] if fresh.answer.status != "unparsable" else replies
         return score_of_replies(clip.id, replies)
 
@@ -355,15 +354,6 @@ async def _loads_models(client: AsyncOpenAI) -> bool:
     except (APIError, ValueError):
         return False
     return isinstance(found, dict) and "/load_model" in found.get("paths", {})
-
-
-def _reply_of(choice: Any) -> Reply:
-    text = reply_text(choice)
-    answer, expected = parse_answer(text), None
-    steps = choice.logprobs.content if choice.logprobs else None
-    if steps and answer.status == "ok":
-        expected = expected_in_reply([step.token for step in steps], digit_probabilities(steps))
-    return Reply(text, answer, expected, cut=choice.finish_reason == "length" and answer.status == "unparsable")
 
 
 def score_served(videos: Sequence[Video], served: ServedSettings, settings: VlmSettings, run: Run) -> pa.Table:

@@ -22,10 +22,11 @@ from torch import Tensor
 from mdsvqa.models.base import Score
 from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.vlm import prompts
+from mdsvqa.models.vlm.answers import parse_answer
 from mdsvqa.models.vlm.clips import ModelClip
 from mdsvqa.models.vlm.expected import LEAST_MASS
 from mdsvqa.models.vlm.reader import expected_score
-from mdsvqa.models.vlm.replies import DIGITS, answer_place, expected_in_reply
+from mdsvqa.models.vlm.replies import DIGITS, Reply, answer_place, expected_in_reply
 
 Kind = Literal["vllm", "sglang", "transformers", "openai"]
 # The most that the protocol gives, and enough for ten digits and the point.
@@ -211,6 +212,16 @@ def reply_text(choice: Any) -> str:
     stopped = getattr(choice, "stop_reason", None) or getattr(choice, "matched_stop", None)
     taken = stopped == prompts.ANSWER_CLOSING and not text.endswith(prompts.ANSWER_CLOSING)
     return text + prompts.ANSWER_CLOSING if taken else text
+
+
+def reply_of(choice: Any) -> Reply:
+    """A reply as it is scored, from a choice of a completion."""
+    text = reply_text(choice)
+    answer, expected = parse_answer(text), None
+    steps = choice.logprobs.content if choice.logprobs else None
+    if steps and answer.status == "ok":
+        expected = expected_in_reply([step.token for step in steps], digit_probabilities(steps))
+    return Reply(text, answer, expected, cut=choice.finish_reason == "length" and answer.status == "unparsable")
 
 
 def digit_probabilities(steps: Sequence[Any]) -> Tensor:

@@ -18,11 +18,10 @@ import numpy as np
 from openai import APIStatusError, AsyncOpenAI, BadRequestError
 
 from mdsvqa.models.base import ModelError
-from mdsvqa.models.vlm.clips import ModelClip, VisualLimits, resize_clip
+from mdsvqa.models.vlm.clips import ModelClip, VisualLimits, made_up_clip
 from mdsvqa.models.vlm.prompts import ANSWER_OPENING
 from mdsvqa.models.vlm.replies import DIGITS
 from mdsvqa.models.vlm.served_messages import TOP_LOGPROBS, UNSAID_RATE, frame_parts, times_of, words_of
-from mdsvqa.videos.clip import Clip
 
 OLDEST = "0.19"
 FLAG = "--trust-request-mm-kwargs"
@@ -135,7 +134,7 @@ class Start:
         """Tokens with which a reply can be begun, 0 for none; None where probabilities cannot be asked for by token."""
         if tokens is None:
             return None
-        clip = made_up(self._sight, UNSAID_RATE)
+        clip = made_up_clip(self._sight, _FRAMES, UNSAID_RATE)
         content = [*frame_parts(clip, as_video=as_video), {"type": "text", "text": self._question}]
         opening = len(await self._tokenised(ANSWER_OPENING))
         try:
@@ -200,7 +199,10 @@ class Start:
 
     async def _check_assumed(self, first: Mapping[str, float]) -> None:
         """Holds what a server makes of frames without times against the same frames as a file, which has its own."""
-        content = [file_part(made_up(self._sight, UNSAID_RATE), UNSAID_RATE), {"type": "text", "text": self._question}]
+        content = [
+            file_part(made_up_clip(self._sight, _FRAMES, UNSAID_RATE), UNSAID_RATE),
+            {"type": "text", "text": self._question},
+        ]
         try:
             found = _first(await self._ask(content, {}))
         except APIStatusError:
@@ -218,7 +220,7 @@ class Start:
 
     async def _at(self, rate: float, *, told: bool) -> dict[str, float]:
         """Log-probabilities of the first token about the made-up clip at a rate."""
-        clip = made_up(self._sight, rate)
+        clip = made_up_clip(self._sight, _FRAMES, rate)
         content = [*frame_parts(clip, as_video=True), {"type": "text", "text": self._question}]
         completion = await self._ask(content, times_of(clip) if told else {})
         if completion.usage:
@@ -239,14 +241,6 @@ class Start:
             top_logprobs=TOP_LOGPROBS,
             extra_body={"return_tokens_as_token_ids": True, **extra},
         )
-
-
-def made_up(sight: VisualLimits, rate: float) -> ModelClip:
-    """A clip of noise, the same for the same sight, as if it were seen at a rate."""
-    noise = np.random.default_rng(0).integers(0, 256, (_FRAMES, 3, 112, 112), dtype=np.uint8)
-    seen = resize_clip(Clip("made up", noise, np.arange(_FRAMES) / rate), sight, rate)
-    assert isinstance(seen, ModelClip)
-    return seen
 
 
 def file_part(clip: ModelClip, rate: float) -> dict[str, Any]:
