@@ -20,6 +20,7 @@ from mdsvqa.cli.options import (
     of_part,
     rows_of,
     with_settings,
+    with_spool,
 )
 from mdsvqa.cli.plain import AsJson
 from mdsvqa.cli.printing import study as terminal
@@ -32,6 +33,7 @@ from mdsvqa.videos.settings import ManifestSettings
 CHECKPOINT = "Encoders that are checkpoints"
 
 
+@with_spool
 @with_settings("manifest", ManifestSettings, panel=MANIFEST)
 @with_settings("settings", ContentSettings, panels={CHECKPOINT: ("batch_size", "device", "dtype")})
 @with_settings("engine", EngineSettings, panel=WHERE)

@@ -28,6 +28,7 @@ from mdsvqa.cli.options import (
     finish_table,
     print_course,
     with_settings,
+    with_spool,
 )
 from mdsvqa.cli.plain import AsJson, choice, print_json
 from mdsvqa.cli.printing import study as terminal
@@ -81,6 +82,7 @@ app = typer.Typer(
 
 
 @app.command()
+@with_spool
 @with_settings("manifest", ManifestSettings, panel=MANIFEST)
 @with_settings("settings", DifficultySettings, only=("predictor", "error", "passes"))
 @with_settings("vlm", VlmSettings, only=(*SIGHT, "max_pixels", "batch_tokens", *MACHINE), panel=VLM)
@@ -192,6 +194,7 @@ def _by_vlm(
 
 
 @app.command()
+@with_spool
 @with_settings("manifest", ManifestSettings, panel=MANIFEST)
 @with_settings("training", FailureTraining, without=("batch_tokens",), panel=TRAINING)
 @with_settings("vlm", VlmSettings, only=(*SIGHT, *MACHINE), panel=VLM)

@@ -22,6 +22,7 @@ from mdsvqa.runtime.parts import Part
 from mdsvqa.runtime.progress import first_process
 from mdsvqa.runtime.setting_errors import reason
 from mdsvqa.runtime.settings import MOST_SEED, Settings
+from mdsvqa.runtime.spool import limit_spool
 from mdsvqa.runtime.words import counted
 from mdsvqa.videos.about import NAMES, sentences, unusual
 from mdsvqa.videos.folder import plain_name
@@ -44,8 +45,11 @@ Workers = Annotated[
 Seed = Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Draw everything random by this seed.")]
 Scale = Annotated[str, typer.Option(help='Say what MOS in the manifest mean: "1-5", "0-100", "DMOS 0-100".')]
 Videos = Annotated[
-    Path,
-    typer.Argument(help="Read this manifest (CSV, Excel, MATLAB, JSONL, Parquet, name-MOS text) or folder of videos."),
+    str,
+    typer.Argument(
+        help="Read this manifest (CSV, Excel, MATLAB, JSONL, Parquet, name-MOS text) or folder of videos, here or in a "
+        "store (s3://, gs://, https://).",
+    ),
 ]
 IdColumn = Annotated[
     str | None, typer.Option("--id", help="Name the column of the ids, where it has none of the usual names.")
@@ -199,6 +203,29 @@ def with_settings(
         return cast(Command, run)
 
     return made
+
+
+def with_spool(command: Command) -> Command:
+    """A command that opens videos, with the option that limits what copies of objects take of the disk."""
+    signature = inspect.signature(command, eval_str=True)
+    option = typer.Option(
+        "--spool",
+        help="Let copies of videos in a store take so much of the disk at a time, such as 20GB; by default half of "
+        "what is free where temporary files lie (TMPDIR).",
+    )
+    spool = inspect.Parameter(
+        "spool", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str | None, option]
+    )
+    own = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in signature.parameters.values()]
+
+    @wraps(command)
+    def run(**values: Any) -> Any:
+        limit_spool(values.pop("spool", None))
+        return command(**values)
+
+    run.__signature__ = signature.replace(parameters=[*own, spool])  # type: ignore[attr-defined]
+    run.__annotations__ = {each.name: each.annotation for each in [*own, spool]}
+    return cast(Command, run)
 
 
 def _option(name: str, field: FieldInfo, panel: str | None, *, open_: bool) -> inspect.Parameter:

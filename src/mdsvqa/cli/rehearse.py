@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 import mdsvqa
-from mdsvqa.cli.options import WHERE, Overwrite, checked, with_settings
+from mdsvqa.cli.options import WHERE, Overwrite, checked, with_settings, with_spool
 from mdsvqa.cli.plain import AsJson, print_json
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.cli.printing.rehearsal import print_rehearsal
@@ -19,6 +19,7 @@ from mdsvqa.study.config import RehearsalSettings, read_study
 DEFAULTS = RehearsalSettings()
 
 
+@with_spool
 @with_settings("engine", EngineSettings, panel=f"{WHERE}; by default as the study says", said_only=True)
 def rehearse(
     study: Annotated[Path, typer.Argument(help="Read this study, as `mdsvqa init` writes it.")],

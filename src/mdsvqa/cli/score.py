@@ -29,6 +29,7 @@ from mdsvqa.cli.options import (
     option_name,
     rows_of,
     with_settings,
+    with_spool,
 )
 from mdsvqa.cli.plain import AsJson
 from mdsvqa.cli.printing import study as terminal
@@ -44,6 +45,7 @@ from mdsvqa.videos.settings import ManifestSettings, ViewSettings
 SERVER = "Vision-language models behind a server"
 
 
+@with_spool
 @with_settings("manifest", ManifestSettings, panel=MANIFEST)
 @with_settings("vlm", VlmSettings, panel=VLM, panels={PICTURES: tuple(ViewSettings.model_fields)})
 @with_settings("serving", ServedSettings, only=("concurrency", "timeout", "frames_as"), panel=SERVER)

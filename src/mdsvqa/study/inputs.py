@@ -19,6 +19,7 @@ from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.makers import differences
 from mdsvqa.runtime.results import (
     FEATURES,
+    FileStamp,
     Maker,
     companion,
     fingerprint,
@@ -61,9 +62,10 @@ class Inputs:
         known = {video: np.asarray(row["features"], np.float64) for video, row in rows.items() if row["status"] == "ok"}
         return cls(known, _failed(rows), _about(rows), fingerprint(made_by(folder)))
 
-    def stamp(self, video: str) -> tuple[Any, Any]:
-        """Size and time of change of a video's file."""
-        return self.about[video].get("size"), self.about[video].get("mtime")
+    def stamp(self, video: str) -> FileStamp:
+        """Size, time of change and etag of a video's file."""
+        about = self.about[video]
+        return about.get("size"), about.get("mtime"), about.get("etag")
 
     def failed_rows(self) -> dict[str, dict[str, Any]]:
         """Rows of a table of the videos that have no features, by id."""

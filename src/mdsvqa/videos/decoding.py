@@ -28,13 +28,14 @@ from numpy.typing import NDArray
 
 from mdsvqa.runtime.arrays import Ints
 from mdsvqa.runtime.workers import map_in_workers
-from mdsvqa.videos.about import NOTHING, about_file, about_frame, has_padding, pixel_shape, squared_size
+from mdsvqa.videos.about import NOTHING, about_frame, has_padding, pixel_shape, squared_size
 from mdsvqa.videos.clip import Clip
 from mdsvqa.videos.colour import picture_channels
 from mdsvqa.videos.cropping import Cropper, Part
 from mdsvqa.videos.deinterlacing import deinterlaced
 from mdsvqa.videos.films import Film, open_film
 from mdsvqa.videos.frame_times import Sampling, centre, decode_runs, frames_asked, pick_frames, reduced_size
+from mdsvqa.videos.local_files import local_file
 from mdsvqa.videos.orientation import Orientations
 from mdsvqa.videos.packets import WHOLE, Packets, read_packets
 from mdsvqa.videos.probing import DECODING_ERRORS, Undecodable, VideoInfo, decoder_of, open_video, probe
@@ -130,13 +131,12 @@ def decode_video(video: Video, sampling: Sampling) -> Clip | Undecodable:
     """The clip of a video of a manifest, or why there is none; see `sample_clip`."""
     if video.path is None:
         return Undecodable(video.id, "the manifest gives no path")
-    # Before: a file that changes while it is read is seen to have changed by the next run.
-    file = about_file(video.path)
     try:
-        clip = sample_clip(video.path, video.id, sampling, raw=video.raw)
+        with local_file(video.path, video.id) as file:
+            clip = sample_clip(file.path, video.id, sampling, raw=video.raw)
     except Undecodable as reason:
         return reason
-    return replace(clip, about=clip.about.of(file))
+    return replace(clip, about=clip.about.of(file.about))
 
 
 def _film_clip(film: Film, id: str, sampling: Sampling) -> Clip:
@@ -151,7 +151,7 @@ def _film_clip(film: Film, id: str, sampling: Sampling) -> Clip:
 
 
 def _decoder_crashed(video: Video) -> Clip | Undecodable:
-    return Undecodable(video.path or video.id, "decoder crashed")
+    return Undecodable(str(video.path or video.id), "decoder crashed")
 
 
 @dataclass
