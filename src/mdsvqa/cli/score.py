@@ -12,6 +12,7 @@ from mdsvqa.cli.options import (
     PICTURES,
     VLM,
     VLM_FAMILIES,
+    WHERE,
     Limit,
     MirrorTo,
     Out,
@@ -36,6 +37,7 @@ from mdsvqa.models.open import kind_of
 from mdsvqa.models.settings import ServedSettings, VlmSettings
 from mdsvqa.models.statistical.features import SAMPLED_FRAMES
 from mdsvqa.models.statistical.route import Route
+from mdsvqa.runtime.engines import EngineSettings
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.videos.files import check_files
 from mdsvqa.videos.settings import ManifestSettings, ViewSettings
@@ -47,12 +49,14 @@ SERVER = "Vision-language models behind a server"
 @with_settings("manifest", ManifestSettings, panel=MANIFEST)
 @with_settings("vlm", VlmSettings, panel=VLM, panels={PICTURES: tuple(ViewSettings.model_fields)})
 @with_settings("serving", ServedSettings, only=("concurrency", "timeout", "frames_as"), panel=SERVER)
+@with_settings("engine", EngineSettings, panel=WHERE)
 def score(
     videos: Videos,
     out: Out,
     vlm: VlmSettings,
     serving: Mapping[str, Any],
     manifest: ManifestSettings,
+    engine: EngineSettings,
     model: Annotated[
         str,
         typer.Option(
@@ -135,6 +139,6 @@ def score(
     with terminal.progress() as show:
         check_files(videos, of_part(part, listed), show)
         options: dict[str, Any] = {"frames": frames, "seed": seed, "workers": workers, "overwrite": overwrite}
-        options |= {"content": content, "encoder": encoder, "part": part, "mirror": mirror}
+        options |= {"content": content, "encoder": encoder, "part": part, "mirror": mirror, "engine": engine}
         found = mdsvqa.score(listed, f, out=out, route=cast(Route, route), show=show, **options)
     finish_table("scored", rows_of(listed, found.table), found.folder, strict, as_json, vlm.view())

@@ -192,7 +192,7 @@ class KillAfter(Silent):
     def __init__(self, process: "subprocess.Popen[bytes]", count: int) -> None:
         self.process, self.count = process, count
 
-    def progress(self, label: str, done: int, total: int) -> None:
+    def progress(self, label: str, done: int, total: int, state: str = "") -> None:
         if done >= self.count and self.process.poll() is None:
             self.process.send_signal(signal.SIGKILL)
             self.process.wait(30)
