@@ -31,6 +31,8 @@ from mdsvqa.videos.view import PLAIN, View
 
 UNDECODABLE = 4
 
+# Settings whose options are spelled otherwise.
+SPELLED = {"reading": "read", "name": "engine", "most": "workers-most"}
 Checked = TypeVar("Checked", bound=Settings)
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -55,6 +57,7 @@ IdColumn = Annotated[
 LARGE = "Large pools"
 VLM, TRAINING, PICTURES = "Vision-language models", "Training", "HDR and interlaced videos"
 MANIFEST = "Manifest: docs/datasets.md has those of the field"
+WHERE = "Where: changes the time, not the result"
 VLM_FAMILIES = ", ".join(FAMILIES.values())
 BaseAdapter = Annotated[
     str | None,
@@ -152,6 +155,7 @@ def with_settings(
     without: Sequence[str] = (),
     panel: str | None = None,
     panels: Mapping[str, Sequence[str]] | None = None,
+    said_only: bool = False,
 ) -> Callable[[Command], Command]:
     """Options of a command, made from the fields of settings: name, type, default, limits and help.
 
@@ -165,6 +169,7 @@ def with_settings(
         without: these fields do not become options.
         panel: of the help in which the options stand.
         panels: other panels, and the fields whose options stand there.
+        said_only: the command takes the values of those options alone that somebody gave, by name.
     """
     fields = {
         name: field
@@ -178,12 +183,19 @@ def with_settings(
     def made(command: Command) -> Command:
         signature = inspect.signature(command, eval_str=True)
         own = {name: parameter for name, parameter in signature.parameters.items() if name != into}
-        options = [_option(name, field, panel_of.get(name, panel)) for name, field in fields.items() if name not in own]
+        options = [
+            _option(name, field, panel_of.get(name, panel), open_=said_only)
+            for name, field in fields.items()
+            if name not in own
+        ]
 
         @wraps(command)
         def run(**values: Any) -> Any:
             said = {name: values[name] for name in fields}
-            settings = checked(kind, said) if whole else said
+            if said_only:
+                settings: Any = {name: value for name, value in said.items() if value not in (None, [])}
+            else:
+                settings = checked(kind, said) if whole else said
             return command(**{name: values[name] for name in own}, **{into: settings})
 
         run.__signature__ = signature.replace(parameters=[*own.values(), *options])  # type: ignore[attr-defined]
@@ -216,15 +228,19 @@ def with_spool(command: Command) -> Command:
     return cast(Command, run)
 
 
-def _option(name: str, field: FieldInfo, panel: str | None) -> inspect.Parameter:
+def _option(name: str, field: FieldInfo, panel: str | None, *, open_: bool) -> inspect.Parameter:
     kind = _plain(field.annotation)
+    if open_:
+        kind |= None
     bounds: dict[str, Any] = {}
     for limit in field.metadata:
         bounds |= {"min": limit.ge} if isinstance(limit, Ge) else {"max": limit.le} if isinstance(limit, Le) else {}
-    help_ = field.description
-    option = typer.Option(f"--{option_name(name)}", help=help_, rich_help_panel=panel, **bounds)
+    option = typer.Option(f"--{option_name(name)}", help=field.description, rich_help_panel=panel, **bounds)
     return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=Annotated[kind, option]
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None if open_ else list(field.default) if kind == list[str] else field.default,
+        annotation=Annotated[kind, option],
     )
 
 
@@ -232,6 +248,8 @@ def _plain(kind: Any) -> Any:
     """A type of a field as typer takes it: without notes on it, and text where it is one of several."""
     if get_origin(kind) is Annotated:
         return _plain(get_args(kind)[0])
+    if get_origin(kind) is tuple:
+        return list[str]
     if isinstance(kind, UnionType) or get_origin(kind) is Union:
         members = [_plain(each) for each in get_args(kind)]
         some = [each for each in members if each is not NoneType]
@@ -248,7 +266,7 @@ def issubclass_of(kind: Any, parent: type) -> bool:
 
 def option_name(name: str) -> str:
     """How a setting is spelled as an option."""
-    return {"reading": "read"}.get(name, name.strip("_").replace("_", "-"))
+    return SPELLED.get(name, name.strip("_").replace("_", "-"))
 
 
 def checked(kind: type[Checked], options: Mapping[str, Any]) -> Checked:

@@ -8,7 +8,17 @@ from pydantic import AfterValidator, Field, PrivateAttr, field_validator, model_
 from mdsvqa.difficulty.catalogue import check_predictor
 from mdsvqa.difficulty.settings import DifficultySettings
 from mdsvqa.models.settings import ContentSettings, FinetuningSettings, QualitySettings
-from mdsvqa.runtime.settings import MOST_SEED, Added, ConfigError, Settings, StudyPath, StudyPlace, read_settings
+from mdsvqa.runtime.engines import EngineSettings
+from mdsvqa.runtime.settings import (
+    MOST_SEED,
+    Added,
+    ConfigError,
+    Settings,
+    StudyPath,
+    StudyPlace,
+    Unrecorded,
+    read_settings,
+)
 from mdsvqa.selection.catalogue import rule_named
 from mdsvqa.selection.settings import AUTO, SelectionSettings, budget_count
 from mdsvqa.study.labeling import LabelingSettings, said_without_a_value
@@ -108,6 +118,8 @@ class StudyConfig(ViewSettings):
     )
     seed: int = Field(0, ge=0, le=MOST_SEED, description="Of everything.")
     workers: int = Field(0, ge=0, description="Processes that decode; 0 means one for each core.")
+    # Not even in records of everything: results that were there before it stay valid.
+    engine: Unrecorded[Added[EngineSettings]] = Field(EngineSettings(), description="Where work is done.")
     quality: QualitySettings = QualitySettings()
     difficulty: DifficultySettings = DifficultySettings()
     content: ContentSettings = ContentSettings()

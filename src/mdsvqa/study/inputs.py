@@ -153,7 +153,8 @@ def _content(
             f"encoder {settings.encoder!r}: is not the one that the model was trained with "
             f"({differences(recipe.content, made)}). Name that one by --encoder, or content that it made by --content."
         )
-    place = run.within(companion(run.out, PARTS[1]).name) if content is None else Run(content, run.show, run.workers)
+    beside = run.within(companion(run.out, PARTS[1]).name)
+    place = beside if content is None else Run(content, run.show, run.workers, engine=run.engine)
     return encode_content(videos, settings, place), made_by(place.out)
 
 

@@ -9,14 +9,14 @@ pixel of the wanted frames is the decoding of H.264 pictures that no other pictu
 x264 writes them), and the conversion of all the others to RGB.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from itertools import dropwhile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from av.container import InputContainer
@@ -106,7 +106,7 @@ def sample_clip(
 
 
 def decode_all(
-    videos: Iterable[Video], sampling: Sampling, workers: int = 0
+    videos: Iterable[Video], sampling: Sampling, workers: int = 0, map: Callable[..., Iterator[Any]] | None = None
 ) -> Iterator[tuple[Video, Clip | Undecodable]]:
     """Decodes many videos ahead of whoever reads the clips.
 
@@ -114,12 +114,16 @@ def decode_all(
         videos: in any number; a video without path is undecodable.
         sampling: see `sample_clip`.
         workers: processes to decode in, each with one thread; 0 or 1 decodes in this process.
+        map: in place of `map_in_workers` with these.
 
     Yields:
         Each video with its clip, or with why there is none, in the order of the videos.
     """
     videos = list(videos)
-    clips = map_in_workers(partial(decode_video, sampling=sampling), videos, workers, crashed=_decoder_crashed)
+    apply = map or partial(map_in_workers, workers=workers)
+    clips: Iterator[Clip | Undecodable] = apply(
+        partial(decode_video, sampling=sampling), videos, crashed=_decoder_crashed
+    )
     return zip(videos, clips, strict=True)
 
 
