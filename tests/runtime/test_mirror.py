@@ -176,3 +176,36 @@ def test_a_folder_as_the_place(tmp_path: Path) -> None:
 def test_a_place_that_there_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(MirrorError, match="Name a folder or a store such as s3://bucket/prefix"):
         run_in(tmp_path / "t", "nonsense://bucket/t")
+
+
+def test_an_s3_bucket_as_the_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("moto")
+    from object_store import BUCKET, client, s3_server
+
+    with s3_server(monkeypatch) as store:
+        run = run_in(tmp_path / "t", f"s3://{BUCKET}/results/t")
+        fill(run.within("readings"), 0, 2)
+        fill(run, 0, 12)
+        listed = client(store).list_objects_v2(Bucket=BUCKET)["Contents"]
+        there = tmp_path / "there"
+        for entry in listed:
+            target = there / entry["Key"]
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(client(store).get_object(Bucket=BUCKET, Key=entry["Key"])["Body"].read())
+        for name in ("", "readings"):
+            assert read_table(there / "results" / "t" / name).equals(read_table(tmp_path / "t" / name))
+        compact(tmp_path / "t")
+        store.forget()
+        fill(run_in(tmp_path / "t", f"s3://{BUCKET}/results/t"), 12, 1)
+        listed = client(store).list_objects_v2(Bucket=BUCKET, Prefix="results/t/part-")["Contents"]
+        assert [entry["Key"] for entry in listed] == [f"results/t/part-{i:05d}.parquet" for i in (11, 12)]
+        # What has not changed is not sent again.
+        assert store.seen["PUT"] <= 4
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setattr("s3fs.core.S3FileSystem.retries", 1)
+    run = run_in(tmp_path / "t", f"s3://{BUCKET}/results/t")
+    with run.open(DIFFICULTY, MAKER) as table:
+        table.append([{"id": "later"}])
+    with pytest.raises(MirrorError, match="The result is whole in"):
+        run.end()
+    assert read_table(tmp_path / "t").num_rows == 14

@@ -98,9 +98,10 @@ def score(
         typer.Option(help="Take this encoder, a folder or a Hub name, where it lies elsewhere now."),
     ] = None,
     server: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            help="Ask a server for --model instead: the URL of vLLM, SGLang or transformers serve, with its /v1.",
+            help="Ask a server for --model instead: the URL of vLLM, SGLang or transformers serve, with its /v1. Given "
+            "several times, the servers share the videos.",
             rich_help_panel=SERVER,
         ),
     ] = None,
@@ -122,17 +123,18 @@ def score(
     """
     listed = mdsvqa.read_videos(videos, mos_scale, manifest, terminal.say)[:limit]
     changed = vlm.model_dump(exclude_defaults=True, exclude={"frames", "seed", *ViewSettings.model_fields})
-    if changed and kind_of(model) != "checkpoint" and server is None:
+    if changed and kind_of(model) != "checkpoint" and not server:
         raise InputError(
             f"--{option_name(next(iter(changed)))}: goes with a vision-language model, and {model!r} is none."
         )
     if route not in get_args(Route):
         raise InputError(f"--route {route}: expected target, base or nearest.")
-    if route != "target" and (server is not None or not model.endswith(".safetensors")):
+    if route != "target" and (server or not model.endswith(".safetensors")):
         raise InputError(f"--route {route}: goes with a fine-tuned statistical model (--model FILE.safetensors).")
     if (content or encoder) and not model.endswith(".safetensors"):
         raise InputError("--content and --encoder: go with a saved statistical model (--model FILE.safetensors).")
-    asked = None if server is None else checked(ServedSettings, {**serving, "url": server, "model": model})
+    # No server is an empty list.
+    asked = checked(ServedSettings, {**serving, "url": tuple(server), "model": model}) if server else None
     f = mdsvqa.load_model(model, server=asked, vlm=vlm)
     with terminal.progress() as show:
         check_files(videos, of_part(part, listed), show)

@@ -164,7 +164,7 @@ def score(
     run = run.parted(part, [video.id for video in videos]).mirrored(mirror)
     with joined(run.engine):
         if f.kind == "served":
-            from mdsvqa.models.vlm.served import score_served  # noqa: PLC0415
+            from mdsvqa.models.vlm.served_many import score_served  # noqa: PLC0415
 
             assert f.server is not None
             score_served(run.share(videos), f.server, f.vlm, run)

@@ -36,20 +36,23 @@ class ClipReader(Protocol):
         ...
 
 
-def windows_of(count: int) -> Iterator[range]:
-    """Cuts a number of videos into windows, always at the same places, so that a rerun reads the same batches.
+def windows_of(count: int, most: int = WINDOW) -> Iterator[range]:
+    """Cuts a number of videos into windows of up to `most`, always at the same places, so that a rerun reads the same
+    batches.
 
     >>> [len(window) for window in windows_of(70)]
     [4, 8, 16, 32, 10]
     """
     start, sizes = 0, iter(WINDOWS)
     while start < count:
-        stop = min(count, start + next(sizes, WINDOW))
+        stop = min(count, start + next(sizes, most))
         yield range(start, stop)
         start = stop
 
 
-def score_with_reader(videos: Sequence[Video], reader: ClipReader, maker: Maker, run: Run) -> tuple[pa.Table, Clock]:
+def score_with_reader(
+    videos: Sequence[Video], reader: ClipReader, maker: Maker, run: Run, most: int = WINDOW
+) -> tuple[pa.Table, Clock]:
     """Scores each video that has no score yet, by a model that is here whatever the engine: that only decodes.
 
     Args:
@@ -57,11 +60,12 @@ def score_with_reader(videos: Sequence[Video], reader: ClipReader, maker: Maker,
         reader: f.
         maker: what makes these scores.
         run: where to.
+        most: videos that are read together.
 
     Returns:
         The scores table, in the order of the videos, and where the time went.
     """
-    return _score(videos, run.here(lambda: reading(reader, maker), "", CLIPS), maker, run)
+    return _score(videos, run.here(lambda: reading(reader, maker), "", CLIPS), maker, run, most)
 
 
 def score_with_model(
@@ -95,10 +99,12 @@ def reading(reader: ClipReader, maker: Maker, warning: str = "") -> Work[Video, 
     return Work(partial(read_clip, sight=reader.sight), crashed, finish, dict(maker), warning)
 
 
-def _score(videos: Sequence[Video], model: Model[Video, Row], maker: Maker, run: Run) -> tuple[pa.Table, Clock]:
+def _score(
+    videos: Sequence[Video], model: Model[Video, Row], maker: Maker, run: Run, most: int = WINDOW
+) -> tuple[pa.Table, Clock]:
     with run.open(SCORES, maker) as table:
         _again(table, videos, model, run)
-        cut = ([videos[i] for i in window if videos[i].id not in table.ids] for window in windows_of(len(videos)))
+        cut = ([videos[i] for i in window if videos[i].id not in table.ids] for window in windows_of(len(videos), most))
         windows = [window for window in cut if window]
         missing = sum(map(len, windows))
         if missing < len(videos):
