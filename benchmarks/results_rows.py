@@ -22,8 +22,9 @@ from mdsvqa.runtime.compaction import compact
 from mdsvqa.runtime.csv_beside import csv_beside
 from mdsvqa.runtime.progress import Silent
 from mdsvqa.runtime.results import SCORES, ResultTable, read_table
+from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.shards import rows_table, shard_named, shards_of, write_shard
-from mdsvqa.videos.sweep import sweep
+from mdsvqa.videos.sweep import by_video, sweep
 from mdsvqa.videos.video import Video
 
 MAKER = {"step": "scores", "model": "made up"}
@@ -53,7 +54,7 @@ def swept(folder: Path, rows: int) -> None:
     """Makes the rows that are not there yet."""
     videos = videos_of(rows)
     with ResultTable(folder, SCORES, MAKER) as table:
-        sweep(table, videos, row, 0, "Rows", Silent())
+        sweep(table, videos, by_video(row, Run(folder)), "Rows", Silent())
 
 
 def asked(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """A small simulated corpus and a study of it, made once for all tests that need real files."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
@@ -13,6 +14,8 @@ from hypothesis import settings
 from threadpoolctl import threadpool_limits
 
 from mdsvqa.models.vlm.families.catalogue import FAMILIES
+from mdsvqa.runtime.errors import InputError
+from mdsvqa.runtime.ray_cluster import need_ray
 from mdsvqa.videos.simulated.corpus import make_corpus
 
 # The problems here are small: more threads wait for each other, ten times as long on a busy machine.
@@ -44,6 +47,28 @@ def small_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Manifest of 40 source, 24 pool and 12 test videos of half a second."""
     folder = tmp_path_factory.mktemp("corpus")
     return make_corpus(folder, source=40, pool=24, test=12, seconds=(0.5, 0.7), workers=2)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A Ray cluster of this machine with two cores and no GPU."""
+    try:
+        ray = need_ray()
+    except InputError as error:
+        pytest.skip(str(error))
+    # Workers find what tests send them.
+    places = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    ray.init(
+        "local",
+        num_cpus=2,
+        num_gpus=0,
+        log_to_driver=False,
+        logging_level="ERROR",
+        include_dashboard=False,
+        runtime_env={"env_vars": {"PYTHONPATH": places}},
+    )
+    yield ray
+    ray.shutdown()
 
 
 @pytest.fixture

@@ -209,8 +209,8 @@ def every_command() -> dict[str, tuple[Any, Any]]:
 COMMANDS = every_command()
 # What an option does, as its help begins.
 VERBS = """
-Add Apply Ask Assume Begin Choose Clip Compare Compute Cut Decode Divide Draw Encode End Enlarge Evaluate Exit
-Fill Find Fine-tune Forget Give Group Have Hold Install Invite Keep Learn Let Listen Load Look Make Measure
+Add Apply Ask Assume Begin Choose Clip Compare Compute Copy Cut Decode Divide Draw Encode End Enlarge Evaluate Exit
+Fill Find Fine-tune Forget Give Group Have Hold Install Invite Join Keep Learn Let Listen Load Look Make Measure
 Merge Name Never Pass Penalise Predict Print Put Raise Rank Rate Read Reduce Repeat Replace Route Run Say Scale
 Score Send Set Show Simulate Spend Start Stop Tabulate Take Train Turn Upload Use Wait Weigh Work Write
 """

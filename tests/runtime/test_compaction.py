@@ -115,7 +115,7 @@ def test_what_waits_is_known_to_every_question(tmp_path: Path) -> None:
         table.collect([{"id": "x", "status": "failed"}])
         assert table.ids_with("failed") == {"x"}
         table.collect(rows(5, 6))
-        assert table.stamps()["v00005"] == (5, 5)
+        assert table.stamps()["v00005"] == (5, 5, None)
         table.collect([{"id": "y", "status": "failed"}])
         table.replace([{"id": "y", "status": "ok"}])
         table.append(rows(7, 8))

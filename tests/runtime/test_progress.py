@@ -14,16 +14,17 @@ def test_without_a_terminal_there_is_a_line_at_the_end_and_some_on_the_way(
     now = [100.0]
     monkeypatch.setattr(progress, "monotonic", lambda: now[0])
     show = Lines()
-    for done in range(0, 101):
+    for done in range(0, 201):
         now[0] += 1.0
-        show.progress("Scores", done, 100)
+        show.progress("Scores", done, 200, "" if done < 90 else "8 workers, waiting 3%")
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "Scores: 30 of 100, 1.0/s, 1 min 10 s left"
+    assert lines[0] == "Scores: 60 of 200, 1.0/s, 2 min 20 s left"
+    assert lines[1] == "Scores: 120 of 200, 1.0/s, 1 min 20 s left; 8 workers, waiting 3%"
     assert [line.split(",")[0] for line in lines] == [
-        "Scores: 30 of 100",
-        "Scores: 60 of 100",
-        "Scores: 90 of 100",
-        "Scores: 100 done",
+        "Scores: 60 of 200",
+        "Scores: 120 of 200",
+        "Scores: 180 of 200",
+        "Scores: 200 done",
     ]
 
 

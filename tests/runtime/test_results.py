@@ -45,7 +45,7 @@ MAKER = {"step": "scores", "model": "m", "seed": 0}
 NO_FILE = {name: None for name, _ in ABOUT}
 FILE = {
     **{"size": 3_000_000_000, "mtime": 1_700_000_000_123_456_789, "transfer": "smpte2084", "primaries": "bt2020"},
-    **{"range": "tv", "sar": "16:15", "interlaced": True, "rotation": 270},
+    **{"range": "tv", "sar": "16:15", "interlaced": True, "rotation": 270, "etag": "9e107d9d372bb6826bd81d3542a419d6"},
 }
 ROWS: dict[str, tuple[pa.Schema, list[dict[str, Any]]]] = {
     "scores": (
@@ -595,7 +595,7 @@ def test_older_shards_are_read_with_nulls_and_reused_beside_newer_ones(tmp_path:
         assert table.ids == {"a", "b"}
         assert table.stamps() == {}
         table.append([{**score_rows("c")[0], **FILE}])
-        assert table.stamps() == {"c": (FILE["size"], FILE["mtime"])}
+        assert table.stamps() == {"c": (FILE["size"], FILE["mtime"], FILE["etag"])}
     found = read_table(folder)
     assert found.schema.equals(SCORES)
     assert [row["transfer"] for row in found.to_pylist()] == [None, None, "smpte2084"]

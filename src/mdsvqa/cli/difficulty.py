@@ -14,6 +14,7 @@ from mdsvqa.cli.options import (
     MANIFEST,
     TRAINING,
     VLM,
+    WHERE,
     Limit,
     MirrorTo,
     Out,
@@ -27,6 +28,7 @@ from mdsvqa.cli.options import (
     finish_table,
     print_course,
     with_settings,
+    with_spool,
 )
 from mdsvqa.cli.plain import AsJson, choice, print_json
 from mdsvqa.cli.printing import study as terminal
@@ -37,8 +39,10 @@ from mdsvqa.evaluation.score_tables import check_ids
 from mdsvqa.models.open import kind_of
 from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.vlm.load import need_vlm_packages
+from mdsvqa.runtime.engines import EngineSettings
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.matching import match_ids
+from mdsvqa.runtime.ray_cluster import joined
 from mdsvqa.runtime.results import read_table
 from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.user_tables import read_columns
@@ -78,15 +82,18 @@ app = typer.Typer(
 
 
 @app.command()
+@with_spool
 @with_settings("manifest", ManifestSettings, panel=MANIFEST)
 @with_settings("settings", DifficultySettings, only=("predictor", "error", "passes"))
 @with_settings("vlm", VlmSettings, only=(*SIGHT, "max_pixels", "batch_tokens", *MACHINE), panel=VLM)
+@with_settings("engine", EngineSettings, panel=WHERE)
 def predict(
     videos: Videos,
     out: Out,
     settings: DifficultySettings,
     vlm: VlmSettings,
     manifest: ManifestSettings,
+    engine: EngineSettings,
     scores: Annotated[
         Path | None,
         typer.Option(help="Read the scores of these videos, as `mdsvqa score` wrote them; not needed with --adapter."),
@@ -136,16 +143,17 @@ def predict(
         # The pool, where the manifest says which videos that is.
         pool = in_role(listed, "pool") or listed
         with terminal.progress() as show:
-            run = Run(out, show, cores(workers), overwrite=overwrite)
+            run = Run(out, show, cores(workers), overwrite, engine)
             run = run.parted(part, [video.id for video in pool]).mirrored(mirror)
             check_files(videos, run.share(pool), show)
-            table = _by_vlm(run.share(pool), model, adapter, rule, seen, settings, run)
+            with joined(engine):
+                table = _by_vlm(run.share(pool), model, adapter, rule, seen, settings, run)
             run.end()
         finish_table("rated", [{**row, "text": None} for row in table], run.out, False, as_json)
         return
-    if part is not None or mirror is not None:
+    if part is not None or mirror is not None or engine.name != "local":
         raise InputError(
-            "--part and --mirror: go with a vision-language model; what reads tables takes minutes at most."
+            "--part, --mirror and --engine: go with a vision-language model; what reads tables takes minutes at most."
         )
     if adapter is not None or rule == "mc-dropout":
         what = "--adapter" if adapter is not None else f"--rule {rule}"
@@ -186,6 +194,7 @@ def _by_vlm(
 
 
 @app.command()
+@with_spool
 @with_settings("manifest", ManifestSettings, panel=MANIFEST)
 @with_settings("training", FailureTraining, without=("batch_tokens",), panel=TRAINING)
 @with_settings("vlm", VlmSettings, only=(*SIGHT, *MACHINE), panel=VLM)

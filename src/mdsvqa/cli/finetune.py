@@ -8,7 +8,19 @@ import typer
 from rich.console import Console
 
 import mdsvqa
-from mdsvqa.cli.options import MANIFEST, TRAINING, VLM, Limit, Overwrite, Scale, Seed, Videos, Workers, with_settings
+from mdsvqa.cli.options import (
+    MANIFEST,
+    TRAINING,
+    VLM,
+    Limit,
+    Overwrite,
+    Scale,
+    Seed,
+    Videos,
+    Workers,
+    with_settings,
+    with_spool,
+)
 from mdsvqa.cli.plain import AsJson, print_json
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.models.settings import VlmFinetuning, VlmSettings
@@ -24,6 +36,7 @@ from mdsvqa.videos.settings import ManifestSettings, ViewSettings
 SIGHT = ("sampling", "fps", "frames", *ViewSettings.model_fields)
 
 
+@with_spool
 @with_settings("manifest", ManifestSettings, panel=MANIFEST)
 @with_settings("training", VlmFinetuning, without=("batch_tokens",), panel=TRAINING)
 @with_settings("vlm", VlmSettings, only=("base_adapter", *SIGHT, "device", "dtype", "attention"), panel=VLM)

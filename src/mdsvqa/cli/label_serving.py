@@ -18,7 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mdsvqa.cli.label import app
-from mdsvqa.cli.options import Workers, checked, need_label_packages
+from mdsvqa.cli.options import Workers, checked, need_label_packages, with_spool
 from mdsvqa.cli.plain import AsJson, print_json
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.runtime.atomic import write_atomically
@@ -65,6 +65,7 @@ DEFAULT_PORT = 8437
 
 
 @app.command()
+@with_spool
 def prepare(
     study: Study,
     out: Place = None,
@@ -85,6 +86,7 @@ def prepare(
 
 
 @app.command()
+@with_spool
 def serve(
     study: Study,
     out: Place = None,

@@ -22,6 +22,7 @@ from mdsvqa.runtime.parts import Part
 from mdsvqa.runtime.progress import first_process
 from mdsvqa.runtime.setting_errors import reason
 from mdsvqa.runtime.settings import MOST_SEED, Settings
+from mdsvqa.runtime.spool import limit_spool
 from mdsvqa.runtime.words import counted
 from mdsvqa.videos.about import NAMES, sentences, unusual
 from mdsvqa.videos.folder import plain_name
@@ -30,6 +31,8 @@ from mdsvqa.videos.view import PLAIN, View
 
 UNDECODABLE = 4
 
+# Settings whose options are spelled otherwise.
+SPELLED = {"reading": "read", "name": "engine", "most": "workers-most"}
 Checked = TypeVar("Checked", bound=Settings)
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -42,8 +45,11 @@ Workers = Annotated[
 Seed = Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Draw everything random by this seed.")]
 Scale = Annotated[str, typer.Option(help='Say what MOS in the manifest mean: "1-5", "0-100", "DMOS 0-100".')]
 Videos = Annotated[
-    Path,
-    typer.Argument(help="Read this manifest (CSV, Excel, MATLAB, JSONL, Parquet, name-MOS text) or folder of videos."),
+    str,
+    typer.Argument(
+        help="Read this manifest (CSV, Excel, MATLAB, JSONL, Parquet, name-MOS text) or folder of videos, here or in a "
+        "store (s3://, gs://, https://).",
+    ),
 ]
 IdColumn = Annotated[
     str | None, typer.Option("--id", help="Name the column of the ids, where it has none of the usual names.")
@@ -51,6 +57,7 @@ IdColumn = Annotated[
 LARGE = "Large pools"
 VLM, TRAINING, PICTURES = "Vision-language models", "Training", "HDR and interlaced videos"
 MANIFEST = "Manifest: docs/datasets.md has those of the field"
+WHERE = "Where: changes the time, not the result"
 VLM_FAMILIES = ", ".join(FAMILIES.values())
 BaseAdapter = Annotated[
     str | None,
@@ -148,6 +155,7 @@ def with_settings(
     without: Sequence[str] = (),
     panel: str | None = None,
     panels: Mapping[str, Sequence[str]] | None = None,
+    said_only: bool = False,
 ) -> Callable[[Command], Command]:
     """Options of a command, made from the fields of settings: name, type, default, limits and help.
 
@@ -161,6 +169,7 @@ def with_settings(
         without: these fields do not become options.
         panel: of the help in which the options stand.
         panels: other panels, and the fields whose options stand there.
+        said_only: the command takes the values of those options alone that somebody gave, by name.
     """
     fields = {
         name: field
@@ -174,12 +183,19 @@ def with_settings(
     def made(command: Command) -> Command:
         signature = inspect.signature(command, eval_str=True)
         own = {name: parameter for name, parameter in signature.parameters.items() if name != into}
-        options = [_option(name, field, panel_of.get(name, panel)) for name, field in fields.items() if name not in own]
+        options = [
+            _option(name, field, panel_of.get(name, panel), open_=said_only)
+            for name, field in fields.items()
+            if name not in own
+        ]
 
         @wraps(command)
         def run(**values: Any) -> Any:
             said = {name: values[name] for name in fields}
-            settings = checked(kind, said) if whole else said
+            if said_only:
+                settings: Any = {name: value for name, value in said.items() if value not in (None, [])}
+            else:
+                settings = checked(kind, said) if whole else said
             return command(**{name: values[name] for name in own}, **{into: settings})
 
         run.__signature__ = signature.replace(parameters=[*own.values(), *options])  # type: ignore[attr-defined]
@@ -189,15 +205,42 @@ def with_settings(
     return made
 
 
-def _option(name: str, field: FieldInfo, panel: str | None) -> inspect.Parameter:
+def with_spool(command: Command) -> Command:
+    """A command that opens videos, with the option that limits what copies of objects take of the disk."""
+    signature = inspect.signature(command, eval_str=True)
+    option = typer.Option(
+        "--spool",
+        help="Let copies of videos in a store take so much of the disk at a time, such as 20GB; by default half of "
+        "what is free where temporary files lie (TMPDIR).",
+    )
+    spool = inspect.Parameter(
+        "spool", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str | None, option]
+    )
+    own = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in signature.parameters.values()]
+
+    @wraps(command)
+    def run(**values: Any) -> Any:
+        limit_spool(values.pop("spool", None))
+        return command(**values)
+
+    run.__signature__ = signature.replace(parameters=[*own, spool])  # type: ignore[attr-defined]
+    run.__annotations__ = {each.name: each.annotation for each in [*own, spool]}
+    return cast(Command, run)
+
+
+def _option(name: str, field: FieldInfo, panel: str | None, *, open_: bool) -> inspect.Parameter:
     kind = _plain(field.annotation)
+    if open_:
+        kind |= None
     bounds: dict[str, Any] = {}
     for limit in field.metadata:
         bounds |= {"min": limit.ge} if isinstance(limit, Ge) else {"max": limit.le} if isinstance(limit, Le) else {}
-    help_ = field.description
-    option = typer.Option(f"--{option_name(name)}", help=help_, rich_help_panel=panel, **bounds)
+    option = typer.Option(f"--{option_name(name)}", help=field.description, rich_help_panel=panel, **bounds)
     return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=Annotated[kind, option]
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None if open_ else list(field.default) if kind == list[str] else field.default,
+        annotation=Annotated[kind, option],
     )
 
 
@@ -205,6 +248,8 @@ def _plain(kind: Any) -> Any:
     """A type of a field as typer takes it: without notes on it, and text where it is one of several."""
     if get_origin(kind) is Annotated:
         return _plain(get_args(kind)[0])
+    if get_origin(kind) is tuple:
+        return list[str]
     if isinstance(kind, UnionType) or get_origin(kind) is Union:
         members = [_plain(each) for each in get_args(kind)]
         some = [each for each in members if each is not NoneType]
@@ -221,7 +266,7 @@ def issubclass_of(kind: Any, parent: type) -> bool:
 
 def option_name(name: str) -> str:
     """How a setting is spelled as an option."""
-    return {"reading": "read"}.get(name, name.strip("_").replace("_", "-"))
+    return SPELLED.get(name, name.strip("_").replace("_", "-"))
 
 
 def checked(kind: type[Checked], options: Mapping[str, Any]) -> Checked:

@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-from mdsvqa.cli.options import UNDECODABLE, Limit, Strict, Videos, Workers
+from mdsvqa.cli.options import UNDECODABLE, Limit, Strict, Videos, Workers, with_spool
 from mdsvqa.cli.plain import AsJson, print_json
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.cli.printing.probe import print_probe
@@ -15,6 +15,7 @@ from mdsvqa.videos.manifest import load_videos
 from mdsvqa.videos.probe_table import probe_rows
 
 
+@with_spool
 def probe(
     videos: Videos, limit: Limit = None, workers: Workers = 0, strict: Strict = False, as_json: AsJson = False
 ) -> None:

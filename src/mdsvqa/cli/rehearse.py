@@ -1,25 +1,29 @@
 """`mdsvqa rehearse`."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 import mdsvqa
-from mdsvqa.cli.options import Overwrite
+from mdsvqa.cli.options import WHERE, Overwrite, checked, with_settings, with_spool
 from mdsvqa.cli.plain import AsJson, print_json
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.cli.printing.rehearsal import print_rehearsal
+from mdsvqa.runtime.engines import EngineSettings
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.study.config import RehearsalSettings, read_study
 
 DEFAULTS = RehearsalSettings()
-CLUSTER = "Where"
 
 
+@with_spool
+@with_settings("engine", EngineSettings, panel=f"{WHERE}; by default as the study says", said_only=True)
 def rehearse(
     study: Annotated[Path, typer.Argument(help="Read this study, as `mdsvqa init` writes it.")],
+    engine: Mapping[str, Any],
     repeats: Annotated[
         int | None,
         typer.Option(min=2, help=f"Repeat so often on each pseudo-target; {DEFAULTS.repeats} by default."),
@@ -27,16 +31,6 @@ def rehearse(
     minutes: Annotated[float | None, typer.Option(help="Begin no further repeat after so many minutes.")] = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
-    engine: Annotated[
-        str, typer.Option(help="Work by local (processes here) or ray (a Ray cluster).", rich_help_panel=CLUSTER)
-    ] = "local",
-    address: Annotated[
-        str | None,
-        typer.Option(
-            help="Name the Ray cluster; by default the one that this machine is part of, else one is started here.",
-            rich_help_panel=CLUSTER,
-        ),
-    ] = None,
 ) -> None:
     """Find out which rules do harm, before labels are paid for.
 
@@ -53,8 +47,9 @@ def rehearse(
     asked = {"repeats": repeats, "minutes": minutes}
     changed = {name: value for name, value in asked.items() if value is not None}
     config = config.model_copy(update={"rehearsal": config.rehearsal.model_copy(update=changed)})
+    where = checked(EngineSettings, {**config.engine.model_dump(), **engine})
     with terminal.progress() as show:
-        found = mdsvqa.rehearse(config, overwrite=overwrite, show=show, engine=engine, address=address)
+        found = mdsvqa.rehearse(config, overwrite=overwrite, show=show, engine=where)
     if as_json:
         print_json({**asdict(found), "sentence": found.sentence(), "notes": found.notes()})
     else:

@@ -12,6 +12,7 @@ from mdsvqa.cli.options import (
     PICTURES,
     VLM,
     VLM_FAMILIES,
+    WHERE,
     Limit,
     MirrorTo,
     Out,
@@ -28,6 +29,7 @@ from mdsvqa.cli.options import (
     option_name,
     rows_of,
     with_settings,
+    with_spool,
 )
 from mdsvqa.cli.plain import AsJson
 from mdsvqa.cli.printing import study as terminal
@@ -35,6 +37,7 @@ from mdsvqa.models.open import kind_of
 from mdsvqa.models.settings import ServedSettings, VlmSettings
 from mdsvqa.models.statistical.features import SAMPLED_FRAMES
 from mdsvqa.models.statistical.route import Route
+from mdsvqa.runtime.engines import EngineSettings
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.videos.files import check_files
 from mdsvqa.videos.settings import ManifestSettings, ViewSettings
@@ -42,15 +45,18 @@ from mdsvqa.videos.settings import ManifestSettings, ViewSettings
 SERVER = "Vision-language models behind a server"
 
 
+@with_spool
 @with_settings("manifest", ManifestSettings, panel=MANIFEST)
 @with_settings("vlm", VlmSettings, panel=VLM, panels={PICTURES: tuple(ViewSettings.model_fields)})
 @with_settings("serving", ServedSettings, only=("concurrency", "timeout", "frames_as"), panel=SERVER)
+@with_settings("engine", EngineSettings, panel=WHERE)
 def score(
     videos: Videos,
     out: Out,
     vlm: VlmSettings,
     serving: Mapping[str, Any],
     manifest: ManifestSettings,
+    engine: EngineSettings,
     model: Annotated[
         str,
         typer.Option(
@@ -92,9 +98,10 @@ def score(
         typer.Option(help="Take this encoder, a folder or a Hub name, where it lies elsewhere now."),
     ] = None,
     server: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            help="Ask a server for --model instead: the URL of vLLM, SGLang or transformers serve, with its /v1.",
+            help="Ask a server for --model instead: the URL of vLLM, SGLang or transformers serve, with its /v1. Given "
+            "several times, the servers share the videos.",
             rich_help_panel=SERVER,
         ),
     ] = None,
@@ -116,21 +123,22 @@ def score(
     """
     listed = mdsvqa.read_videos(videos, mos_scale, manifest, terminal.say)[:limit]
     changed = vlm.model_dump(exclude_defaults=True, exclude={"frames", "seed", *ViewSettings.model_fields})
-    if changed and kind_of(model) != "checkpoint" and server is None:
+    if changed and kind_of(model) != "checkpoint" and not server:
         raise InputError(
             f"--{option_name(next(iter(changed)))}: goes with a vision-language model, and {model!r} is none."
         )
     if route not in get_args(Route):
         raise InputError(f"--route {route}: expected target, base or nearest.")
-    if route != "target" and (server is not None or not model.endswith(".safetensors")):
+    if route != "target" and (server or not model.endswith(".safetensors")):
         raise InputError(f"--route {route}: goes with a fine-tuned statistical model (--model FILE.safetensors).")
     if (content or encoder) and not model.endswith(".safetensors"):
         raise InputError("--content and --encoder: go with a saved statistical model (--model FILE.safetensors).")
-    asked = None if server is None else checked(ServedSettings, {**serving, "url": server, "model": model})
+    # No server is an empty list.
+    asked = checked(ServedSettings, {**serving, "url": tuple(server), "model": model}) if server else None
     f = mdsvqa.load_model(model, server=asked, vlm=vlm)
     with terminal.progress() as show:
         check_files(videos, of_part(part, listed), show)
         options: dict[str, Any] = {"frames": frames, "seed": seed, "workers": workers, "overwrite": overwrite}
-        options |= {"content": content, "encoder": encoder, "part": part, "mirror": mirror}
+        options |= {"content": content, "encoder": encoder, "part": part, "mirror": mirror, "engine": engine}
         found = mdsvqa.score(listed, f, out=out, route=cast(Route, route), show=show, **options)
     finish_table("scored", rows_of(listed, found.table), found.folder, strict, as_json, vlm.view())

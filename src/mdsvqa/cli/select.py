@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 import mdsvqa
-from mdsvqa.cli.options import IdColumn, Limit, Overwrite, Seed, print_note, with_settings
+from mdsvqa.cli.options import IdColumn, Limit, Overwrite, Seed, print_note, with_settings, with_spool
 from mdsvqa.cli.plain import AsJson, print_json
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.runtime.atomic import write_atomically
@@ -27,6 +27,7 @@ LIMITS, MACHINE = "Limits", "Machine: changes the time, not the choice"
 WITHOUT_CONTENT = ", ".join(rule.name for rule in RULES.values() if not rule.content)
 
 
+@with_spool
 @with_settings(
     "settings",
     SelectionSettings,

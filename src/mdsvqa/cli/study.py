@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 import mdsvqa
-from mdsvqa.cli.options import UNDECODABLE, Out, Overwrite, Seed, Strict, need_label_packages
+from mdsvqa.cli.options import UNDECODABLE, Out, Overwrite, Seed, Strict, need_label_packages, with_spool
 from mdsvqa.cli.plain import AsJson, print_json
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.report.figures import Figures, measure
@@ -117,6 +117,7 @@ def init(
     Console().print(f"Wrote {path}. Name your manifest in it, then: mdsvqa run {path}", highlight=False, markup=False)
 
 
+@with_spool
 def run(study: StudyFile, overwrite: Overwrite = False, strict: Strict = False, as_json: AsJson = False) -> None:
     """Run a study, or go on with it: what is done is reused, what is missing is made."""
     config, result, figures = _run_study(study, overwrite)
@@ -132,6 +133,7 @@ def run(study: StudyFile, overwrite: Overwrite = False, strict: Strict = False, 
         raise typer.Exit(NEEDS_LABELS)
 
 
+@with_spool
 def report(study: StudyFile, as_json: AsJson = False) -> None:
     """Write the page of a study that was run before, from its tables."""
     config = read_study(study)

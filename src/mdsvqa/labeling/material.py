@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mdsvqa.evaluation.gmad.folder import PAIRS, TO_RATE
 from mdsvqa.runtime.errors import InputError
+from mdsvqa.runtime.places import Place, Remote, place_of
 from mdsvqa.runtime.settings import read_settings
 from mdsvqa.runtime.user_tables import read_columns
 from mdsvqa.study.labeling import LabelingSettings, RatedStudy
@@ -103,10 +104,11 @@ def _of_study(path: Path, out: Path | None) -> Material:
     videos = [known[id] for id in asked]
     anchors = [(v, v.mos) for v in in_role(everything, "source") if v.mos is not None and v.path is not None]
     found = Material(path, out or current / RATING, settings, videos, anchors=anchors, labels=current / ROUND_LABELS)
-    return _with_columns(found, config.videos, everything) if config.videos.is_file() else found
+    listed = isinstance(config.videos, Remote) or config.videos.is_file()
+    return _with_columns(found, config.videos, everything) if listed else found
 
 
-def _with_columns(found: Material, table: Path, everything: Sequence[Video]) -> Material:
+def _with_columns(found: Material, table: Place, everything: Sequence[Video]) -> Material:
     """Contents and references as the columns of a table name them."""
     settings = found.settings
     if table.suffix.lower() not in (".csv", ".tsv", ".jsonl", ".parquet"):
@@ -151,7 +153,7 @@ def _of_competition(folder: Path, out: Path | None, settings: LabelingSettings) 
                     f"{folder / TO_RATE}, pair {name!r}: has no path of {id!r}, so it cannot be shown; make the pairs "
                     "from a table with a column path."
                 )
-            videos.setdefault(id, Video(id, Path(str(path))))
+            videos.setdefault(id, Video(id, place_of(str(path))))
         pairs[str(name)] = (str(name), str(left), str(right))
     return Material(
         folder,

@@ -1,5 +1,6 @@
 """From the name of a quality model to the model: the only place that tells kinds apart by their names."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -59,13 +60,13 @@ class Model:
         return load_scorer(self.name, self.vlm)
 
 
-def load_model(name: str, *, server: str | ServedSettings | None = None, **settings: Any) -> Model:
+def load_model(name: str, *, server: str | Sequence[str] | ServedSettings | None = None, **settings: Any) -> Model:
     """A quality model.
 
     Args:
         name: "statistical" (trained first, on the labeled videos), a file that a statistical model was saved to,
             "package.module:Class", or a vision-language checkpoint: a folder or a Hub name.
-        server: URL of a server that has the checkpoint; it is asked in place of weights here.
+        server: URL of a server that has the checkpoint, or of several; asked in place of weights here.
         settings: of a vision-language model: `adapter`, `reading`, `fps` and the rest of `VlmSettings`, or `vlm` with
             all of them.
 
@@ -75,8 +76,9 @@ def load_model(name: str, *, server: str | ServedSettings | None = None, **setti
     """
     vlm = settings.pop("vlm", None) or VlmSettings(**settings)
     if server is not None:
-        need_vlm_packages(f"server {server}")
-        asked = server if isinstance(server, ServedSettings) else ServedSettings(url=server, model=name)
+        url = server if isinstance(server, str | ServedSettings) else tuple(server)
+        asked = url if isinstance(url, ServedSettings) else ServedSettings(url=url, model=name)
+        need_vlm_packages(f"server {asked.urls[0]}")
         return Model(name, "served", vlm, asked)
     model = Model(name, kind_of(name), vlm)
     if model.kind == "predictions":

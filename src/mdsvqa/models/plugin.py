@@ -121,7 +121,7 @@ def score_videos(
         watch = _Watch(model, scored=bool(table.ids_with("ok")))
 
         def scored(part: Sequence[Video], *, again: bool = False) -> Iterator[list[dict[str, Any]]]:
-            for batch in _batches(decode_all(part, sampling, run.workers), most_bytes):
+            for batch in _batches(decode_all(part, sampling, map=run.map), most_bytes):
                 yield _score_batch(model, batch, watch, again=again)
 
         again, mended, tried, done = [video for video in videos if video.id in without], 0, 0, 0

@@ -153,10 +153,12 @@ class ServedSettings(Settings):
     The key, where one is needed, comes from the environment: MDSVQA_API_KEY, else OPENAI_API_KEY.
     """
 
-    url: str = Field(description="Of the server, with its /v1.")
+    url: str | tuple[str, ...] = Field(
+        description="Of the server, with its /v1; or a list of servers of the same model, which share the videos."
+    )
     model: str = Field("", description="As the server calls it; by default as f is called.")
     # Enough for a server to fill its batches.
-    concurrency: int = Field(16, ge=1, description="Have so many requests under way at a time.")
+    concurrency: int = Field(16, ge=1, description="Have so many requests under way at a time, at each server.")
     timeout: float = Field(300.0, gt=0, description="Wait so many seconds for one reply.")
     # Half a minute in all.
     retries: int = Field(5, ge=0, description="Of a request, with growing pauses.")
@@ -165,6 +167,20 @@ class ServedSettings(Settings):
     )
     # JPEG is one of the distortions that are to be measured.
     picture: Literal["png", "jpeg"] = Field("png", description="How a frame is packed; png loses nothing.")
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Of every server."""
+        return (self.url,) if isinstance(self.url, str) else self.url
+
+    @field_validator("url")
+    @classmethod
+    def _names_each_once(cls, url: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if isinstance(url, str):
+            return url
+        if not url or len(set(url)) < len(url):
+            raise ValueError("expected the address of a server, or a list of several, each once.")
+        return url if len(url) > 1 else url[0]
 
 
 FeatureSet = Literal["statistical", "content"]

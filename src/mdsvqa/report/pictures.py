@@ -54,7 +54,8 @@ def pool_points(config: StudyConfig, result: StudyResult, mos: Floats) -> list[P
                 float(mos[row]) if np.isfinite(mos[row]) else None,
                 pick["diversity"] if pick is not None and config.selection.rule == "mds" else None,
                 pick is not None and pick["rule"] == AUDIT,
-                None if pick is None or video.path is None else played_from(config.out, video.path),
+                # A page asks nothing of the network.
+                played_from(config.out, video.path) if pick is not None and isinstance(video.path, Path) else None,
             )
         )
     return points

@@ -2,15 +2,16 @@
 
 from collections.abc import Collection, Sequence
 from difflib import get_close_matches
-from pathlib import Path, PurePath
+from pathlib import PurePath
 
+from mdsvqa.runtime.places import Place
 from mdsvqa.runtime.table_content import ColumnError
 
 # Names that a mistaken one is compared with, at most: it takes a second then.
 MOST_COMPARED = 50_000
 
 
-def match_ids(table: Path | str, ids: Sequence[str], known: Collection[str], where: str) -> str:
+def match_ids(table: Place | str, ids: Sequence[str], known: Collection[str], where: str) -> str:
     """Compares the ids of a table with those that they may be.
 
     Args:

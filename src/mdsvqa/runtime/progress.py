@@ -25,15 +25,15 @@ from rich.text import Text
 from mdsvqa.runtime.environment import QUIET, VERBOSE
 
 # Seconds between two lines where there is no terminal to draw a bar on.
-EVERY = 30.0
+EVERY = 60.0
 _START = monotonic()
 
 
 class Show(Protocol):
     """How a step tells what it is doing."""
 
-    def progress(self, label: str, done: int, total: int) -> None:
-        """Says that `done` of `total` pieces of `label` are done."""
+    def progress(self, label: str, done: int, total: int, state: str = "") -> None:
+        """Says that `done` of `total` pieces of `label` are done, and in what state those are who do them."""
         ...
 
     def working(self, label: str) -> AbstractContextManager[None]:
@@ -48,7 +48,7 @@ class Show(Protocol):
 class Silent:
     """Says nothing."""
 
-    def progress(self, label: str, done: int, total: int) -> None:
+    def progress(self, label: str, done: int, total: int, state: str = "") -> None:
         """See `Show`."""
 
     def working(self, label: str) -> AbstractContextManager[None]:
@@ -86,6 +86,14 @@ class Left(TimeRemainingColumn):
         return Text.assemble(super().render(task), " left")
 
 
+class State(ProgressColumn):
+    """How those are who do the work."""
+
+    def render(self, task: Task) -> Text:
+        """In their words."""
+        return Text(task.fields["state"], "dim")
+
+
 class Terminal:
     """Bars and lines on stderr, so that stdout is left to results."""
 
@@ -93,11 +101,11 @@ class Terminal:
         self._bars = bars
         self._tasks: dict[str, TaskID] = {}
 
-    def progress(self, label: str, done: int, total: int) -> None:
+    def progress(self, label: str, done: int, total: int, state: str = "") -> None:
         """See `Show`."""
         if label not in self._tasks:
-            self._tasks[label] = self._bars.add_task(label, total=total)
-        self._bars.update(self._tasks[label], completed=done, total=total)
+            self._tasks[label] = self._bars.add_task(label, total=total, state="")
+        self._bars.update(self._tasks[label], completed=done, total=total, state=state)
         if done >= total:
             self._bars.remove_task(self._tasks.pop(label))
             self.note(f"{label}: {total} done")
@@ -106,7 +114,7 @@ class Terminal:
     def working(self, label: str) -> Iterator[None]:
         """See `Show`."""
         self.note(label)
-        task = self._bars.add_task(label, total=None)
+        task = self._bars.add_task(label, total=None, state="")
         try:
             yield
         finally:
@@ -124,7 +132,7 @@ class Lines:
         self._began: dict[str, tuple[float, int]] = {}
         self._said: dict[str, float] = {}
 
-    def progress(self, label: str, done: int, total: int) -> None:
+    def progress(self, label: str, done: int, total: int, state: str = "") -> None:
         """See `Show`."""
         now = monotonic()
         began, first = self._began.setdefault(label, (now, done))
@@ -136,7 +144,7 @@ class Lines:
             self._said[label] = now
             speed = (done - first) / (now - began)
             left = f", {duration((total - done) / speed)} left" if speed > 0 else ""
-            self.note(f"{label}: {done} of {total}, {rate(speed)}{left}")
+            self.note(f"{label}: {done} of {total}, {rate(speed)}{left}{state and '; ' + state}")
 
     @contextmanager
     def working(self, label: str) -> Iterator[None]:
@@ -206,6 +214,6 @@ def terminal() -> Iterator[Show]:
     if not console.is_terminal:
         yield Lines()
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), Pieces(), Rate(), TimeElapsedColumn(), Left())
+    columns = (TextColumn("{task.description}"), BarColumn(), Pieces(), Rate(), TimeElapsedColumn(), Left(), State())
     with Progress(*columns, console=console, transient=True) as bars:
         yield Terminal(bars)

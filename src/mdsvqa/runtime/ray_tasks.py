@@ -1,16 +1,14 @@
-"""Work done on a Ray cluster, its results in order: `map_in_workers` on many machines."""
+"""Work done ahead by processes here or on a Ray cluster, its results in order: `map_in_workers` on many machines."""
 
-import logging
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from itertools import islice
 from typing import Any, TypeVar
 
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-from mdsvqa.runtime.errors import InputError
-from mdsvqa.runtime.threads import torch_threads
+from mdsvqa.runtime.engines import EngineSettings
+from mdsvqa.runtime.ray_cluster import joined, lost_to_death, need_ray, original, room, runtime_of
+from mdsvqa.runtime.workers import map_in_workers, use_one_thread
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -20,52 +18,80 @@ AHEAD = 2
 RETRIES = 3
 
 
-def map_on_ray(function: Callable[[T], R], items: Iterable[T], address: str | None = None) -> Iterator[R]:
+def map_by(
+    engine: EngineSettings,
+    function: Callable[[T], R],
+    items: Iterable[T],
+    workers: int,
+    *,
+    crashed: Callable[[T], R],
+    ahead: int = 0,
+) -> Iterator[R]:
+    """Applies a function to items, wherever an engine says; see `map_in_workers` and `map_on_ray`."""
+    if engine.name == "ray":
+        return map_on_ray(function, items, engine, crashed=crashed, ahead=ahead)
+    return map_in_workers(function, items, workers, crashed=crashed, ahead=ahead)
+
+
+def map_on_ray(
+    function: Callable[[T], R],
+    items: Iterable[T],
+    engine: EngineSettings,
+    *,
+    crashed: Callable[[T], R],
+    ahead: int = 0,
+) -> Iterator[R]:
     """Applies a function to items as tasks on one core each; reads an item only when there is room for it.
+
+    An item whose worker or node dies is done again elsewhere; `crashed` stands in for the result of an item on which
+    `RETRIES` + 1 died. An exception in the function is raised here, at its item.
 
     Args:
         function: sent once to each node, with all that it holds.
         items: to pickle.
-        address: of the cluster; None goes by RAY_ADDRESS and the cluster that this machine is part of.
+        engine: the cluster, and how many cores of it at most.
+        crashed: from an item to its result when it kills its worker.
+        ahead: items under way or done before they are read; at least two a core.
 
     Yields:
         One result an item, in order.
 
     Raises:
         InputError: Ray is not installed, or there is no cluster.
-        RuntimeError: an item kills its worker again and again.
     """
-    try:
-        import ray  # noqa: PLC0415
-    except ImportError:
-        raise InputError('--engine ray needs Ray: pip install "mdsvqa[ray]"') from None
-    own = not ray.is_initialized()
-    if own:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    ray = need_ray()
+    with joined(engine):
+        shared = ray.put(function)
+        task = ray.remote(num_cpus=1, max_retries=RETRIES, **runtime_of(engine))(_on_one_thread)
+        most = engine.most or max(ahead, AHEAD * room(0, 1))
+        under_way: deque[tuple[T, Any]] = deque()
+        waiting = iter(items)
         try:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        except (ConnectionError, ValueError) as error:
-            raise InputError(f"--engine ray: no cluster at {address or 'the default address'} ({error}).") from None
-    shared = ray.put(function)
-    task = ray.remote(num_cpus=1, max_retries=RETRIES)(_on_one_thread)
-    ahead = AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1)))
-    under_way: deque[Any] = deque()
-    waiting = iter(items)
+            while True:
+                under_way.extend((item, task.remote(shared, item)) for item in islice(waiting, most - len(under_way)))
+                if not under_way:
+                    return
+                item, result = under_way.popleft()
+                yield _found(result, item, crashed)
+        finally:
+            for _, result in under_way:
+                ray.cancel(result)
+
+
+def _found(result: Any, item: T, crashed: Callable[[T], R]) -> R:
+    ray = need_ray()
     try:
-        while True:
-            under_way.extend(task.remote(shared, item) for item in islice(waiting, ahead - len(under_way)))
-            if not under_way:
-                return
-            yield ray.get(under_way.popleft())
-    except ray.exceptions.WorkerCrashedError:
-        raise RuntimeError("a worker of the cluster was killed again and again; run again to go on") from None
-    finally:
-        for task_under_way in under_way:
-            ray.cancel(task_under_way)
-        if own:
-            ray.shutdown()
+        found: R = ray.get(result)
+    except lost_to_death():
+        return crashed(item)
+    except ray.exceptions.RayError as error:
+        raise original(error) from None
+    return found
 
 
 def _on_one_thread(function: Callable[[T], R], item: T) -> R:
-    with torch_threads(1), threadpool_limits(1):
-        return function(item)
+    _once()
+    return function(item)
+
+
+_once = cache(use_one_thread)

@@ -48,6 +48,7 @@ from mdsvqa.runtime.shards import (
 )
 
 Maker = Mapping[str, Any]
+FileStamp = tuple[int | None, int | None, str | None]
 # Values that are made a text of at a time.
 FINGERPRINT = 1 << 16
 META, EARLIER_META = "_meta.json", "meta.json"
@@ -58,10 +59,12 @@ QUICK = 60.0
 # Seconds of work that may wait to be written.
 WAITING = 60.0
 # What an open table knows of every row.
-_KNOWN = ("id", "status", "size", "mtime")
+_STAMP = ("size", "mtime", "etag")
+_KNOWN = ("id", "status", *_STAMP)
 
 # Of the file that a row was made of (`videos.about`): bytes, time of its last change in ns since 1970, what its
-# pictures are. Null in rows of no file, and in those that are older than these columns.
+# pictures are; of an object in a store its etag in place of a time. Null in rows of no file, and in those that are
+# older than these columns.
 ABOUT = (
     ("size", pa.int64()),
     ("mtime", pa.int64()),
@@ -71,6 +74,7 @@ ABOUT = (
     ("sar", pa.string()),
     ("interlaced", pa.bool_()),
     ("rotation", pa.int64()),
+    ("etag", pa.string()),
 )
 SCORES = pa.schema(
     [
@@ -371,12 +375,16 @@ class ResultTable:
         found = [known.filter(pc.equal(known["status"], status))["id"].to_pylist() for known in self._known]
         return {video for ids in found for video in ids}
 
-    def stamps(self) -> dict[str, tuple[int, int]]:
-        """Size and time of change of the file that each row was made of, where that is known."""
+    def stamps(self) -> dict[str, FileStamp]:
+        """Of the file that each row was made of size, time of change, and a store's etag, where these are known."""
         self._flush()
-        known = [part.filter(part["mtime"].is_valid()) for part in self._known if "mtime" in part.column_names]
-        columns = [[part[name].to_pylist() for name in ("id", "size", "mtime")] for part in known]
-        return {video: (size, mtime) for part in columns for video, size, mtime in zip(*part, strict=True)}
+        found: dict[str, FileStamp] = {}
+        for part in self._known:
+            none = [None] * len(part)
+            stamps = (part[name].to_pylist() if name in part.column_names else none for name in _STAMP)
+            rows = zip(part["id"].to_pylist(), zip(*stamps, strict=True), strict=True)
+            found |= {video: stamp for video, stamp in rows if stamp[1] is not None or stamp[2] is not None}
+        return found
 
     def redo(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Replaces rows that were made of files that have changed; what was made of this table is out of date then."""

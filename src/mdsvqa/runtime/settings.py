@@ -1,14 +1,23 @@
 """What settings are made of: groups of fields that are checked, documented and recorded in one place."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 
 from mdsvqa.runtime.errors import InputError
+from mdsvqa.runtime.places import Place, Remote, place_of, scheme_of
 from mdsvqa.runtime.setting_errors import in_one_case, line_of, meant, reason
 
 T = TypeVar("T")
@@ -22,28 +31,9 @@ Unrecorded = Annotated[T, _UNRECORDED]
 # Of a field that is younger than results on disk: recorded where it is not at its default, so that they stay valid.
 Added = Annotated[T, _ADDED]
 
-# RFC 3986, 3.1. One letter is a drive of Windows.
-_SCHEME = re.compile(r"\s*([a-z][a-z0-9+.-]+):/(/?)", re.IGNORECASE)
-
 
 class ConfigError(InputError):
     """A study file or an option that cannot be used; the message names it and what to change."""
-
-
-def scheme_of(place: Path | str) -> str | None:
-    """The scheme of a place in a store or on a server, in small letters; None of a path on this machine.
-
-    Args:
-        place: as it is written, or as a path, which has lost one of its slashes.
-
-    >>> scheme_of("s3://bucket/a.mp4"), scheme_of(Path("GS://bucket")), scheme_of("a: b/c.mp4"), scheme_of("C:/a.mp4")
-    ('s3', 'gs', None, None)
-    """
-    found = _SCHEME.match(str(place))
-    path = place if isinstance(place, Path) else None
-    if found is None or (not found[2] and path is None) or (path is not None and path.exists()):
-        return None
-    return found[1].lower()
 
 
 def in_study(path: Path, info: ValidationInfo) -> Path:
@@ -52,6 +42,20 @@ def in_study(path: Path, info: ValidationInfo) -> Path:
     if scheme is not None:
         raise ValueError(f"found a path with the scheme {scheme!r} ({path}); expected a file or folder of this machine")
     return path if info.context is None else info.context["folder"] / path.expanduser()
+
+
+def read_place(written: Any) -> Any:
+    """A path, or an address in a store or on a server."""
+    return place_of(written) if isinstance(written, str | Path) else written
+
+
+def _written(place: Place) -> str:
+    return place.url if isinstance(place, Remote) else str(place)
+
+
+def place_in_study(place: Place, info: ValidationInfo) -> Place:
+    """A place of a study.yaml: a path of this machine from the study's folder, any other one as it is."""
+    return place if isinstance(place, Remote) else in_study(place, info)
 
 
 def beside_study(name: str, info: ValidationInfo) -> str:
@@ -69,6 +73,10 @@ def in_lower_case(name: Any) -> Any:
 
 # A file; in a study.yaml it counts from the study's folder.
 StudyPath = Annotated[Path, AfterValidator(in_study)]
+# The same, or in a store or on a server.
+StudyPlace = Annotated[
+    Place, BeforeValidator(read_place), AfterValidator(place_in_study), PlainSerializer(_written, str, when_used="json")
+]
 # A folder beside the study, or else a name: of the Hugging Face Hub, or of a model.
 Checkpoint = Annotated[str, AfterValidator(beside_study)]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,10 @@ from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.cells import MISSING, folded, has_decimal_comma, number_of, text_of, tidy
 from mdsvqa.runtime.column_names import SCORES_AS_MOS, Names, find_column
 from mdsvqa.runtime.matlab import read_matlab
+from mdsvqa.runtime.places import Place, Remote, place_of, stem_of
 from mdsvqa.runtime.results import read_table
 from mdsvqa.runtime.spreadsheet import read_spreadsheet
+from mdsvqa.runtime.stores import NoObjectError, copied
 from mdsvqa.runtime.table_content import ColumnError, TableContent
 from mdsvqa.runtime.table_text import read_delimited, read_jsonl, read_plain
 
@@ -39,7 +41,7 @@ class Columns:
         scored: its `score` is a model's, and no MOS.
     """
 
-    path: Path
+    path: Place
     cells: Mapping[str, Sequence[Any]]
     names: Names = field(default_factory=Names)
     lines: Sequence[int] | None = None
@@ -190,11 +192,11 @@ class Columns:
         if name is not None:
             ids = self.texts(name)
         elif self.names.id is None and "path" in self:
-            paths = [PurePath(path) for path in self.texts("path")]
-            ids = [tidy(path.stem) for path in paths]
+            paths = self.texts("path")
+            ids = [tidy(stem_of(path)) for path in paths]
             if not self.named and len(set(ids)) < len(ids):
                 # Nobody can add a column of ids to a list that has no names of columns.
-                ids = [str(path) if path.name else "" for path in paths]
+                ids = [str(place_of(path)) if path else "" for path in paths]
         else:
             raise ColumnError(
                 f"{self.path}: has no column {self.names.id or 'id'!r}; found {', '.join(self.cells)}. Name the column "
@@ -217,6 +219,11 @@ class Columns:
             first[video] = row
 
 
+def is_table_place(place: Remote) -> bool:
+    """Whether an address is that of a table, by its ending."""
+    return place.suffix.lower() in {*_READERS, *_OF_PARTS} - {""}
+
+
 def place_of_table(path: Path) -> tuple[Path, str | None]:
     """The file of a table, and which of its tables: `labels.mat:MOS` is the variable MOS of labels.mat.
 
@@ -229,18 +236,21 @@ def place_of_table(path: Path) -> tuple[Path, str | None]:
     return path, None
 
 
-def read_columns(path: Path, names: Names | None = None) -> Columns:
+def read_columns(path: Place, names: Names | None = None) -> Columns:
     """Reads a table.
 
     Args:
         path: .csv, .tsv, .txt, .list (or no ending), .jsonl, .ndjson, .parquet, .xlsx, .xlsm, .mat, or a result folder.
-            `labels.mat:MOS` names the variable that is the MOS, `labels.xlsx:Sheet2` the sheet.
+            `labels.mat:MOS` names the variable that is the MOS, `labels.xlsx:Sheet2` the sheet. Or the address of such
+            a file in a store.
         names: of its columns of ids and MOS, where they have none of the usual ones.
 
     Raises:
         ColumnError: it cannot be read, or has no rows.
     """
     names = names or Names()
+    if isinstance(path, Remote):
+        return _of_store(path, names)
     if path.is_dir():
         return Columns(path, read_table(path).to_pydict(), names, scored=True)
     file, part = place_of_table(path)
@@ -264,6 +274,17 @@ def read_columns(path: Path, names: Names | None = None) -> Columns:
         raise ColumnError(f"{path}: has no rows.")
     scored = not _MODELS_OWN.isdisjoint(folded(name) for name in content.cells)
     return Columns(path, content.cells, names, content.lines, content.decimal_comma, content.named, scored)
+
+
+def _of_store(place: Remote, names: Names) -> Columns:
+    """A table that is copied first; messages name where it lies."""
+    try:
+        with copied(place, "the table") as (file, _):
+            return replace(read_columns(file, names), path=place)
+    except NoObjectError as error:
+        raise ColumnError(f"{place}: cannot be read: {error}.") from None
+    except ColumnError as error:
+        raise ColumnError(str(error).replace(str(file), str(place))) from None
 
 
 def _read_parquet(path: Path, names: Names) -> TableContent:

@@ -193,7 +193,7 @@ def _serve(pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # In the middle of an item nothing is read from the pipe: without this a worker would outlive a killed parent.
     Thread(target=_end_with_parent, daemon=True).start()
-    _use_one_thread()
+    use_one_thread()
     pipe.send("ready")
     while True:
         try:
@@ -226,7 +226,8 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _use_one_thread() -> None:
+def use_one_thread() -> None:
+    """Lets numeric libraries use one thread in this process: there are as many processes as cores."""
     # Libraries that are imported later read these; those that came with the caller's script are told.
     for name in (*THREADS, "OPENCV_FOR_THREADS_NUM"):
         os.environ[name] = "1"

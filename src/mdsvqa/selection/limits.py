@@ -1,16 +1,17 @@
 """Limits of a choice, read from what is known of the videos."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from mdsvqa.runtime.arrays import Floats, Ints
 from mdsvqa.runtime.errors import InputError
+from mdsvqa.runtime.places import Place, Remote
 from mdsvqa.runtime.user_tables import MISSING, Columns, Names, read_columns
 from mdsvqa.selection.base import Limits
 from mdsvqa.selection.settings import SelectionSettings, budget_seconds
 from mdsvqa.videos.films import look_at
+from mdsvqa.videos.local_files import local_file
 from mdsvqa.videos.probing import DECODING_ERRORS, Undecodable
 
 # Of a video, where a table has it.
@@ -20,8 +21,8 @@ SECONDS = "seconds"
 def read_limits(
     settings: SelectionSettings,
     ids: Sequence[str],
-    paths: Mapping[str, Path | None],
-    manifest: Path | None = None,
+    paths: Mapping[str, Place | None],
+    manifest: Place | None = None,
     names: Names | None = None,
 ) -> Limits:
     """What a choice among some videos must keep to.
@@ -39,9 +40,10 @@ def read_limits(
     total = budget_seconds(settings.budget)
     about = settings.about or manifest
     table = None
-    if settings.group is not None and (about is None or about.is_dir()):
+    columns = about is not None and (isinstance(about, Remote) or not about.is_dir())
+    if settings.group is not None and not columns:
         raise InputError("groups need a table with ids and the column that names them: `about` (--about FILE).")
-    if about is not None and not about.is_dir() and (settings.group is not None or total is not None):
+    if about is not None and columns and (settings.group is not None or total is not None):
         table = read_columns(about, names).or_usual()
     seconds = None if total is None else _seconds(table, ids, paths)
     group = None if settings.group is None or table is None else _groups(table, settings.group, ids)
@@ -53,7 +55,7 @@ def _groups(table: Columns, column: str, ids: Sequence[str]) -> Ints:
     return np.array([-1 if name is None else codes[name] for name in table.text_of(ids, column)], np.int64)
 
 
-def _seconds(table: Columns | None, ids: Sequence[str], paths: Mapping[str, Path | None]) -> Floats:
+def _seconds(table: Columns | None, ids: Sequence[str], paths: Mapping[str, Place | None]) -> Floats:
     stated: dict[str, float] = {}
     if table is not None and SECONDS in table:
         stated = dict(zip(table.ids(), table.numbers(SECONDS).tolist(), strict=True))
@@ -67,11 +69,12 @@ def _seconds(table: Columns | None, ids: Sequence[str], paths: Mapping[str, Path
     return found
 
 
-def _length(video: str, stated: float, path: Path | None) -> float:
+def _length(video: str, stated: float, path: Place | None) -> float:
     # Lists of data sets write -1 where nobody measured.
     if stated > 0 or path is None:
         return stated
     try:
-        return look_at(path).duration or np.nan
+        with local_file(path, video) as file:
+            return look_at(file.path).duration or np.nan
     except (Undecodable, *DECODING_ERRORS):
         return float("nan")

@@ -1,14 +1,15 @@
 """A choice by coverage, at once or by parts that each propose as many videos as are wanted."""
 
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Set
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
 from mdsvqa.runtime.arrays import Flags
-from mdsvqa.runtime.ray_tasks import map_on_ray
-from mdsvqa.runtime.workers import cores, map_in_workers
+from mdsvqa.runtime.engines import EngineSettings
+from mdsvqa.runtime.ray_tasks import map_by
+from mdsvqa.runtime.workers import cores
 from mdsvqa.selection.base import Pick, Pool
 from mdsvqa.selection.coverage import Coverage, GraphCoverage, coverage_of
 from mdsvqa.selection.distances.chamfer import Content
@@ -69,11 +70,8 @@ def by_parts(
     # Read as there is room for them: the graph of a part is a copy.
     jobs = (_part(pool, whose == part, coverage) for part in range(settings.parts))
     work = partial(propose, steps, budget)
-    found: Iterator[tuple[list[Pick], float]]
-    if settings.engine == "ray":
-        found = map_on_ray(work, jobs, settings.address)
-    else:
-        found = map_in_workers(work, jobs, min(settings.parts, cores(0)), crashed=_crashed)
+    engine = EngineSettings(name=settings.engine, address=settings.address or "auto")
+    found = map_by(engine, work, jobs, min(settings.parts, cores(0)), crashed=_crashed)
     proposals, values = zip(*found, strict=True)
     among = _among(pool, {pick.index for picks in proposals for pick in picks})
     picks = steps(pool, Eligible(pool, budget).only(among), coverage)
@@ -114,4 +112,4 @@ def _among(pool: Pool, proposed: Set[int]) -> Flags:
 
 
 def _crashed(part: Part) -> tuple[list[Pick], float]:
-    raise RuntimeError("a worker that chose from a part of the pool was killed twice; it may want more memory")
+    raise RuntimeError("a worker that chose from a part of the pool was killed twice or more; it may want more memory")

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, cast, get_args
+from typing import Any
 
 import pyarrow as pa
 
@@ -21,9 +21,11 @@ from mdsvqa.models.settings import HANDCRAFTED, STATISTICAL, ContentSettings, Fi
 from mdsvqa.models.statistical.kernel_model import KernelModel
 from mdsvqa.models.statistical.route import Route
 from mdsvqa.models.vlm.load import need_vlm_packages, score_with_vlm
+from mdsvqa.runtime.engines import EngineName, EngineSettings
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.frames import Rows
 from mdsvqa.runtime.progress import Show, Silent
+from mdsvqa.runtime.ray_cluster import joined
 from mdsvqa.runtime.results import companion, read_table
 from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.user_tables import Names
@@ -32,7 +34,6 @@ from mdsvqa.selection.settings import SelectionSettings
 from mdsvqa.study import steps
 from mdsvqa.study.config import StudyConfig, read_study
 from mdsvqa.study.inputs import FEATURES_FOLDER
-from mdsvqa.study.rehearsal.engines import EngineName
 from mdsvqa.study.rehearsal.run import Rehearsal, rehearse_study
 from mdsvqa.study.result import StudyResult
 from mdsvqa.study.run import run_study
@@ -100,11 +101,14 @@ class Selection(Rows):
         return steps.explained(self.given, self.settings, self.chosen, video)
 
 
-def _run(out: Folder, show: Show, workers: int, overwrite: bool) -> tuple[Run, Any]:
+def _run(
+    out: Folder, show: Show, workers: int, overwrite: bool, engine: EngineSettings | EngineName = "local"
+) -> tuple[Run, Any]:
     kept = TemporaryDirectory(prefix="mdsvqa-") if out is None else None
     # A folder that does not exist yet: the maker says whose it is.
     folder = Path(out) if kept is None else Path(kept.name) / "result"  # type: ignore[arg-type]
-    return Run(folder, show, cores(workers), overwrite), kept
+    where = engine if isinstance(engine, EngineSettings) else EngineSettings(name=engine)
+    return Run(folder, show, cores(workers), overwrite, where), kept
 
 
 def _opened(model: Model | str) -> Model:
@@ -126,6 +130,7 @@ def score(
     show: Show | None = None,
     part: str | None = None,
     mirror: str | None = None,
+    engine: EngineSettings | EngineName = "local",
 ) -> Result:
     """Scores of videos by a quality model f.
 
@@ -146,6 +151,7 @@ def score(
         part: such as "3/64": only that part of the videos, by their ids, in a folder of its own below `out`; the
             statistical model is trained on all of split train, and so is the same in each.
         mirror: folder or store, such as s3://bucket/prefix, to which the result is copied while it is made.
+        engine: where work is done: processes of this machine, or a Ray cluster.
 
     Returns:
         A table with id, score on the 1-5 scale, status, text, spread and expected.
@@ -154,18 +160,19 @@ def score(
         InputError: something handed in cannot be used; the message says what.
     """
     f = _opened(model)
-    run, kept = _run(out, show or Silent(), workers, overwrite)
+    run, kept = _run(out, show or Silent(), workers, overwrite, engine)
     run = run.parted(part, [video.id for video in videos]).mirrored(mirror)
-    if f.kind == "served":
-        from mdsvqa.models.vlm.served import score_served  # noqa: PLC0415
+    with joined(run.engine):
+        if f.kind == "served":
+            from mdsvqa.models.vlm.served_many import score_served  # noqa: PLC0415
 
-        assert f.server is not None
-        score_served(run.share(videos), f.server, f.vlm, run)
-    elif f.kind == "checkpoint":
-        score_with_vlm(run.share(videos), f.name, f.vlm, run, lambda: f.reader)
-    else:
-        place = None if content is None else Path(content)
-        steps.score(videos, f, frames, run, seed=seed, route=route, content=place, encoder=encoder)
+            assert f.server is not None
+            score_served(run.share(videos), f.server, f.vlm, run)
+        elif f.kind == "checkpoint":
+            score_with_vlm(run.share(videos), f.name, f.vlm, run, lambda: f.reader)
+        else:
+            place = None if content is None else Path(content)
+            steps.score(videos, f, frames, run, seed=seed, route=route, content=place, encoder=encoder)
     run.end()
     return Result(run.out, f, kept)
 
@@ -181,21 +188,23 @@ def encode(
     show: Show | None = None,
     part: str | None = None,
     mirror: str | None = None,
+    engine: EngineSettings | EngineName = "local",
 ) -> Result:
     """What videos show, for diversity.
 
     Args:
         videos: with paths.
         encoder: "handcrafted", or a checkpoint of a vision encoder: a folder or a Hub name.
-        out, workers, overwrite, show, part, mirror: as in `score`.
+        out, workers, overwrite, show, part, mirror, engine: as in `score`.
         settings: in place of `encoder` and the defaults.
 
     Returns:
         A table with id, frames (their features) and status.
     """
-    run, kept = _run(out, show or Silent(), workers, overwrite)
+    run, kept = _run(out, show or Silent(), workers, overwrite, engine)
     run = run.parted(part, [video.id for video in videos]).mirrored(mirror)
-    encode_content(run.share(videos), settings or ContentSettings(encoder=encoder), run)
+    with joined(run.engine):
+        encode_content(run.share(videos), settings or ContentSettings(encoder=encoder), run)
     run.end()
     return Result(run.out, None, kept)
 
@@ -420,7 +429,8 @@ def run(study: StudyConfig | Path | str, *, overwrite: bool = False, show: Show 
         overwrite, show: as in `score`.
     """
     config = study if isinstance(study, StudyConfig) else read_study(Path(study))
-    return run_study(config, show or Silent(), overwrite=overwrite)
+    with joined(config.engine):
+        return run_study(config, show or Silent(), overwrite=overwrite)
 
 
 def rehearse(
@@ -428,19 +438,18 @@ def rehearse(
     *,
     overwrite: bool = False,
     show: Show | None = None,
-    engine: str = "local",
-    address: str | None = None,
+    engine: EngineSettings | EngineName | None = None,
 ) -> Rehearsal:
     """Finds out on the labeled source which rule to choose by, before labels are paid for.
 
     Args:
         study: its file, or its settings.
         overwrite, show: as in `score`.
-        engine: "local", or "ray" for a Ray cluster.
-        address: of that cluster.
+        engine: as in `score`, in place of the study's.
     """
     config = study if isinstance(study, StudyConfig) else read_study(Path(study))
-    if engine not in get_args(EngineName):
-        raise InputError(f"--engine {engine}: expected local or ray.")
-    name = cast(EngineName, engine)
-    return rehearse_study(config, show or Silent(), engine_name=name, address=address, overwrite=overwrite)
+    if engine is not None:
+        where = engine if isinstance(engine, EngineSettings) else EngineSettings(name=engine)
+        config = config.model_copy(update={"engine": where})
+    with joined(config.engine):
+        return rehearse_study(config, show or Silent(), overwrite=overwrite)

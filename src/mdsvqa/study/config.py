@@ -8,7 +8,17 @@ from pydantic import AfterValidator, Field, PrivateAttr, field_validator, model_
 from mdsvqa.difficulty.catalogue import check_predictor
 from mdsvqa.difficulty.settings import DifficultySettings
 from mdsvqa.models.settings import ContentSettings, FinetuningSettings, QualitySettings
-from mdsvqa.runtime.settings import MOST_SEED, Added, ConfigError, Settings, StudyPath, read_settings
+from mdsvqa.runtime.engines import EngineSettings
+from mdsvqa.runtime.settings import (
+    MOST_SEED,
+    Added,
+    ConfigError,
+    Settings,
+    StudyPath,
+    StudyPlace,
+    Unrecorded,
+    read_settings,
+)
 from mdsvqa.selection.catalogue import rule_named
 from mdsvqa.selection.settings import AUTO, SelectionSettings, budget_count
 from mdsvqa.study.labeling import LabelingSettings, said_without_a_value
@@ -86,9 +96,10 @@ class StudyConfig(ViewSettings):
     """A whole study; `hdr` and `deinterlace` hold for all that looks at videos and does not say otherwise itself."""
 
     title: str = Field("Study", description="Of the report.")
-    videos: StudyPath = Field(
-        description="Manifest (CSV, Excel, MATLAB, JSONL, Parquet or name-MOS text) with the source (split train and "
-        "test, with MOS) and the pool (split pool), and a labeled test set of the target if there is one."
+    videos: StudyPlace = Field(
+        description="Manifest (CSV, Excel, MATLAB, JSONL, Parquet or name-MOS text, here or in a store) with the "
+        "source (split train and test, with MOS) and the pool (split pool), and a labeled test set of the target if "
+        "there is one."
     )
     out: StudyPath = Field(Path("results"), validate_default=True, description="Folder for the results.")
     mos_scale: str | dict[str, str] = Field(
@@ -107,6 +118,8 @@ class StudyConfig(ViewSettings):
     )
     seed: int = Field(0, ge=0, le=MOST_SEED, description="Of everything.")
     workers: int = Field(0, ge=0, description="Processes that decode; 0 means one for each core.")
+    # Not even in records of everything: results that were there before it stay valid.
+    engine: Unrecorded[Added[EngineSettings]] = Field(EngineSettings(), description="Where work is done.")
     quality: QualitySettings = QualitySettings()
     difficulty: DifficultySettings = DifficultySettings()
     content: ContentSettings = ContentSettings()

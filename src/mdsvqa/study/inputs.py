@@ -19,6 +19,7 @@ from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.makers import differences
 from mdsvqa.runtime.results import (
     FEATURES,
+    FileStamp,
     Maker,
     companion,
     fingerprint,
@@ -61,9 +62,10 @@ class Inputs:
         known = {video: np.asarray(row["features"], np.float64) for video, row in rows.items() if row["status"] == "ok"}
         return cls(known, _failed(rows), _about(rows), fingerprint(made_by(folder)))
 
-    def stamp(self, video: str) -> tuple[Any, Any]:
-        """Size and time of change of a video's file."""
-        return self.about[video].get("size"), self.about[video].get("mtime")
+    def stamp(self, video: str) -> FileStamp:
+        """Size, time of change and etag of a video's file."""
+        about = self.about[video]
+        return about.get("size"), about.get("mtime"), about.get("etag")
 
     def failed_rows(self) -> dict[str, dict[str, Any]]:
         """Rows of a table of the videos that have no features, by id."""
@@ -151,7 +153,8 @@ def _content(
             f"encoder {settings.encoder!r}: is not the one that the model was trained with "
             f"({differences(recipe.content, made)}). Name that one by --encoder, or content that it made by --content."
         )
-    place = run.within(companion(run.out, PARTS[1]).name) if content is None else Run(content, run.show, run.workers)
+    beside = run.within(companion(run.out, PARTS[1]).name)
+    place = beside if content is None else Run(content, run.show, run.workers, engine=run.engine)
     return encode_content(videos, settings, place), made_by(place.out)
 
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from mdsvqa.evaluation.rating_rules import ScreeningSettings, StoppingSettings
-from mdsvqa.runtime.settings import MOST_SEED, Settings, StudyPath
+from mdsvqa.runtime.settings import MOST_SEED, Settings, StudyPath, StudyPlace
 from mdsvqa.videos.settings import ManifestSettings
 
 Method = Literal["acr", "acr-hr", "dcr", "pairs"]
@@ -101,7 +101,7 @@ class RatedStudy(Settings):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    videos: StudyPath
+    videos: StudyPlace
     out: StudyPath = Field(Path("results"), validate_default=True)
     mos_scale: str | dict[str, str] = "1-5"
     manifest: ManifestSettings = ManifestSettings()

@@ -49,7 +49,7 @@ def run_study(config: StudyConfig, show: Show, *, overwrite: bool = False) -> St
     Raises:
         ConfigError, ManifestError, ColumnError, TableError: something handed in cannot be used; the message says what.
     """
-    run = Run(config.out, show, cores(config.workers), overwrite)
+    run = Run(config.out, show, cores(config.workers), overwrite, config.engine)
     early = open_before_data(config, run)
     data = as_chosen(gather(config, run), run)
     check_comparison(config, data)

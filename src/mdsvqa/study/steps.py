@@ -21,6 +21,7 @@ from mdsvqa.models.statistical.route import Route
 from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.matching import match_ids
+from mdsvqa.runtime.places import Place
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import (
     DIFFICULTY,
@@ -311,7 +312,7 @@ def _check_committee(table: Path, settings: SelectionSettings) -> None:
             )
 
 
-def _paths(settings: SelectionSettings, table: Columns) -> dict[str, Path | None]:
+def _paths(settings: SelectionSettings, table: Columns) -> dict[str, Place | None]:
     """Files of the videos, for how long they are."""
     if settings.about is not None and "path" in read_columns(settings.about):
         return {video.id: video.path for video in load_videos(settings.about)}

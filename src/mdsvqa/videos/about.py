@@ -32,11 +32,12 @@ class About:
 
     Attributes:
         size: in bytes.
-        mtime: when it was last changed, in ns since 1970.
+        mtime: when it was last changed, in ns since 1970; None of an object in a store.
         transfer, primaries, range: as FFmpeg calls them: smpte2084 (PQ), arib-std-b67 (HLG), bt2020, tv, pc.
         sar: width to height of a pixel, such as "16:15".
         interlaced: whether one of the frames that were looked at is.
         rotation: 0, 90, 180 or 270 degrees by which players turn the stored picture counterclockwise.
+        etag: of an object in a store, which changes with its content.
     """
 
     size: int | None = None
@@ -47,6 +48,7 @@ class About:
     sar: str | None = None
     interlaced: bool | None = None
     rotation: int | None = None
+    etag: str | None = None
 
     @property
     def columns(self) -> dict[str, Any]:
@@ -60,7 +62,7 @@ class About:
 
     def of(self, file: "About") -> "About":
         """The same pictures in a file."""
-        return replace(self, size=file.size, mtime=file.mtime)
+        return replace(self, size=file.size, mtime=file.mtime, etag=file.etag)
 
 
 NOTHING = About()

@@ -9,14 +9,14 @@ pixel of the wanted frames is the decoding of H.264 pictures that no other pictu
 x264 writes them), and the conversion of all the others to RGB.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from itertools import dropwhile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from av.container import InputContainer
@@ -28,13 +28,14 @@ from numpy.typing import NDArray
 
 from mdsvqa.runtime.arrays import Ints
 from mdsvqa.runtime.workers import map_in_workers
-from mdsvqa.videos.about import NOTHING, about_file, about_frame, has_padding, pixel_shape, squared_size
+from mdsvqa.videos.about import NOTHING, about_frame, has_padding, pixel_shape, squared_size
 from mdsvqa.videos.clip import Clip
 from mdsvqa.videos.colour import picture_channels
 from mdsvqa.videos.cropping import Cropper, Part
 from mdsvqa.videos.deinterlacing import deinterlaced
 from mdsvqa.videos.films import Film, open_film
 from mdsvqa.videos.frame_times import Sampling, centre, decode_runs, frames_asked, pick_frames, reduced_size
+from mdsvqa.videos.local_files import local_file
 from mdsvqa.videos.orientation import Orientations
 from mdsvqa.videos.packets import WHOLE, Packets, read_packets
 from mdsvqa.videos.probing import DECODING_ERRORS, Undecodable, VideoInfo, decoder_of, open_video, probe
@@ -105,7 +106,7 @@ def sample_clip(
 
 
 def decode_all(
-    videos: Iterable[Video], sampling: Sampling, workers: int = 0
+    videos: Iterable[Video], sampling: Sampling, workers: int = 0, map: Callable[..., Iterator[Any]] | None = None
 ) -> Iterator[tuple[Video, Clip | Undecodable]]:
     """Decodes many videos ahead of whoever reads the clips.
 
@@ -113,12 +114,16 @@ def decode_all(
         videos: in any number; a video without path is undecodable.
         sampling: see `sample_clip`.
         workers: processes to decode in, each with one thread; 0 or 1 decodes in this process.
+        map: in place of `map_in_workers` with these.
 
     Yields:
         Each video with its clip, or with why there is none, in the order of the videos.
     """
     videos = list(videos)
-    clips = map_in_workers(partial(decode_video, sampling=sampling), videos, workers, crashed=_decoder_crashed)
+    apply = map or partial(map_in_workers, workers=workers)
+    clips: Iterator[Clip | Undecodable] = apply(
+        partial(decode_video, sampling=sampling), videos, crashed=_decoder_crashed
+    )
     return zip(videos, clips, strict=True)
 
 
@@ -126,13 +131,12 @@ def decode_video(video: Video, sampling: Sampling) -> Clip | Undecodable:
     """The clip of a video of a manifest, or why there is none; see `sample_clip`."""
     if video.path is None:
         return Undecodable(video.id, "the manifest gives no path")
-    # Before: a file that changes while it is read is seen to have changed by the next run.
-    file = about_file(video.path)
     try:
-        clip = sample_clip(video.path, video.id, sampling, raw=video.raw)
+        with local_file(video.path, video.id) as file:
+            clip = sample_clip(file.path, video.id, sampling, raw=video.raw)
     except Undecodable as reason:
         return reason
-    return replace(clip, about=clip.about.of(file))
+    return replace(clip, about=clip.about.of(file.about))
 
 
 def _film_clip(film: Film, id: str, sampling: Sampling) -> Clip:
@@ -147,7 +151,7 @@ def _film_clip(film: Film, id: str, sampling: Sampling) -> Clip:
 
 
 def _decoder_crashed(video: Video) -> Clip | Undecodable:
-    return Undecodable(video.path or video.id, "decoder crashed")
+    return Undecodable(str(video.path or video.id), "decoder crashed")
 
 
 @dataclass

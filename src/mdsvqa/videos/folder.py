@@ -4,11 +4,13 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from mdsvqa.runtime.cells import tidy
+from mdsvqa.runtime.places import Place, Remote
+from mdsvqa.runtime.stores import NoObjectError, StoreError, files_below
 
 VIDEO_EXTENSIONS = frozenset(
     """.264 .265 .3g2 .3gp .apng .asf .av1 .avi .divx .dv .f4v .flv .gif .h264 .h265 .hevc .ivf .m1v .m2t .m2ts .m2v
@@ -29,11 +31,11 @@ class Listing:
     """The files below a folder.
 
     Attributes:
-        videos: paths by id, sorted by id.
+        videos: paths or addresses by id, sorted by id.
         passed_over: how many files of each other ending there are; "" for none.
     """
 
-    videos: dict[str, Path]
+    videos: Mapping[str, Place]
     passed_over: Counter[str]
 
 
@@ -45,7 +47,7 @@ def list_folder(folder: Path) -> Listing:
     is not UTF-8 or a control character is escaped, see `plain_name`.
     """
     root = folder.absolute()
-    found: list[tuple[str, Path]] = []
+    found: list[tuple[str, Place]] = []
     passed_over: Counter[str] = Counter()
     for place, folders, names in os.walk(root):
         folders[:] = [name for name in folders if not name.startswith(".")]
@@ -58,12 +60,40 @@ def list_folder(folder: Path) -> Listing:
                 found.append((path.relative_to(root).as_posix(), path))
             else:
                 passed_over[ending] += 1
-    videos: dict[str, Path] = {}
+    return Listing(_by_id(found), passed_over)
+
+
+def list_store(folder: Remote) -> Listing:
+    """The objects of a store whose addresses begin with a folder's, as `list_folder` has files.
+
+    Raises:
+        StoreError: nothing is there, or the store cannot be read.
+    """
+    try:
+        files = files_below(folder)
+    except NoObjectError as error:
+        raise StoreError(f"{folder}: {error}; expected a folder of videos, or a manifest in a store.") from None
+    found: list[tuple[str, Place]] = []
+    passed_over: Counter[str] = Counter()
+    for place in files:
+        name = place.url[len(folder.url.rstrip("/")) :].lstrip("/") or place.name
+        if any(part.startswith(".") for part in name.split("/")) or name.endswith("/"):
+            continue
+        ending = place.suffix.lower()
+        if ending in VIDEO_EXTENSIONS:
+            found.append((name, place))
+        else:
+            passed_over[ending] += 1
+    return Listing(_by_id(found), passed_over)
+
+
+def _by_id(found: Iterable[tuple[str, Place]]) -> dict[str, Place]:
+    videos: dict[str, Place] = {}
     # Names that can stay as they are come first: an escaped one must not take the name of another.
     for name, path in sorted(found, key=lambda pair: (plain_name(pair[0]) != pair[0], pair[0])):
         id = next(each for each in _numbered(tidy(plain_name(name))) if each not in videos)
         videos[id] = path
-    return Listing(dict(sorted(videos.items())), passed_over)
+    return dict(sorted(videos.items()))
 
 
 def plain_name(name: str, *, edges: bool = False) -> str:

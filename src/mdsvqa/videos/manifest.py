@@ -10,10 +10,20 @@ from pathlib import Path
 from typing import cast, get_args
 
 from mdsvqa.runtime.atomic import write_atomically
+from mdsvqa.runtime.places import Place, Remote, place_of
 from mdsvqa.runtime.settings import ConfigError
-from mdsvqa.runtime.user_tables import ColumnError, Columns, Names, place_of_table, read_columns
-from mdsvqa.videos.folder import RAW_ENDINGS, VIDEO_EXTENSIONS, list_folder, named_file, plain_name, said_of_passed_over
-from mdsvqa.videos.manifest_cells import RAW_COLUMNS, ManifestError, path_of, raw_cells, raw_format, refuse_scheme
+from mdsvqa.runtime.stores import NoObjectError, files_below
+from mdsvqa.runtime.user_tables import ColumnError, Columns, Names, is_table_place, place_of_table, read_columns
+from mdsvqa.videos.folder import (
+    RAW_ENDINGS,
+    VIDEO_EXTENSIONS,
+    list_folder,
+    list_store,
+    named_file,
+    plain_name,
+    said_of_passed_over,
+)
+from mdsvqa.videos.manifest_cells import RAW_COLUMNS, ManifestError, path_of, raw_cells, raw_format
 from mdsvqa.videos.mos_scale import MosScale
 from mdsvqa.videos.settings import ManifestSettings
 from mdsvqa.videos.video import Split, Video
@@ -43,9 +53,9 @@ def unheard(text: str) -> None:
 
 
 def read_manifest(
-    path: Path,
+    path: Place,
     *,
-    videos_folder: Path | None = None,
+    videos_folder: Place | None = None,
     scale: MosScale | Mapping[str, MosScale] | None = None,
     dataset: str | None = None,
     names: Names | None = None,
@@ -61,8 +71,11 @@ def read_manifest(
     below it, that is called like its id (with or without extension); without `videos_folder`, the file beside the
     manifest that is called exactly like its id, if there is one.
 
+    A path may be an address in a store, such as s3://bucket/clips/a.mp4; beside a manifest that lies in a store, a
+    relative path counts in the store.
+
     Args:
-        path: of the manifest; the format follows the extension.
+        path: of the manifest, or its address; the format follows the extension.
         videos_folder: where the videos are, if not where the manifest is.
         scale: the scale of the ratings in the file, or one for each dataset. When given, mos and mos_std are
             converted to the 1-5 scale.
@@ -80,15 +93,17 @@ def read_manifest(
         rows = _rows(read_columns(path, names))
     except ColumnError as error:
         raise ManifestError(str(error)) from None
-    files = _Files((videos_folder or place_of_table(path)[0].parent).absolute(), searched=videos_folder is not None)
+    base = videos_folder or (path if isinstance(path, Remote) else place_of_table(path)[0]).parent
+    files = _Files(base.absolute() if isinstance(base, Path) else base, searched=videos_folder is not None)
     return [_video(row, files, scale, dataset) for row in rows]
 
 
-def find_videos(folder: Path, *, dataset: str = "default", note: Note = unheard) -> list[Video]:
+def find_videos(folder: Place, *, dataset: str = "default", note: Note = unheard) -> list[Video]:
     """Every video file in a folder and the folders below it, by extension.
 
     Args:
-        folder: to search. Hidden files and folders are skipped, links to folders are not followed.
+        folder: to search, or what the addresses of a store's objects begin with. Hidden files and folders are skipped,
+            links to folders are not followed.
         dataset: that the videos belong to.
         note: told in one line how many files of which endings are no videos.
 
@@ -99,9 +114,12 @@ def find_videos(folder: Path, *, dataset: str = "default", note: Note = unheard)
     Raises:
         ManifestError: there is no such folder, or no video in it.
     """
-    if not folder.is_dir():
+    if isinstance(folder, Remote):
+        found = list_store(folder)
+    elif not folder.is_dir():
         raise ManifestError(f"{folder}: found no such folder; expected a folder of videos.")
-    found = list_folder(folder)
+    else:
+        found = list_folder(folder)
     ignored = said_of_passed_over(found.passed_over)
     if not found.videos:
         raise ManifestError(
@@ -114,21 +132,21 @@ def find_videos(folder: Path, *, dataset: str = "default", note: Note = unheard)
 
 
 def load_videos(
-    source: Path,
+    source: Place | str,
     *,
-    videos_folder: Path | None = None,
+    videos_folder: Place | None = None,
     scale: MosScale | Mapping[str, MosScale] | None = None,
     dataset: str | None = None,
     names: Names | None = None,
     note: Note = unheard,
 ) -> list[Video]:
-    """Videos of a manifest file (see `read_manifest`) or of a folder (see `find_videos`).
+    """Videos of a manifest file (see `read_manifest`) or of a folder (see `find_videos`), here or in a store.
 
     Raises:
         ManifestError: source is neither, or what it holds is wrong.
     """
-    refuse_scheme(source, "videos")
-    if source.is_dir():
+    source = place_of(source)
+    if not is_table_place(source) if isinstance(source, Remote) else source.is_dir():
         return find_videos(source, dataset=dataset or "default", note=note)
     return read_manifest(source, videos_folder=videos_folder, scale=scale, dataset=dataset, names=names)
 
@@ -161,6 +179,8 @@ def cell(value: object, folder: Path | None = None) -> str:
     """
     if value is None:
         return ""
+    if isinstance(value, Remote):
+        return value.url
     if isinstance(value, Path):
         absolute = value.absolute()
         if folder is not None and absolute.is_relative_to(folder):
@@ -218,40 +238,68 @@ class _Files:
         searched: for files that are called like ids, also below it; else an id is a file's name only as it stands.
     """
 
-    base: Path
+    base: Place
     searched: bool
 
-    def at(self, written: str, where: str) -> Path:
+    def at(self, written: str, where: str) -> Place:
         """The file of a path as it is written, or from where its first folders are the last ones of the base."""
         exact = path_of(written, self.base, where)
-        if not self.searched or exact.is_file():
+        if not self.searched or not isinstance(self.base, Path) or not isinstance(exact, Path) or exact.is_file():
             return exact
         parts, above = Path(written).parts, self.base.parts
         shared = [count for count in range(1, len(parts)) if parts[:count] == above[-count:]]
         within = [self.base.joinpath(*parts[count:]) for count in shared]
         return next((file for file in within if file.is_file()), exact)
 
-    def named(self, id: str, where: str) -> Path | None:
+    def named(self, id: str, where: str) -> Place | None:
         """The file that is called like an id."""
+        if isinstance(self.base, Remote):
+            return self._object(id, where)
         if not self.searched:
-            exact = named_file(self.base / id)
-            return exact if exact.suffix.lower() in _ENDINGS and exact.is_file() else None
+            own = named_file(self.base / id)
+            return own if own.suffix.lower() in _ENDINGS and own.is_file() else None
         exact = self.at(id, where)
-        if exact.is_file():
+        if not isinstance(exact, Path) or exact.is_file():
             return exact
         beside = [self.base / f"{id}{extension}" for extension in _ENDINGS]
-        found = next((file for file in beside if file.is_file()), None)
+        found: Place | None = next((file for file in beside if file.is_file()), None)
         if found is None and len(self._below.get(id, ())) == 1:
             found = self._below[id][0]
         # A video that is not there keeps its path, so that whoever decodes it says which file is missing.
         return found or exact
 
+    def _object(self, id: str, where: str) -> Place | None:
+        """The object of a store that is called like an id; a web server lists none."""
+        exact = path_of(id, self.base, where)
+        if isinstance(exact, Path) or exact.served:
+            return exact if self.searched else None
+        if exact in self._there:
+            return exact
+        if not self.searched:
+            return None
+        beside = [Remote(f"{exact.url}{ending}") for ending in _ENDINGS]
+        found = next((place for place in beside if place in self._there), None)
+        if found is None and len(self._below.get(id, ())) == 1:
+            return self._below[id][0]
+        return found or exact
+
     @cached_property
-    def _below(self) -> Mapping[str, list[Path]]:
+    def _there(self) -> frozenset[Place]:
+        """The videos of a store in this folder and those below it."""
+        assert isinstance(self.base, Remote)
+        try:
+            return frozenset(place for place in files_below(self.base) if place.suffix.lower() in _ENDINGS)
+        except NoObjectError:
+            return frozenset()
+
+    @cached_property
+    def _below(self) -> Mapping[str, list[Place]]:
         """Files in the folders below, by name, with and without extension."""
-        found: dict[str, list[Path]] = {}
-        for file in sorted(self.base.rglob("*")):
-            if file.suffix.lower() in _ENDINGS and not file.name.startswith(".") and file.is_file():
+        found: dict[str, list[Place]] = {}
+        files: Iterable[Place] = self._there if isinstance(self.base, Remote) else self.base.rglob("*")
+        for file in sorted(files, key=str):
+            there = file.suffix.lower() in _ENDINGS and not file.name.startswith(".")
+            if there and (isinstance(file, Remote) or file.is_file()):
                 for name in {file.name, file.stem}:
                     found.setdefault(name, []).append(file)
         return found
@@ -296,7 +344,7 @@ def _convert(where: str, value: float | None, convert: Callable[[float], float])
 
 
 def read_videos(
-    source: Path | str,
+    source: Place | str,
     mos_scale: str | Mapping[str, str] = "1-5",
     manifest: ManifestSettings | None = None,
     note: Note = unheard,
@@ -304,7 +352,7 @@ def read_videos(
     """The videos of a manifest or a folder, MOS on the 1-5 scale.
 
     Args:
-        source: manifest or folder.
+        source: manifest or folder, or the address of one in a store.
         mos_scale: of every data set, or by data set.
         manifest: how it is read where it is one.
         note: as `find_videos`.
@@ -312,14 +360,13 @@ def read_videos(
     Raises:
         ManifestError, ConfigError: the manifest or the scale cannot be used.
     """
-    refuse_scheme(source, "videos")
     manifest = manifest or ManifestSettings()
     scale = (
         parse_scale(mos_scale)
         if isinstance(mos_scale, str)
         else {name: parse_scale(text) for name, text in mos_scale.items()}
     )
-    return load_videos(Path(source), videos_folder=manifest.videos_folder, scale=scale, names=manifest.names, note=note)
+    return load_videos(source, videos_folder=manifest.videos_folder, scale=scale, names=manifest.names, note=note)
 
 
 def parse_scale(text: str) -> MosScale:

@@ -5,7 +5,8 @@ from fractions import Fraction
 from pathlib import Path
 
 from mdsvqa.runtime.errors import InputError
-from mdsvqa.runtime.settings import scheme_of
+from mdsvqa.runtime.places import Place, place_of
+from mdsvqa.runtime.stores import StoreError, need_store
 from mdsvqa.videos.folder import named_file
 from mdsvqa.videos.video import RawFormat, Video
 
@@ -16,8 +17,8 @@ class ManifestError(InputError):
     """A manifest that cannot be used as it is; the message says where, what and how to mend it."""
 
 
-def path_of(written: str, base: Path, where: str) -> Path:
-    """The file that a cell of a table names.
+def path_of(written: str, base: Place, where: str) -> Place:
+    """The file or the object that a cell of a table names.
 
     Args:
         written: the cell.
@@ -25,30 +26,18 @@ def path_of(written: str, base: Path, where: str) -> Path:
         where: the cell is, for the message.
 
     Raises:
-        ManifestError: it has the scheme of a store or a server.
+        ManifestError: it has the scheme of a store that cannot be read here.
     """
-    refuse_scheme(written, where)
-    return named_file(base / written)
-
-
-def refuse_scheme(written: Path | str, where: str) -> None:
-    """Raises a ManifestError for a place that is no path on this machine.
-
-    Args:
-        written: the place.
-        where: it is written, for the message.
-    """
-    scheme = scheme_of(written)
-    if scheme is not None:
-        raise ManifestError(
-            f"{where}: found a path with the scheme {scheme!r} ({_whole(written)}); expected a file on this machine. "
-            "Copy the videos to a disk, or mount their store as a folder, and write the paths there."
-        )
-
-
-def _whole(written: Path | str) -> str:
-    """A place as it was written: a path has lost one of its slashes."""
-    return str(written).replace(":/", "://", 1) if isinstance(written, Path) else written
+    place = place_of(written)
+    if isinstance(place, Path):
+        place = base / place if isinstance(base, Path) else base / written
+    if isinstance(place, Path):
+        return named_file(place)
+    try:
+        need_store(place, where)
+    except StoreError as error:
+        raise ManifestError(str(error)) from None
+    return place
 
 
 def raw_format(cells: Sequence[str], where: str) -> RawFormat | None:

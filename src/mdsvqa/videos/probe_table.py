@@ -5,6 +5,7 @@ from typing import Any
 
 from mdsvqa.runtime.workers import map_in_workers
 from mdsvqa.videos.films import look_at
+from mdsvqa.videos.local_files import local_file
 from mdsvqa.videos.probing import DECODING_ERRORS, Undecodable
 from mdsvqa.videos.video import Video
 
@@ -27,7 +28,8 @@ def _row(video: Video) -> dict[str, Any]:
     if video.path is None:
         return _undecodable(video, "the manifest gives no path")
     try:
-        found = look_at(video.path, video.raw)
+        with local_file(video.path, video.id) as file:
+            found = look_at(file.path, video.raw)
     except Undecodable as error:
         return _undecodable(video, error.reason)
     except DECODING_ERRORS as error:
@@ -43,7 +45,7 @@ def _row(video: Video) -> dict[str, Any]:
         "frames": found.frames,
         "codec": found.codec,
         "pix_fmt": found.pix_fmt,
-        **found.about.columns,
+        **found.about.of(file.about).columns,
     }
 
 

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from mdsvqa.runtime.column_names import Names
-from mdsvqa.runtime.settings import Added, Settings, StudyPath
+from mdsvqa.runtime.settings import Added, Settings, StudyPlace
 from mdsvqa.videos.view import Deinterlace, Hdr, View
 
 
@@ -12,8 +12,10 @@ class ManifestSettings(Settings):
 
     id: str | None = Field(None, description="Name the column of the ids, where it has none of the usual names.")
     mos: str | None = Field(None, description="Name the column of the MOS, where it has none of the usual names.")
-    videos_folder: StudyPath | None = Field(
-        None, description="Look for the videos here, if not beside the manifest; folders below it are searched too."
+    videos_folder: StudyPlace | None = Field(
+        None,
+        description="Look for the videos here (a folder, or s3://bucket/prefix), if not beside the manifest; folders "
+        "below it are searched too.",
     )
 
     @property

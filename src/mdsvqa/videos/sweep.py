@@ -1,79 +1,97 @@
 """Does something to every video of a table that is not in it yet."""
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from itertools import islice
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 from mdsvqa.runtime.progress import Show
-from mdsvqa.runtime.results import ResultTable
+from mdsvqa.runtime.results import Maker, ResultTable
+from mdsvqa.runtime.run import Run
+from mdsvqa.runtime.windows import Clock, Done, Model, Progress, Told, Work
 from mdsvqa.videos.about import NAMES
 from mdsvqa.videos.changes import changed_files, said_of_changed
-from mdsvqa.videos.decoding import map_in_workers
 from mdsvqa.videos.manifest import Video
 
 # Rows that are finished together.
 SHARD = 32
 
 Row = Mapping[str, Any]
-RowOf = Callable[[Video], Row]
-Finish = Callable[[Sequence[Row]], Sequence[Row]]
+# The rows of videos, in order, as they come; says how many more there are.
+Rows = Callable[[Sequence[Video], Progress], Iterator[Done[Row]]]
 
 
-def sweep(
-    table: ResultTable,
-    videos: Sequence[Video],
-    row_of: RowOf,
-    workers: int,
-    label: str,
-    show: Show,
-    *,
-    finish: Finish | None = None,
-    shard: int = SHARD,
-) -> None:
+def by_video(row_of: Callable[[Video], Row], run: Run) -> Rows:
+    """Rows that are made each by itself.
+
+    Args:
+        row_of: picklable; makes the row of one video, in a worker process.
+        run: how it works.
+    """
+
+    def rows(videos: Sequence[Video], progress: Progress) -> Iterator[Done[Row]]:
+        for row in run.map(row_of, videos, crashed=crashed_row):
+            yield Done([row], Clock(), "")
+            progress(1)
+
+    return rows
+
+
+def by_model(model: Model[Video, Row], shard: int = SHARD) -> Rows:
+    """Rows that a model makes, so many at once; see `row_work`."""
+
+    def rows(videos: Sequence[Video], progress: Progress) -> Iterator[Done[Row]]:
+        return model.done([videos[first : first + shard] for first in range(0, len(videos), shard)], progress)
+
+    return rows
+
+
+def row_work(
+    prepare: Callable[[Video], Row],
+    finish: Callable[[Sequence[Row]], Sequence[Row]],
+    maker: Maker,
+    begin: Callable[[], object] = lambda: None,
+) -> Work[Video, Row]:
+    """A model's work that makes rows.
+
+    Args:
+        prepare: picklable; of a video what the model reads, as a row.
+        finish: makes the rows of the table out of these; what they say of their files stays.
+        maker: of the rows.
+        begin: see `Work`.
+    """
+
+    def finished(videos: Sequence[Video], prepared: Sequence[Row], progress: Progress) -> Sequence[Row]:
+        rows = zip(prepared, finish(prepared), strict=True)
+        found = [{**{name: given[name] for name in NAMES if name in given}, **row} for given, row in rows]
+        progress(len(found))
+        return found
+
+    return Work(prepare, crashed_row, finished, dict(maker), begin=begin)
+
+
+def sweep(table: ResultTable, videos: Sequence[Video], rows: Rows, label: str, show: Show) -> None:
     """Appends a row for each video that has none; tries those again that could not be decoded or failed, and makes
     those anew whose files have changed.
 
     Args:
         table: open for adding rows.
         videos: which rows there should be; written in this order.
-        row_of: picklable; makes the row of one video, in a worker process.
-        workers: processes; 0 or 1 for none beside this one.
+        rows: makes them.
         label: of the progress.
-        finish: makes the rows of a window out of what `row_of` gave, in this process, while the workers make the next;
-            what they say of their files stays.
-        shard: rows of a window.
+        show: how it speaks.
     """
-    ahead, window = (shard, shard) if finish else (0, 1)
-    finish = partial(_finished, finish=finish or list)
-    anew = _again(table, videos, row_of, finish, workers, shard, label, show)
+    anew = _again(table, videos, rows, label, show)
     missing = [video for video in videos if video.id not in table.ids]
     reused = len(videos) - len(missing) - anew
     if reused:
         some = f"{reused} of" if reused < len(videos) else "all"
         show.note(f"{label}: {some} {len(videos)} reused from {table.folder}")
-    if not missing:
-        return
-    rows: list[Row] = []
-    show.progress(label, 0, len(missing))
-    for done, row in enumerate(map_in_workers(row_of, missing, workers, crashed=_crashed, ahead=ahead), 1):
-        rows.append(row)
-        if len(rows) == window or done == len(missing):
-            table.collect(finish(rows))
-            rows = []
-        show.progress(label, done, len(missing))
+    told = Told(show, label, len(missing))
+    for done in rows(missing, told.more):
+        table.collect(done.results)
+        told.hear(done)
 
 
-def _again(
-    table: ResultTable,
-    videos: Sequence[Video],
-    row_of: RowOf,
-    finish: Finish,
-    workers: int,
-    shard: int,
-    label: str,
-    show: Show,
-) -> int:
+def _again(table: ResultTable, videos: Sequence[Video], rows: Rows, label: str, show: Show) -> int:
     """How many rows are new."""
     # A path may have been corrected since, a file mended. Rows keep their places: a rerun ends in the same tables.
     without = table.ids_with("undecodable") | table.ids_with("failed")
@@ -81,28 +99,28 @@ def _again(
     if changed:
         show.note(said_of_changed(label, changed, len(videos)))
     again = [video for video in videos if video.id in without or video.id in changed]
-    if not again:
-        return 0
-    trying = f"{label}, made again"
-    show.progress(trying, 0, len(again))
-    made = map_in_workers(row_of, again, workers, crashed=_crashed)
-    mended = seen = 0
-    while window := list(islice(made, shard)):
-        rows = finish(window)
-        seen += len(window)
-        table.redo([row for row in rows if row["id"] in changed])
-        table.replace(back := [row for row in rows if row["id"] in without and row["status"] == "ok"])
-        mended += len(back)
-        show.progress(trying, seen, len(again))
+    told, mended = Told(show, f"{label}, made again", len(again)), 0
+    made: list[Row] = []
+    for done in rows(again, told.more):
+        told.hear(done)
+        made += done.results
+        # Not for each: a shard is read and written.
+        if len(made) >= SHARD:
+            mended += _put_back(table, made, changed, without)
+            made = []
+    mended += _put_back(table, made, changed, without)
     if mended:
         show.note(f"{label}: {mended} of {len(without)} that could not be decoded before")
     return len(changed) + mended
 
 
-def _finished(prepared: Sequence[Row], finish: Finish) -> Sequence[Row]:
-    rows = zip(prepared, finish(prepared), strict=True)
-    return [{**{name: given[name] for name in NAMES if name in given}, **row} for given, row in rows]
+def _put_back(table: ResultTable, made: Sequence[Row], changed: Set[str], without: Set[str]) -> int:
+    """How many of those that had no result have one now."""
+    table.redo([row for row in made if row["id"] in changed])
+    table.replace(back := [row for row in made if row["id"] in without and row["status"] == "ok"])
+    return len(back)
 
 
-def _crashed(video: Video) -> Row:
+def crashed_row(video: Video) -> Row:
+    """In place of the row of a video that kills its process."""
     return {"id": video.id, "status": "undecodable", "text": "the decoder crashed on it"}

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Literal
+
+from mdsvqa.runtime.places import Place
 
 Split = Literal["", "train", "test", "pool"]
 
@@ -27,13 +28,14 @@ class RawFormat:
         return f"{self.width}x{self.height} {self.pix_fmt}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Video:
     """One stimulus.
 
     Attributes:
         id: unique in its manifest, kept as it was written.
-        path: of the file, None where only scores or features of the video exist.
+        path: of the file, or the address of an object in a store or on a server; None where only scores or features of
+            the video exist.
         dataset: the study that its MOS comes from; MOS of different datasets are never compared.
         split: what the video is for, "" when nobody said.
         mos: mean opinion score, on the scale of the manifest unless that was converted.
@@ -43,7 +45,7 @@ class Video:
     """
 
     id: str
-    path: Path | None
+    path: Place | None
     dataset: str = "default"
     split: Split = ""
     mos: float | None = None

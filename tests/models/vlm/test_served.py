@@ -33,7 +33,8 @@ from mdsvqa.models.vlm.checkpoint import load_checkpoint
 from mdsvqa.models.vlm.clips import ModelClip, VisualLimits, read_clip
 from mdsvqa.models.vlm.reader import VlmReader
 from mdsvqa.models.vlm.replies import expected_in_reply
-from mdsvqa.models.vlm.served import ServedModel, score_served
+from mdsvqa.models.vlm.served import ServedModel
+from mdsvqa.models.vlm.served_many import score_served
 from mdsvqa.models.vlm.served_messages import digit_probabilities, frame_parts, request_fields, score_of_probabilities
 from mdsvqa.report.figures import measure
 from mdsvqa.report.write import write_results
@@ -145,7 +146,7 @@ def test_several_frames_go_as_pictures_and_drawn_replies_differ(server, served_v
     assert [len(clip.frames) for clip in clips] == [3, 3]
 
     async def texts() -> list[set[str]]:
-        async with model._client() as client:
+        async with model.client() as client:
             found = []
             for clip in clips:
                 content = [*frame_parts(clip, as_video=False), {"type": "text", "text": model.question}]
@@ -191,7 +192,7 @@ class KillAfter(Silent):
     def __init__(self, process: "subprocess.Popen[bytes]", count: int) -> None:
         self.process, self.count = process, count
 
-    def progress(self, label: str, done: int, total: int) -> None:
+    def progress(self, label: str, done: int, total: int, state: str = "") -> None:
         if done >= self.count and self.process.poll() is None:
             self.process.send_signal(signal.SIGKILL)
             self.process.wait(30)
@@ -235,7 +236,7 @@ class Scripted(ServedModel):
 
         monkeypatch.setattr("mdsvqa.models.vlm.served.asyncio.sleep", sleep)
 
-    def _client(self) -> AsyncOpenAI:
+    def client(self) -> AsyncOpenAI:
         def handle(request: httpx2.Request) -> httpx2.Response:
             self.asked.append(json.loads(request.content))
             answer = self.answers.pop(0)

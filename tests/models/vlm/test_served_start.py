@@ -15,7 +15,8 @@ from mdsvqa.models.base import ModelError
 from mdsvqa.models.settings import ServedSettings, VlmSettings
 from mdsvqa.models.vlm.answer_odds import AnswerOdds
 from mdsvqa.models.vlm.clips import ModelClip
-from mdsvqa.models.vlm.served import ServedModel, score_served
+from mdsvqa.models.vlm.served import ServedModel
+from mdsvqa.models.vlm.served_many import score_served
 from mdsvqa.runtime.progress import Silent
 from mdsvqa.runtime.results import read_meta
 from mdsvqa.runtime.run import Run

@@ -28,7 +28,8 @@ from mdsvqa.models.vlm.checkpoint import load_checkpoint
 from mdsvqa.models.vlm.clips import ModelClip, read_clip
 from mdsvqa.models.vlm.merging import merge_checkpoint
 from mdsvqa.models.vlm.reader import VlmReader
-from mdsvqa.models.vlm.served import ServedModel, score_served
+from mdsvqa.models.vlm.served import ServedModel
+from mdsvqa.models.vlm.served_many import score_served
 from mdsvqa.models.vlm.served_messages import frame_parts, times_of
 from mdsvqa.models.vlm.tiny.making import make_tiny_vlm
 from mdsvqa.models.vlm.tiny.training import TinyTraining

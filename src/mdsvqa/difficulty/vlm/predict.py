@@ -1,6 +1,7 @@
 """Difficulty of videos by a vision-language model: by its failure predictor, or by how unstable its score is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -11,9 +12,11 @@ from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.vlm import prompts
 from mdsvqa.models.vlm.checkpoint import Checkpoint, load_checkpoint, with_adapter
 from mdsvqa.models.vlm.reader import VlmReader
-from mdsvqa.models.vlm.table_scoring import ClipReader, score_with_reader
-from mdsvqa.runtime.results import DIFFICULTY, Maker
+from mdsvqa.models.vlm.table_scoring import ClipReader, reading, score_with_model
+from mdsvqa.runtime.results import DIFFICULTY
 from mdsvqa.runtime.run import Run
+from mdsvqa.runtime.windows import Work
+from mdsvqa.videos.sweep import Row
 from mdsvqa.videos.video import Video
 
 
@@ -30,13 +33,18 @@ def predict_with_vlm(videos: Sequence[Video], model: str, adapter: str, settings
         The difficulty table; status as in a scores table.
     """
     frozen = settings.model_copy(update={"merge": True, "reading": "expected", "samples": 1})
-    with run.show.working(f"Loading {model} and {adapter}"):
-        checkpoint = load_checkpoint(frozen, model)
-        predictor, applied = with_adapter(checkpoint.model, adapter, merge=True)
-        reader = VlmReader(Checkpoint(predictor.eval(), checkpoint.processor, {}), frozen, prompts.DIFFICULTY)
+    return _difficulty_table(
+        videos, partial(_predictor, model, adapter, frozen), f"Loading {model} and {adapter}", frozen, run
+    )
+
+
+def _predictor(model: str, adapter: str, settings: VlmSettings) -> Work[Video, Row]:
+    checkpoint = load_checkpoint(settings, model)
+    predictor, applied = with_adapter(checkpoint.model, adapter, merge=True)
+    reader = VlmReader(Checkpoint(predictor.eval(), checkpoint.processor, {}), settings, prompts.DIFFICULTY)
     maker = {**checkpoint.maker, "predictor": adapter, **{f"predictor_{key}": found for key, found in applied.items()}}
     maker |= {"prompt": prompts.prompt_fingerprint(prompts.DIFFICULTY)}
-    return _difficulty_table(videos, reader, maker, frozen, run)
+    return _reading(reader, maker, settings)
 
 
 def instability_of_vlm(
@@ -51,24 +59,25 @@ def instability_of_vlm(
         difficulty: says how many passes.
     """
     frozen = settings.model_copy(update={"reading": "expected", "samples": 1})
-    with run.show.working(f"Loading {model}"):
-        checkpoint = load_checkpoint(frozen, model, settings.adapter)
-        reader = VlmReader(checkpoint, frozen)
-    disturbed = Unstable(reader, rule, difficulty.passes, settings.seed)
-    maker = {**checkpoint.maker, "rule": rule, "passes": difficulty.passes}
-    return _difficulty_table(videos, disturbed, maker, frozen, run)
+    load = partial(_disturbed, rule, model, frozen, difficulty.passes)
+    return _difficulty_table(videos, load, f"Loading {model}", frozen, run)
+
+
+def _disturbed(rule: str, model: str, settings: VlmSettings, passes: int) -> Work[Video, Row]:
+    checkpoint = load_checkpoint(settings, model, settings.adapter)
+    disturbed = Unstable(VlmReader(checkpoint, settings), rule, passes, settings.seed)
+    return _reading(disturbed, {**checkpoint.maker, "rule": rule, "passes": passes}, settings)
+
+
+def _reading(reader: ClipReader, maker: Mapping[str, Any], settings: VlmSettings) -> Work[Video, Row]:
+    return reading(reader, {"step": "difficulty", **maker, "frames": settings.seen()})
 
 
 def _difficulty_table(
-    videos: Sequence[Video], reader: ClipReader, maker: Mapping[str, Any], settings: VlmSettings, run: Run
+    videos: Sequence[Video], load: Callable[[], Work[Video, Row]], label: str, settings: VlmSettings, run: Run
 ) -> pa.Table:
-    whole: Maker = {
-        "step": "difficulty",
-        **maker,
-        "frames": settings.seen(),
-    }
     # The readings first, shard by shard: they take hours and survive a kill.
-    found, _ = score_with_reader(videos, reader, whole, run.within("readings"))
+    found, whole = score_with_model(videos, load, label, settings.device, run.within("readings"))
     rows = {row["id"]: row for row in found.select(["id", "score", "status"]).to_pylist()}
     table = [{"id": v.id, "difficulty": rows[v.id]["score"], "status": rows[v.id]["status"]} for v in videos]
     # Made anew each time: videos may have been mended since.

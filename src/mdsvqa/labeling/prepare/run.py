@@ -2,11 +2,12 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 from mdsvqa.labeling.material import Material
 from mdsvqa.labeling.prepare.browsers import Look, look_at
@@ -16,15 +17,19 @@ from mdsvqa.labeling.stimuli import Prepared, Role, Stimulus, prepared_before, w
 from mdsvqa.labeling.web.texts import read_texts
 from mdsvqa.runtime.atomic import write_atomically
 from mdsvqa.runtime.errors import InputError
+from mdsvqa.runtime.places import Place
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import json_text
 from mdsvqa.runtime.workers import map_in_workers
 from mdsvqa.study.labeling import LabelingSettings
+from mdsvqa.videos.about import NOTHING, About, about_file
+from mdsvqa.videos.local_files import about_places, local_file
 from mdsvqa.videos.probing import DECODING_ERRORS, Undecodable
 from mdsvqa.videos.video import Video
 
 FOLDER, CHECK = "playable", "check.mp4"
 _MOST_EXTRAS = 24
+_HDR = "browsers show it differently on every screen; hdr: tonemap rates a copy in SDR"
 # Made anew where what makes copies changes.
 _VERSION = 1
 # Settings that no file depends on.
@@ -32,6 +37,18 @@ _OF_NO_FILE = {
     "title", "contact", "screening", "stopping", "model", "flagged_count", "link_days", "excluding", "pause_minutes",
     "number_keys", "colour_plates", "assign", "most_stall", "most_dropped", "most_watching", "size", "replays",
 }  # fmt: skip
+
+
+class Source(NamedTuple):
+    """What a file is made of: a file or an object, and which state of it."""
+
+    place: Place
+    about: About
+
+    @classmethod
+    def of(cls, file: Path) -> Self:
+        """A file as it is now."""
+        return cls(file, about_file(file))
 
 
 @dataclass(frozen=True)
@@ -119,20 +136,17 @@ def prepare(material: Material, show: Show, workers: int = 1) -> Prepared:
 def _made_of(material: Material) -> str:
     """What all that is prepared comes from: the same again, and nothing has to be looked at."""
     videos = (*material.videos, *material.references, *(video for video, _ in material.anchors))
-    files = [(video.id, str(video.path), _stamp(video.path)) for video in videos]
+    stamps = about_places({video.id: video.path for video in videos if video.path is not None})
+    files = [(video.id, str(video.path), _stamp(stamps.get(video.id, NOTHING))) for video in videos]
     settings = {name: value for name, value in material.settings.record().items() if name not in _OF_NO_FILE}
-    texts = [_stamp(path) for path in (material.settings.texts, material.settings.font)]
+    texts = [_stamp(about_file(path)) for path in (material.settings.texts, material.settings.font)]
     known = [mos for _, mos in material.anchors]
     said = [_VERSION, settings, files, texts, known, dict(material.reference_of), dict(material.contents)]
     return hashlib.sha256(json_text([*said, list(material.pairs)]).encode()).hexdigest()
 
 
-def _stamp(path: Path | None) -> list[int]:
-    try:
-        found = path.stat() if path is not None else None
-    except OSError:
-        return []
-    return [] if found is None else [found.st_size, found.st_mtime_ns]
+def _stamp(file: About) -> list[int | str | None]:
+    return [] if file == NOTHING else [file.size, file.etag or file.mtime]
 
 
 def check_clip(study: Path) -> Stimulus:
@@ -171,10 +185,14 @@ def make_playable(video: Video, folder: Path, audio: bool, tone_map: bool = Fals
     if video.path is None:
         return "the manifest gives no path"
     try:
-        look = look_at(video.path, audio=audio)
-        if look.hdr and not tone_map:
-            return f"HDR ({look.hdr}): browsers show it differently on every screen; hdr: tonemap rates a copy in SDR"
-        return _copy(look, folder, audio) if look.against or look.hdr else _untouched(look)
+        with local_file(video.path, video.id) as file:
+            look = look_at(file.path, audio=audio)
+            if look.hdr and not tone_map:
+                return f"HDR ({look.hdr}): {_HDR}"
+            source = Source(video.path, file.about)
+            if look.against or look.hdr:
+                return _copy(look, source, folder, audio)
+            return _untouched(look) if isinstance(video.path, Path) else _kept(look, source, folder)
     except Undecodable as error:
         return error.reason
     except DECODING_ERRORS as error:
@@ -185,7 +203,18 @@ def _untouched(look: Look) -> Playable:
     return Playable(look.path, look.width, look.height, look.frames, look.duration, "untouched", None)
 
 
-def _copy(look: Look, folder: Path, audio: bool) -> Playable:
+def _kept(look: Look, source: Source, folder: Path) -> Playable:
+    """An object as it is: raters are sent what lies in the folder of their study."""
+
+    def write(target: Path) -> dict[str, Any]:
+        shutil.copyfile(look.path, target)
+        return {"frames": look.frames}
+
+    target, _ = _made(folder, "original", look.path.suffix, source, {}, write)
+    return replace(_untouched(look), file=target)
+
+
+def _copy(look: Look, source: Source, folder: Path, audio: bool) -> Playable:
     why = [*([f"{look.hdr} tone-mapped to SDR"] if look.hdr else []), *look.against]
     treatment = f"H.264 copy: {', '.join(why)}"
 
@@ -193,18 +222,23 @@ def _copy(look: Look, folder: Path, audio: bool) -> Playable:
         quality, frames = write_copy(look, target, audio=audio)
         return {"psnr": quality, "frames": frames}
 
-    target, facts = _made(folder, "copy", ".mp4", look.path, {"audio": audio}, write)
+    target, facts = _made(folder, "copy", ".mp4", source, {"audio": audio}, write)
     copied = look_at(target)
     return replace(_untouched(copied), treatment=treatment, psnr=facts["psnr"], tone_mapped=look.hdr)
 
 
 def _made(
-    folder: Path, kind: str, suffix: str, source: Path, said: Mapping[str, Any], write: Callable[[Path], dict[str, Any]]
+    folder: Path,
+    kind: str,
+    suffix: str,
+    source: Source,
+    said: Mapping[str, Any],
+    write: Callable[[Path], dict[str, Any]],
 ) -> tuple[Path, dict[str, Any]]:
     """A file made from another one, or found as it was made before from the same bytes."""
-    there = source.stat()
-    what = {"kind": kind, "source": str(source.absolute()), "bytes": there.st_size, "changed": there.st_mtime_ns}
-    what |= {"version": _VERSION, **said}
+    place, about = source
+    what: dict[str, Any] = {"kind": kind, "source": str(place.absolute()) if isinstance(place, Path) else str(place)}
+    what |= {"bytes": about.size, "changed": about.etag or about.mtime, "version": _VERSION, **said}
     name = hashlib.sha256(json_text(what).encode()).hexdigest()[:24]
     # No word in the name says what the file is for.
     target, beside = folder / f"{name}{suffix}", folder / f"{name}.json"
@@ -275,7 +309,7 @@ def _made_practice(stimuli: Sequence[Stimulus], folder: Path, settings: Labeling
             look = look_at(source.file)
             write = partial(_write_degraded, look=look, level=level, audio=settings.audio)
             said = {"level": level, "how": DEGRADED[level], "audio": settings.audio}
-            file, _ = _made(folder, "practice", ".mp4", source.file, said, write)
+            file, _ = _made(folder, "practice", ".mp4", Source.of(source.file), said, write)
         shown = _untouched(look_at(file))
         paired = "" if settings.method in ("acr", "acr-hr") else source.id
         made.append(shown.stimulus(f"(practice {number + 1})", "training", source.content, paired, float(level)))
@@ -307,7 +341,7 @@ def _traps(stimuli: Sequence[Stimulus], folder: Path, settings: LabelingSettings
         look = look_at(source.file)
         write = partial(_write_trap, look=look, sentence=text, font=settings.font, audio=settings.audio)
         said = {"sentence": text, "font": str(settings.font or ""), "audio": settings.audio}
-        file, _ = _made(folder, "trap", source.file.suffix.lower(), source.file, said, write)
+        file, _ = _made(folder, "trap", source.file.suffix.lower(), Source.of(source.file), said, write)
         shown = _untouched(look_at(file))
         before = source.id if pairs else source.reference if two else ""
         traps.append(shown.stimulus(f"(trap {number + 1})", "trap", source.content, before, answer))

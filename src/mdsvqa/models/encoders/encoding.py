@@ -16,7 +16,7 @@ from mdsvqa.runtime.results import Maker, content_schema, read_table
 from mdsvqa.runtime.run import Run
 from mdsvqa.videos.decoding import Sampling, Undecodable, decode_video
 from mdsvqa.videos.manifest import Video
-from mdsvqa.videos.sweep import sweep
+from mdsvqa.videos.sweep import by_video, sweep
 
 # Raise it when the same clip would give other features.
 VERSION = 3
@@ -43,7 +43,7 @@ def encode_content(videos: Sequence[Video], settings: ContentSettings, run: Run)
         return encode_with_checkpoint(videos, settings, run)
     sampling = Sampling(frames=settings.frames, longest_side=4 * SIDE, view=settings.view())
     with run.open(content_schema(DIMS), content_maker(settings)) as table:
-        sweep(table, videos, partial(_row, sampling=sampling), run.workers, "Content", run.show)
+        sweep(table, videos, by_video(partial(_row, sampling=sampling), run), "Content", run.show)
     return read_table(run.out)
 
 

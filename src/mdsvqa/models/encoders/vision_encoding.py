@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from functools import cache, partial
-from threading import Thread
 
 import numpy as np
 import pyarrow as pa
@@ -11,13 +10,12 @@ from numpy.typing import NDArray
 from mdsvqa.models.encoders.encoders import GPU_BATCH, EncoderFiles, VisionEncoder, find_encoder, load_encoder
 from mdsvqa.models.encoders.pixels import Pixels, pixel_row
 from mdsvqa.models.settings import ContentSettings
-from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import Maker, content_schema, is_table, read_table
 from mdsvqa.runtime.run import Run
 from mdsvqa.runtime.threads import torch_threads
-from mdsvqa.runtime.workers import warm_up
+from mdsvqa.runtime.windows import Work
 from mdsvqa.videos.decoding import Sampling
-from mdsvqa.videos.sweep import SHARD, Row, sweep
+from mdsvqa.videos.sweep import SHARD, Row, by_model, crashed_row, row_work, sweep
 from mdsvqa.videos.video import Video
 
 # Raise it when the same clip would give other features.
@@ -33,17 +31,20 @@ def encode_with_checkpoint(videos: Sequence[Video], settings: ContentSettings, r
         InputError: the checkpoint cannot be found or is none of those that are taken.
     """
     files = find_encoder(settings.encoder)
-    loaded = cache(lambda: _load(files, settings, run.workers, run.show))
-    if run.overwrite or not is_table(run.out):
-        # Now, so that a checkpoint that cannot be loaded changes no run.out. Else there are rows that it made before.
-        loaded()
-    sampling = Sampling(frames=settings.frames, view=settings.view())
-    prepare = partial(pixel_row, sampling=sampling, preparation=files.preparation)
     # Enough to fill a batch, and cut at the same places on any device.
     shard = max(SHARD, -(-(settings.batch_size or GPU_BATCH) // settings.frames))
-    with run.open(content_schema(files.dims), maker_of(files, settings)) as table:
-        finish = partial(_rows, loaded=loaded, workers=run.workers)
-        sweep(table, videos, prepare, run.workers, "Content", run.show, finish=finish, shard=shard)
+    load = partial(_load, settings, run.workers if run.engine.name == "local" else run.engine.cpus_per_worker)
+    label, imports = f"Loading {settings.encoder}", "mdsvqa.models.encoders.pixels"
+    maker = maker_of(files, settings)
+    with run.model(load, label, _lost, imports=imports, device=settings.device, maker=maker) as model:
+        if run.overwrite or not is_table(run.out):
+            # Now, so that a checkpoint that cannot be loaded changes no run.out. Else there are rows that it made
+            # before.
+            model.begin()
+        with run.open(content_schema(files.dims), maker) as table:
+            if any(video.id not in table.ids for video in videos):
+                model.begin()
+            sweep(table, videos, by_model(model, shard), "Content", run.show)
     return read_table(run.out)
 
 
@@ -53,15 +54,18 @@ def maker_of(files: EncoderFiles, settings: ContentSettings) -> Maker:
     return maker | settings.view().record()
 
 
-def _load(files: EncoderFiles, settings: ContentSettings, workers: int, show: Show) -> VisionEncoder:
-    # Workers take seconds to start, and so does the model.
-    starting = Thread(target=warm_up, args=(workers, "mdsvqa.models.encoders.pixels"), daemon=True)
-    starting.start()
-    try:
-        with show.working(f"Loading {settings.encoder}"):
-            return load_encoder(files, settings)
-    finally:
-        starting.join()
+def _load(settings: ContentSettings, workers: int) -> Work[Video, Row]:
+    files = find_encoder(settings.encoder)
+    # Not before there is a video that can be decoded.
+    loaded = cache(partial(load_encoder, files, settings))
+    sampling = Sampling(frames=settings.frames, view=settings.view())
+    prepare = partial(pixel_row, sampling=sampling, preparation=files.preparation)
+    finish = partial(_rows, loaded=loaded, workers=workers)
+    return row_work(prepare, finish, maker_of(files, settings), loaded)
+
+
+def _lost(video: Video) -> Row:
+    return {"frames": [], **crashed_row(video)}
 
 
 def _rows(prepared: Sequence[Row], loaded: Callable[[], VisionEncoder], workers: int) -> list[Row]:

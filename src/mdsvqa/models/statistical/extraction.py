@@ -13,7 +13,7 @@ from mdsvqa.runtime.results import FEATURES, fingerprint, read_table
 from mdsvqa.runtime.run import Run
 from mdsvqa.videos.decoding import Sampling, Undecodable, decode_video
 from mdsvqa.videos.manifest import Video
-from mdsvqa.videos.sweep import sweep
+from mdsvqa.videos.sweep import by_video, sweep
 from mdsvqa.videos.view import PLAIN, View
 
 # Raise it when the same clip would give other features.
@@ -45,7 +45,7 @@ def extract_features(videos: Sequence[Video], frames: int, run: Run, view: View 
     # Scaling to square pixels would hide what is measured: edges of blocks, noise, sharpness.
     sampling = Sampling(frames=frames, sar="stored", view=view, window=WINDOW)
     with run.open(FEATURES, maker) as table:
-        sweep(table, videos, partial(_row, sampling=sampling), run.workers, "Features", run.show)
+        sweep(table, videos, by_video(partial(_row, sampling=sampling), run), "Features", run.show)
     return read_table(run.out)
 
 

@@ -12,10 +12,13 @@ from safetensors.torch import save
 
 from mdsvqa.models.vlm.clips import ModelClip, VisualLimits, crashed, read_clip
 from mdsvqa.runtime.atomic import write_atomically
+from mdsvqa.runtime.places import Remote
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import fingerprint
 from mdsvqa.runtime.workers import map_in_workers
+from mdsvqa.videos.about import About
 from mdsvqa.videos.decoding import Undecodable
+from mdsvqa.videos.local_files import about_place, about_places
 from mdsvqa.videos.video import Video
 
 
@@ -29,6 +32,8 @@ class ClipCache:
 
     def __init__(self, folder: Path, sight: VisualLimits) -> None:
         self._folder, self.sight = folder, sight
+        # Of objects: a store is asked once in a training.
+        self._objects: dict[str, About] = {}
 
     def fill(self, videos: Sequence[Video], workers: int, show: Show) -> dict[str, str]:
         """Decodes what is missing, ahead in other processes.
@@ -37,6 +42,7 @@ class ClipCache:
             Why, for each video that cannot be decoded, by its id.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._objects |= about_places({video.id: video.path for video in videos if isinstance(video.path, Remote)})
         missing = [video for video in videos if not self._path(video).is_file()]
         failed: dict[str, str] = {}
         found = map_in_workers(partial(read_clip, sight=self.sight), missing, workers, crashed=crashed)
@@ -73,11 +79,13 @@ class ClipCache:
         return self._path(video).name
 
     def _path(self, video: Video) -> Path:
-        assert video.path is not None
-        try:
-            state = Path(video.path).stat()
-            version = [state.st_size, state.st_mtime_ns]
-        except OSError:
-            version = []
+        version = self._version(video)
         key = fingerprint([video.id, str(video.path), version, self.sight.record()])
         return self._folder / f"{hashlib.sha256(video.id.encode()).hexdigest()[:16]}-{key}.safetensors"
+
+    def _version(self, video: Video) -> list[int | str | None]:
+        """Which state of its file a clip is of, empty where there is none."""
+        if isinstance(video.path, Remote) and video.id not in self._objects:
+            self._objects[video.id] = about_place(video.path, video.id)
+        about = self._objects[video.id] if isinstance(video.path, Remote) else about_place(video.path, video.id)
+        return [] if about.size is None and about.etag is None else [about.size, about.etag or about.mtime]

@@ -146,7 +146,7 @@ def read_clip(video: Video, sight: VisualLimits) -> ModelClip | Undecodable:
 
 def crashed(video: Video) -> ModelClip | Undecodable:
     """In place of what `read_clip` gives, for a video that kills its worker process."""
-    return Undecodable(video.path or video.id, "the decoder crashed on it")
+    return Undecodable(str(video.path or video.id), "the decoder crashed on it")
 
 
 def resize_clip(clip: Clip, sight: VisualLimits, rate: float | None = None) -> ModelClip | Undecodable:

@@ -15,8 +15,9 @@ from mdsvqa.models.vlm.reader import NO_MEMORY, VlmReader
 from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.results import FEATURES, read_table
 from mdsvqa.runtime.run import Run
+from mdsvqa.runtime.windows import Work
 from mdsvqa.videos.decoding import Undecodable
-from mdsvqa.videos.sweep import Row, sweep
+from mdsvqa.videos.sweep import Row, by_model, crashed_row, row_work, sweep
 from mdsvqa.videos.video import Video
 
 
@@ -35,15 +36,19 @@ def embed_with_vlm(videos: Sequence[Video], model: str, settings: VlmSettings, r
         ModelError: the checkpoint cannot be loaded.
     """
     asked = settings.model_copy(update={"reading": "expected", "samples": 1, "runner": "transformers"})
-    with run.show.working(f"Loading {model}"):
-        reader, maker = load_vlm(model, asked)
-    maker = {**maker, "step": "embeddings"}
-    with run.open(FEATURES, maker) as table:
-        prepare = partial(_seen_row, sight=reader.sight)
-        sweep(table, videos, prepare, run.workers, "Embeddings", run.show, finish=partial(_rows, reader))
+    load, imports = partial(_load, model, asked), "mdsvqa.models.vlm.clips"
+    with run.model(load, f"Loading {model}", crashed_row, imports=imports, device=asked.device) as there:
+        maker, _ = there.begin()
+        with run.open(FEATURES, maker) as table:
+            sweep(table, videos, by_model(there), "Embeddings", run.show)
     rows = {row["id"]: row["features"] for row in read_table(run.out).to_pylist() if row["status"] == "ok"}
     dims = max((len(values) for values in rows.values()), default=1)
     return np.array([rows.get(video.id, [np.nan] * dims) for video in videos], np.float64)
+
+
+def _load(model: str, settings: VlmSettings) -> Work[Video, Row]:
+    reader, maker = load_vlm(model, settings)
+    return row_work(partial(_seen_row, sight=reader.sight), partial(_rows, reader), {**maker, "step": "embeddings"})
 
 
 def _seen_row(video: Video, sight: VisualLimits) -> Row:

@@ -1,8 +1,8 @@
 """The way to a vision-language model for whoever has only its name; imports what it needs when it is used."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.util import find_spec
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -12,7 +12,8 @@ from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.vlm.prompts import prompt_fingerprint, quality_prompt
 from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.run import Run
-from mdsvqa.runtime.workers import warm_up
+from mdsvqa.runtime.windows import Work
+from mdsvqa.videos.sweep import Row
 from mdsvqa.videos.video import Video
 
 if TYPE_CHECKING:
@@ -107,16 +108,16 @@ def score_with_vlm(
     """
     need_vlm_packages(f"model {model!r}")
     warn_of_prompt(settings, run.show)
-    # Workers take seconds to start, and so does the model.
-    starting = Thread(target=warm_up, args=(run.workers, "mdsvqa.models.vlm.clips"), daemon=True)
-    starting.start()
-    try:
-        with run.show.working(f"Loading {model}"):
-            reader, maker = load() if load else load_scorer(model, settings)
-    finally:
-        starting.join()
-    if reader.family.limits:
-        run.show.note(f"Warning: {reader.family.limits}")
-    from mdsvqa.models.vlm.table_scoring import score_with_reader  # noqa: PLC0415
+    from mdsvqa.models.vlm.table_scoring import score_with_model  # noqa: PLC0415
 
-    return score_with_reader(videos, reader, maker, run)[0]
+    # Not what is loaded here already, where it is read elsewhere.
+    loads = load if load is not None and run.engine.name == "local" else partial(load_scorer, model, settings)
+    work = partial(_reading, loads)
+    return score_with_model(videos, work, f"Loading {model}", settings.device, run)[0]
+
+
+def _reading(load: Callable[[], tuple["VlmReader | VllmReader", Mapping[str, Any]]]) -> Work[Video, Row]:
+    from mdsvqa.models.vlm.table_scoring import reading  # noqa: PLC0415
+
+    reader, maker = load()
+    return reading(reader, maker, reader.family.limits or "")

@@ -13,14 +13,12 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
-import pyarrow as pa
 from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError, AsyncOpenAI, Timeout
 
 from mdsvqa.models.base import ModelError, Score
 from mdsvqa.models.settings import ServedSettings, VlmSettings
 from mdsvqa.models.vlm import prompts
 from mdsvqa.models.vlm.clips import ModelClip, VisualLimits, wanted_limits
-from mdsvqa.models.vlm.load import read_maker, warn_of_prompt
 from mdsvqa.models.vlm.replies import score_of_replies
 from mdsvqa.models.vlm.served_expectation import RefusedError, all_or_first_error, expect
 from mdsvqa.models.vlm.served_messages import (
@@ -35,22 +33,19 @@ from mdsvqa.models.vlm.served_messages import (
     words_of,
 )
 from mdsvqa.models.vlm.served_start import SERVER_TIMES, Abilities, Start
-from mdsvqa.models.vlm.table_scoring import score_with_reader
-from mdsvqa.runtime.run import Run
-from mdsvqa.videos.video import Video
 
 # Seconds to reach a server that is there.
 _CONNECT = 10.0
 # Overloaded, or not there behind a proxy: nothing that a video can be blamed for.
 _BUSY = {408, 429, 502, 503, 504}
 # Videos together of which none gets a reply: then it is for what they share.
-_TOO_MANY = 3
+TOO_MANY = 3
 _NO_LOGPROBS = (
     "the server gives no probabilities of tokens, which the expected score needs (vLLM does). Use --read generate."
 )
 
 
-class _NoReply(RefusedError):
+class NoReplyError(RefusedError):
     """No reply to one video; the message is in the server's words.
 
     Attributes:
@@ -60,6 +55,18 @@ class _NoReply(RefusedError):
     def __init__(self, words: str, *, by_failing: bool) -> None:
         super().__init__(words)
         self.by_failing = by_failing
+
+
+class GoneError(ModelError):
+    """A server that is not there, or stays overloaded; another one may be.
+
+    Attributes:
+        asked: the Retry-After of one that is overloaded, "" where it has none; None of one that is not there.
+    """
+
+    def __init__(self, words: str, asked: str | None = None) -> None:
+        super().__init__(words)
+        self.asked = asked
 
 
 class ServedModel:
@@ -83,6 +90,8 @@ class ServedModel:
 
     abilities = Abilities()
     _note: Callable[[str], None] | None = None
+    # Whether somebody else asks another server where this one is gone.
+    hands_over = False
 
     def __init__(
         self, served: ServedSettings, settings: VlmSettings, note: Callable[[str], None] = lambda text: None
@@ -97,27 +106,32 @@ class ServedModel:
         self.served, self.settings = served, settings
         self._note: Callable[[str], None] | None = note
         self._answered = False
-        self.kind: Kind = asyncio.run(self._look())
+        self.kind: Kind = asyncio.run(self.look())
         self.as_video = served.frames_as == "video" or (served.frames_as == "auto" and self.kind == "vllm")
         # A picture shares its tokens with no other.
         self.sight = replace(wanted_limits(settings), span=VisualLimits.span if self.as_video else 1)
         if settings.repetition_penalty is not None and self.kind == "openai":
             raise ModelError(
-                f"server {served.url}: repetition_penalty: the protocol has no word for it, and this is none of the "
+                f"server {self._url}: repetition_penalty: the protocol has no word for it, and this is none of the "
                 "servers that are known to have one (vLLM, SGLang, transformers serve)."
             )
         if self.kind == "vllm":
             self.abilities = asyncio.run(self._start(note))
 
-    def _client(self) -> AsyncOpenAI:
+    @property
+    def _url(self) -> str:
+        return ", ".join(self.served.urls)
+
+    def client(self) -> AsyncOpenAI:
+        """What talks to the server; to be closed."""
         key = os.environ.get("MDSVQA_API_KEY") or os.environ.get("OPENAI_API_KEY") or "none"
         patience = Timeout(self.served.timeout, connect=min(_CONNECT, self.served.timeout))
         # Repeated here: the client gives up within seconds, and asks again where a reply took too long.
-        return AsyncOpenAI(base_url=api_root(self.served.url), api_key=key, timeout=patience, max_retries=0)
+        return AsyncOpenAI(base_url=api_root(self._url), api_key=key, timeout=patience, max_retries=0)
 
-    async def _look(self) -> Kind:
+    async def look(self) -> Kind:
         """Asks which kind of server it is, and whether it speaks the model."""
-        async with self._client() as client:
+        async with self.client() as client:
             try:
                 listed = (await client.models.list()).data or []
             except APIConnectionError as error:
@@ -136,8 +150,8 @@ class ServedModel:
         return kind
 
     async def _start(self, note: Callable[[str], None]) -> Abilities:
-        async with self._client() as client:
-            start = Start(client, self.served.model, self.served.url, self.sight, self.question, note)
+        async with self.client() as client:
+            start = Start(client, self.served.model, self._url, self.sight, self.question, note)
             try:
                 return await start.find(as_video=self.as_video)
             except APIConnectionError as error:
@@ -158,10 +172,10 @@ class ServedModel:
         except APIStatusError as error:
             raise self._other_model(f"{', '.join(known) or 'no other listed'} ({words_of(error)})") from None
 
-    def _unreachable(self, error: Exception) -> ModelError:
+    def _unreachable(self, error: Exception) -> GoneError:
         cause = error.__cause__ or error
-        return ModelError(
-            f"server {self.served.url}: cannot be reached ({cause or type(cause).__name__}). Start it, or correct "
+        return GoneError(
+            f"server {self._url}: cannot be reached ({cause or type(cause).__name__}). Start it, or correct "
             "--server; what was scored is safe, run it again to go on."
         )
 
@@ -171,11 +185,12 @@ class ServedModel:
             said = f"refuses the key ({said}); set MDSVQA_API_KEY to one that it knows"
         elif error.status_code in _BUSY:
             said = f"stays overloaded ({said}); what was scored is safe, run it again later or with less --concurrency"
-        return ModelError(f"server {self.served.url}: {said}.")
+            return GoneError(f"server {self._url}: {said}.", error.response.headers.get("Retry-After", ""))
+        return ModelError(f"server {self._url}: {said}.")
 
     def _other_model(self, has: str) -> ModelError:
         return ModelError(
-            f"server {self.served.url}: was asked for model {self.served.model!r}, and has {has}. Name one of these by "
+            f"server {self._url}: was asked for model {self.served.model!r}, and has {has}. Name one of these by "
             "--model, or start the server with the model that you want."
         )
 
@@ -189,27 +204,27 @@ class ServedModel:
         Raises:
             ModelError: the server is gone, stays overloaded, or fails on all of several; or wants none of the first.
         """
-        without: list[_NoReply] = []
+        without: list[NoReplyError] = []
         scores = asyncio.run(self._read(clips, progress, without)) if clips else []
         self._answered = self._answered or len(without) < len(scores)
-        if len(scores) == len(without) >= _TOO_MANY and (not self._answered or all(no.by_failing for no in without)):
+        if len(scores) == len(without) >= TOO_MANY and (not self._answered or all(no.by_failing for no in without)):
             raise ModelError(
-                f"server {self.served.url}: replies to none of {len(scores)} videos, so it is not for the videos: "
+                f"server {self._url}: replies to none of {len(scores)} videos, so it is not for the videos: "
                 f"{without[0]}"
             )
         return scores
 
     async def _read(
-        self, clips: Sequence[ModelClip], progress: Callable[[int], None], without: list[_NoReply]
+        self, clips: Sequence[ModelClip], progress: Callable[[int], None], without: list[NoReplyError]
     ) -> list[Score]:
         room = asyncio.Semaphore(self.served.concurrency)
-        async with self._client() as client:
+        async with self.client() as client:
 
             async def score(clip: ModelClip) -> Score:
                 async with room:
                     try:
-                        found = await self._score(client, clip)
-                    except _NoReply as reason:
+                        found = await self.score(client, clip)
+                    except NoReplyError as reason:
                         without.append(reason)
                         found = Score(clip.id, None, "failed", str(reason))
                 progress(1)
@@ -217,7 +232,13 @@ class ServedModel:
 
             return await all_or_first_error([score(clip) for clip in clips])
 
-    async def _score(self, client: AsyncOpenAI, clip: ModelClip) -> Score:
+    async def score(self, client: AsyncOpenAI, clip: ModelClip) -> Score:
+        """The score of one clip.
+
+        Raises:
+            NoReplyError: it gets no reply.
+            ModelError: it is not for the clip.
+        """
         # Packing takes the time of many small messages; the others go on meanwhile.
         parts = await asyncio.to_thread(frame_parts, clip, as_video=self.as_video, picture=self.served.picture)
         if self.settings.reading == "expected" and self.abilities.exact:
@@ -241,7 +262,7 @@ class ServedModel:
             begun = len(messages[-1]["content"]) - len(prompts.ANSWER_OPENING) + self.abilities.opening
             self._check_frames(clip, completion.usage, begun)
             if not completion.choices:
-                raise _NoReply("the server's answer holds no reply", by_failing=True)
+                raise NoReplyError("the server's answer holds no reply", by_failing=True)
             return self._steps(completion.choices[0])
 
         tokens, says_times = self.abilities.tokens or (), self.abilities.says_times
@@ -255,7 +276,7 @@ class ServedModel:
     def _steps(self, choice: Any) -> Sequence[Any]:
         steps = choice.logprobs.content if choice.logprobs else None
         if not steps:
-            raise ModelError(f"server {self.served.url}: {_NO_LOGPROBS}")
+            raise ModelError(f"server {self._url}: {_NO_LOGPROBS}")
         return list(steps)
 
     async def _choices(
@@ -278,7 +299,7 @@ class ServedModel:
             )
             completion = await self._complete(client, {"messages": [{"role": "user", "content": content}], **fields})
             if not completion.choices:
-                raise _NoReply("the server's answer holds no reply", by_failing=True)
+                raise NoReplyError("the server's answer holds no reply", by_failing=True)
             self._check_frames(clip, completion.usage)
             found += completion.choices[:more]
         return found
@@ -286,7 +307,7 @@ class ServedModel:
     def _check_frames(self, clip: ModelClip, usage: Any, begun: int = 0) -> None:
         if self.as_video and usage and usage.prompt_tokens < clip.tokens:
             raise ModelError(
-                f"server {self.served.url}: read {usage.prompt_tokens} tokens of video {clip.id!r}, which has "
+                f"server {self._url}: read {usage.prompt_tokens} tokens of video {clip.id!r}, which has "
                 f"{clip.tokens}: it drops frames. Start vLLM with {SERVER_TIMES}, or use --frames-as images."
             )
         if self.abilities.overhead is None or not usage or self._note is None:
@@ -294,7 +315,7 @@ class ServedModel:
         read = usage.prompt_tokens - self.abilities.overhead - begun
         if read != clip.tokens:
             self._note(
-                f"Warning: {self.served.url} reads {read} tokens of video {clip.id!r}, which has {clip.tokens}: it "
+                f"Warning: {self._url} reads {read} tokens of video {clip.id!r}, which has {clip.tokens}: it "
                 "changes the size of frames, so scores are those of other pictures. Give its model the limits of "
                 "pixels that are asked for here, or ask for its own."
             )
@@ -305,7 +326,7 @@ class ServedModel:
         """Sends a request, again where the reason may pass.
 
         Raises:
-            _NoReply: the server does not want this one, fails on it, or takes longer than `timeout`.
+            NoReplyError: the server does not want this one, fails on it, or takes longer than `timeout`.
             ModelError: it is gone, does not let us in, has not the model, or stays overloaded.
         """
         for attempt in range(self.served.retries + 1):
@@ -314,13 +335,15 @@ class ServedModel:
                 return await client.chat.completions.create(model=self.served.model, **fields)
             except APITimeoutError:
                 # Not again: the server may still be at it.
-                raise _NoReply(f"no answer within {self.served.timeout:g} s", by_failing=True) from None
+                raise NoReplyError(f"no answer within {self.served.timeout:g} s", by_failing=True) from None
             except APIConnectionError as error:
                 problem: Exception = self._unreachable(error)
             except APIStatusError as error:
                 problem, asked = self._problem(error), error.response.headers.get("Retry-After")
                 if error.status_code < 500 and error.status_code not in _BUSY:
                     raise problem from None
+            if self.hands_over and isinstance(problem, GoneError):
+                break
             if attempt < self.served.retries:
                 await asyncio.sleep(wait_before(attempt, asked, random.random(), time.time()))
         raise problem
@@ -332,8 +355,8 @@ class ServedModel:
         if error.status_code in {401, 403} | _BUSY:
             return self._refused(error)
         if self.settings.reading == "expected" and "logprobs" in said:
-            return ModelError(f"server {self.served.url}: {_NO_LOGPROBS} It said: {said}")
-        return _NoReply(said, by_failing=error.status_code >= 500)
+            return ModelError(f"server {self._url}: {_NO_LOGPROBS} It said: {said}")
+        return NoReplyError(said, by_failing=error.status_code >= 500)
 
 
 def api_root(url: str) -> str:
@@ -354,21 +377,3 @@ async def _loads_models(client: AsyncOpenAI) -> bool:
     except (APIError, ValueError):
         return False
     return isinstance(found, dict) and "/load_model" in found.get("paths", {})
-
-
-def score_served(videos: Sequence[Video], served: ServedSettings, settings: VlmSettings, run: Run) -> pa.Table:
-    """Scores each video that has no score yet by a model behind a server; as `vlm.score_with_vlm`."""
-    warn_of_prompt(settings, run.show)
-    with run.show.working(f"Asking {served.url} for {served.model}"):
-        model = ServedModel(served, settings, run.show.note)
-    maker: dict[str, Any] = {
-        "step": "scores",
-        "model": served.model,
-        "frames_as": "video" if model.as_video else "images",
-        "picture": served.picture,
-        "server": " ".join([model.kind, *([model.abilities.version] if model.abilities.version else [])]),
-    }
-    if settings.reading == "expected":
-        maker["probabilities"] = "of all answers" if model.abilities.exact else "along the reply"
-    maker |= {"served": True, **read_maker(settings, settings.repetition_penalty or "the server's")}
-    return score_with_reader(videos, model, maker, run)[0]

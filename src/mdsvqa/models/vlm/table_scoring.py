@@ -1,30 +1,29 @@
 """Scores of a table of videos by a vision-language model: decoding ahead, batches, whole windows in a shard."""
 
-import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
-from itertools import islice
 from typing import Any, Protocol
 
 import pyarrow as pa
 
 from mdsvqa.models.base import Score
 from mdsvqa.models.vlm.clips import ModelClip, VisualLimits, crashed, read_clip
-from mdsvqa.runtime.progress import Show
 from mdsvqa.runtime.results import SCORES, Maker, ResultTable, read_table
 from mdsvqa.runtime.run import Run
-from mdsvqa.runtime.words import counted
-from mdsvqa.runtime.workers import map_in_workers
+from mdsvqa.runtime.windows import Clock, Model, Progress, Told, Work
 from mdsvqa.videos.about import NOTHING
 from mdsvqa.videos.changes import changed_files, said_of_changed
 from mdsvqa.videos.decoding import Undecodable
+from mdsvqa.videos.sweep import Row
 from mdsvqa.videos.video import Video
 
 # Videos that are sorted into batches together; a shard has whole windows. The first are short, so that the model starts
 # while the rest is decoded.
 WINDOWS = (4, 8, 16)
 WINDOW = 32
+# What prepares clips imports it.
+CLIPS = "mdsvqa.models.vlm.clips"
 
 
 class ClipReader(Protocol):
@@ -37,95 +36,89 @@ class ClipReader(Protocol):
         ...
 
 
-@dataclass
-class Clock:
-    """Where the time of a pass went, in seconds.
-
-    Attributes:
-        model: in which the model worked.
-        waiting: in which it waited for frames, the start of the workers included.
-        videos: read by the model.
-        cut: replies that ended because no more tokens were allowed.
-    """
-
-    model: float = 0.0
-    waiting: float = 0.0
-    videos: int = 0
-    cut: int = 0
-
-    def verdict(self) -> str:
-        """Which of the two was the limit.
-
-        >>> Clock(model=9.0, waiting=1.0, videos=30).verdict()
-        '30 videos read: the model worked 90% of the time and waited for frames 10%; the model was the limit'
-        """
-        share = self.waiting / max(self.model + self.waiting, 1e-9)
-        limit = "decoding" if share > 0.5 else "the model"
-        return (
-            f"{counted(self.videos, 'video')} read: the model worked {1 - share:.0%} of the time and waited for frames "
-            f"{share:.0%}; {limit} was the limit"
-        )
-
-
-def windows_of(count: int) -> Iterator[range]:
-    """Cuts a number of videos into windows, always at the same places, so that a rerun reads the same batches.
+def windows_of(count: int, most: int = WINDOW) -> Iterator[range]:
+    """Cuts a number of videos into windows of up to `most`, always at the same places, so that a rerun reads the same
+    batches.
 
     >>> [len(window) for window in windows_of(70)]
     [4, 8, 16, 32, 10]
     """
     start, sizes = 0, iter(WINDOWS)
     while start < count:
-        stop = min(count, start + next(sizes, WINDOW))
+        stop = min(count, start + next(sizes, most))
         yield range(start, stop)
         start = stop
 
 
-def score_with_reader(videos: Sequence[Video], reader: ClipReader, maker: Maker, run: Run) -> tuple[pa.Table, Clock]:
-    """Scores each video that has no score yet.
+def score_with_reader(
+    videos: Sequence[Video], reader: ClipReader, maker: Maker, run: Run, most: int = WINDOW
+) -> tuple[pa.Table, Clock]:
+    """Scores each video that has no score yet, by a model that is here whatever the engine: that only decodes.
 
     Args:
         videos: with paths.
         reader: f.
         maker: what makes these scores.
+        run: where to.
+        most: videos that are read together.
 
     Returns:
         The scores table, in the order of the videos, and where the time went.
     """
-    clock = Clock()
+    return _score(videos, run.here(lambda: reading(reader, maker), "", CLIPS), maker, run, most)
+
+
+def score_with_model(
+    videos: Sequence[Video], load: Callable[[], Work[Video, Row]], label: str, device: str, run: Run
+) -> tuple[pa.Table, Maker]:
+    """Scores each video that has no score yet, by a model in this process, or by one in each worker of a cluster.
+
+    Args:
+        videos: with paths.
+        load: makes a `reading`; can be pickled where the engine is a cluster.
+        label: of that.
+        device: of the model, by name.
+        run: where to.
+
+    Returns:
+        The scores table, in the order of the videos, and what makes it.
+    """
+    with run.model(load, label, _lost, imports=CLIPS, device=device) as model:
+        maker, warning = model.begin()
+        if warning:
+            run.show.note(f"Warning: {warning}")
+        return _score(videos, model, maker, run)[0], maker
+
+
+def reading(reader: ClipReader, maker: Maker, warning: str = "") -> Work[Video, Row]:
+    """What a model does to a window of videos: their rows of a scores table."""
+
+    def finish(videos: Sequence[Video], found: Sequence[ModelClip | Undecodable], progress: Progress) -> Sequence[Row]:
+        return _rows(score_window(reader, videos, found, progress), found)
+
+    return Work(partial(read_clip, sight=reader.sight), crashed, finish, dict(maker), warning)
+
+
+def _score(
+    videos: Sequence[Video], model: Model[Video, Row], maker: Maker, run: Run, most: int = WINDOW
+) -> tuple[pa.Table, Clock]:
     with run.open(SCORES, maker) as table:
-        _again(table, videos, reader, run.workers, run.show)
-        cut = ([videos[i] for i in window if videos[i].id not in table.ids] for window in windows_of(len(videos)))
+        _again(table, videos, model, run)
+        cut = ([videos[i] for i in window if videos[i].id not in table.ids] for window in windows_of(len(videos), most))
         windows = [window for window in cut if window]
-        missing = [video for window in windows for video in window]
-        if len(missing) < len(videos):
-            run.show.note(f"Scores: {len(videos) - len(missing)} of {len(videos)} reused from {run.out}")
-        see = partial(read_clip, sight=reader.sight)
-        # A whole window ahead: while the model reads one, the next is decoded.
-        clips = map_in_workers(see, missing, run.workers, crashed=crashed, ahead=WINDOW)
-        read = 0
-        if missing:
-            run.show.progress("Scores", 0, len(missing))
-
-        def progress(more: int) -> None:
-            nonlocal read
-            read += more
-            run.show.progress("Scores", read, len(missing))
-
-        for window in windows:
-            began = time.perf_counter()
-            found = [next(clips) for _ in window]
-            decoded = time.perf_counter()
-            scores = score_window(reader, window, found, progress)
-            table.collect(_rows(scores, found))
-            clock.cut += sum(score.cut for score in scores)
-            clock.waiting += decoded - began
-            clock.model += time.perf_counter() - decoded
-            clock.videos += len(window)
-    if clock.videos:
-        run.show.note(clock.verdict())
-    if clock.cut:
-        run.show.note(f"{clock.cut} of {clock.videos} replies were cut before their answer: more tokens give it room")
-    return read_table(run.out), clock
+        missing = sum(map(len, windows))
+        if missing < len(videos):
+            run.show.note(f"Scores: {len(videos) - missing} of {len(videos)} reused from {run.out}")
+        told, cut_replies = Told(run.show, "Scores", missing), 0
+        for done in model.done(windows, told.more):
+            table.collect(done.results)
+            told.hear(done)
+            cut_replies += sum(row["cut"] for row in done.results)
+    if missing:
+        run.show.note(told.clock.verdict())
+    if cut_replies:
+        run.show.note(f"{cut_replies} of {missing} replies were cut before their answer: more tokens give it room")
+    return read_table(run.out), told.clock
 
 
 def _rows(scores: Sequence[Score], found: Sequence[ModelClip | Undecodable]) -> list[dict[str, Any]]:
@@ -134,24 +127,25 @@ def _rows(scores: Sequence[Score], found: Sequence[ModelClip | Undecodable]) -> 
     return [asdict(score) | about.get(score.id, NOTHING).columns for score in scores]
 
 
-def _again(table: ResultTable, videos: Sequence[Video], reader: ClipReader, workers: int, show: Show) -> None:
+def _lost(video: Video) -> Row:
+    return asdict(Score(video.id, None, "undecodable", "it killed one worker of the cluster after the other"))
+
+
+def _again(table: ResultTable, videos: Sequence[Video], model: Model[Video, Row], run: Run) -> None:
     # A path may have been corrected since, a file mended, a server woken up. Rows keep their places.
     without = table.ids_with("undecodable") | table.ids_with("failed")
     changed = changed_files(table, videos) - without
     if changed:
-        show.note(said_of_changed("Scores", changed, len(videos)))
+        run.show.note(said_of_changed("Scores", changed, len(videos)))
     again = [video for video in videos if video.id in without or video.id in changed]
-    found = map_in_workers(partial(read_clip, sight=reader.sight), again, workers, crashed=crashed)
-    mended, left = 0, iter(again)
+    mended = 0
     # By windows: after a server was away there may be more than fit into memory.
-    while window := list(islice(found, WINDOW)):
-        scores = score_window(reader, list(islice(left, len(window))), window, lambda more: None)
-        rows = _rows(scores, window)
-        table.redo([row for row in rows if row["id"] in changed])
-        table.replace([row for row in rows if row["id"] in without and row["status"] != "undecodable"])
-        mended += sum(row["status"] == "ok" for row in rows if row["id"] in without)
+    for done in model.done([again[first : first + WINDOW] for first in range(0, len(again), WINDOW)]):
+        table.redo([row for row in done.results if row["id"] in changed])
+        table.replace([row for row in done.results if row["id"] in without and row["status"] != "undecodable"])
+        mended += sum(row["status"] == "ok" for row in done.results if row["id"] in without)
     if mended:
-        show.note(f"Scores: {mended} of {len(without)} that had no score before")
+        run.show.note(f"Scores: {mended} of {len(without)} that had no score before")
 
 
 def noted(reader: ClipReader, clips: Sequence[ModelClip], progress: Callable[[int], None]) -> list[Score]:

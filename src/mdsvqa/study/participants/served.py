@@ -25,8 +25,8 @@ class ServedModel(Unrefitted):
 
     def score_table(self, videos: Sequence[Video]) -> tuple[pa.Table, Maker]:
         """See `Unrefitted`."""
-        need_vlm_packages(f"server {self._served.url}")
-        from mdsvqa.models.vlm.served import score_served  # noqa: PLC0415
+        need_vlm_packages(f"server {self._served.urls[0]}")
+        from mdsvqa.models.vlm.served_many import score_served  # noqa: PLC0415
 
         place = self.folder.within("scores")
         return score_served(videos, self._served, self.config.quality.vlm, place), made_by(place.out)

@@ -4,8 +4,9 @@ It hands repeats to an engine, keeps them in a table, and says what came of them
 used unless the rehearsal speaks against it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -28,12 +29,13 @@ from mdsvqa.study.contracts import StudyModel
 from mdsvqa.study.data import StudyData, gather
 from mdsvqa.study.participants.open import open_before_data, participant
 from mdsvqa.study.rehearsal.answer import Answer, CurvePoint, answer, curve_points
-from mdsvqa.study.rehearsal.engines import Engine, EngineName, engine
 from mdsvqa.study.rehearsal.pseudo_targets import DATASETS, PseudoTarget, nothing_to_rehearse, pseudo_targets
-from mdsvqa.study.rehearsal.repeats import RANDOM, TARGET_TEST, Job, RepeatInputs, RepeatResult
+from mdsvqa.study.rehearsal.repeats import RANDOM, TARGET_TEST, Job, RepeatInputs, RepeatResult, run_repeat
 from mdsvqa.study.rehearsal.stand_in import StandIn, stand_in
 from mdsvqa.study.usable import as_chosen
 
+# From jobs to their results, in order; reads a job only when there is room for it.
+Engine = Callable[[Iterable[Job]], Iterator[list[RepeatResult]]]
 FOLDER, VERDICT = "rehearsal", "verdict.json"
 # Of the smallest pseudo-target's pool: beyond it all rules choose much the same videos.
 LARGEST_SHARE = 0.25
@@ -99,47 +101,31 @@ def recommendation(found: Answer, targets: Sequence[str]) -> str:
     return f"{said} Struck out, behind random selection: {struck}." if struck else said
 
 
-def rehearse_study(
-    config: StudyConfig,
-    show: Show,
-    *,
-    engine_name: EngineName = "local",
-    address: str | None = None,
-    overwrite: bool = False,
-) -> Rehearsal:
+def rehearse_study(config: StudyConfig, show: Show, *, overwrite: bool = False) -> Rehearsal:
     """Runs the rehearsal of a study, or goes on with it.
 
     Args:
         config: of the study; `rehearsal` says what is tried.
         show: how it speaks.
-        engine_name, address: where repeats are done; see `engines.engine`.
         overwrite: make anew what other settings made.
 
     Raises:
         InputError: the source has too few data sets, or a setting does not go with the study.
     """
-    run = Run(config.out, show, cores(config.workers), overwrite)
+    run = Run(config.out, show, cores(config.workers), overwrite, config.engine)
     early = open_before_data(config, run)
     data = as_chosen(gather(config, run), run)
     f = participant(config, early, data, run)
-    return rehearse(config, stand_in(config, data, f, run), run, engine_name=engine_name, address=address)
+    return rehearse(config, stand_in(config, data, f, run), run)
 
 
-def rehearse(
-    config: StudyConfig,
-    there: StandIn,
-    run: Run,
-    *,
-    engine_name: EngineName = "local",
-    address: str | None = None,
-) -> Rehearsal:
+def rehearse(config: StudyConfig, there: StandIn, run: Run) -> Rehearsal:
     """Runs the repeats of a study's rehearsal that are not in its table yet, and says what came of all.
 
     Args:
         config: of the study.
         there: what is trained without each pseudo-target in turn.
         run: the study's folder.
-        engine_name, address: where repeats are done; see `engines.engine`.
 
     Raises:
         InputError: the source has too few data sets.
@@ -163,7 +149,7 @@ def rehearse(
         "model": fingerprint({name: value.tolist() for name, value in there.base.arrays().items()}),
     }
     with run.within(f"{FOLDER}/repeats").open(REPEATS, maker) as table:
-        work = engine(engine_name, inputs, run.workers, address)
+        work = partial(run.map, partial(run_repeat, inputs), crashed=_crashed)
         seconds = float("inf") if config.rehearsal.minutes is None else 60 * config.rehearsal.minutes
         # The first pass over all pseudo-targets is done in any case.
         results, complete = _run(table, jobs, work, run, len(targets), monotonic() + seconds)
@@ -278,3 +264,7 @@ def _run(
         run.show.progress("Rehearsing", len(jobs) - len(waiting) + done + 1, len(jobs))
     results = [result for job in jobs for result in known.get(job.id, ())]
     return results, all(job.id in known for job in jobs)
+
+
+def _crashed(job: Job) -> list[RepeatResult]:
+    raise RuntimeError(f"the worker that rehearsed on {job.target.name} was killed again and again; run again to go on")
