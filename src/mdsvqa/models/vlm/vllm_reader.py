@@ -1,4 +1,4 @@
-"""A checkpoint that vLLM runs in this process: what the client asks a server for, without the server.
+"""A checkpoint that vLLM runs for this process: what the client asks a server for, without the server.
 
 Frames go as a video that is decoded already, with its times, as a server makes it of what the client sends. vLLM keeps
 the prompts of a whole window at work together, in the order in which it finds room for them.
@@ -13,7 +13,6 @@ from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from weakref import finalize
 
 import numpy as np
 
@@ -92,8 +91,6 @@ class VllmReader:
             )
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise ModelError(f"model {name!r}: vLLM {self.version} cannot load it: {short_reason(error)}") from error
-        # It runs in a process of its own and holds most of a GPU, which training after it needs.
-        finalize(self, self._engine.llm_engine.engine_core.shutdown)
         known = processor.tokenizer.get_vocab()
         self._never = {known[token]: -100.0 for token in self.family.placeholders if token in known}
         self._parameters = vllm.SamplingParams
@@ -102,6 +99,10 @@ class VllmReader:
             self._adapter = import_module("vllm.lora.request").LoRARequest("adapter", 1, str(adapter.folder))
         own = self._engine.get_default_sampling_params().repetition_penalty
         self.penalty = float(settings.repetition_penalty or own or 1.0)
+
+    def close(self) -> None:
+        """Ends vLLM's own process, which holds most of a GPU: nothing can be read any more."""
+        self._engine.llm_engine.engine_core.shutdown()
 
     def read(self, clips: Sequence[ModelClip], progress: Callable[[int], None] = lambda more: None) -> list[Score]:
         """Scores clips that are at the size at which the model reads them, in their order; see `VlmReader.read`."""
