@@ -24,9 +24,12 @@ from mdsvqa.models.settings import LoraSettings, QualitySettings, VlmSettings
 from mdsvqa.models.training.lora import add_lora, save_adapter
 from mdsvqa.models.vlm.checkpoint import load_checkpoint
 from mdsvqa.models.vlm.clips import ModelClip
-from mdsvqa.models.vlm.load import load_scorer
+from mdsvqa.models.vlm.load import load_scorer, score_with_vlm
 from mdsvqa.models.vlm.reader import VlmReader
+from mdsvqa.runtime.progress import Silent
 from mdsvqa.runtime.results import read_table
+from mdsvqa.runtime.run import Run
+from mdsvqa.videos.manifest import load_videos
 
 SETTINGS = VlmSettings(runner="vllm", dtype="float32", device="cpu", max_new_tokens=32)
 
@@ -182,14 +185,16 @@ def test_a_study_that_trains_above_an_adapter_is_told_to_merge_it_first() -> Non
         QualitySettings(model="a/b", vlm={"runner": "vllm", "adapter": "c/d"})
 
 
-def test_the_command_runs_it_and_ends_it(
+def test_the_command_runs_it_and_a_study_ends_it(
     vllm: type[Engine], tiny_vlm: Path, small_corpus: Path, tmp_path: Path
 ) -> None:
     score = ["score", str(small_corpus), "--model", str(tiny_vlm), "--limit", "3", "--engine", "vllm", "-j", "1"]
     done = CliRunner().invoke(app, [*score, "--device", "cpu", "--out", str(tmp_path / "scores")])
     assert done.exit_code == 0, done.output
     assert read_table(tmp_path / "scores")["score"].to_pylist() == [3.42] * 3
-    assert vllm.made[0].ended
+    # Before a study trains, the GPU is free again.
+    score_with_vlm(load_videos(small_corpus)[:3], str(tiny_vlm), SETTINGS, Run(tmp_path / "again", Silent()))
+    assert vllm.made[1].ended
     for more, message in (
         (["--read", "expected"], "writes replies"),
         (["--server", "http://localhost:1/v1"], "runs the checkpoint on this machine"),
