@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from ssl import SSLContext
 from threading import Lock, Thread
 from typing import Any
 from urllib.request import urlopen
@@ -16,6 +17,8 @@ import pytest
 from moto.server import DomainDispatcherApplication, create_backend_app
 from s3fs import S3FileSystem
 from werkzeug.serving import WSGIRequestHandler, make_server
+
+from mdsvqa.runtime import workers
 
 BUCKET, KEY, SECRET = "pool", "somebody", "secret"
 _SLOW_DOWN = (
@@ -100,12 +103,12 @@ def client(store: Store) -> Any:
 
 
 @contextmanager
-def serving(store: Store) -> Iterator[Store]:
-    """Has it reply, until the block ends."""
-    server = make_server("127.0.0.1", 0, store, threaded=True, request_handler=_Handler)
+def serving(store: Store, context: SSLContext | None = None) -> Iterator[Store]:
+    """Has it reply, until the block ends; by https with a certificate of localhost."""
+    server = make_server("127.0.0.1", 0, store, threaded=True, request_handler=_Handler, ssl_context=context)
     thread = Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    store.address = f"http://127.0.0.1:{server.server_port}"
+    store.address = f"{'https://localhost' if context else 'http://127.0.0.1'}:{server.server_port}"
     try:
         yield store
     finally:
@@ -119,6 +122,8 @@ def s3_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """An S3 server with an empty bucket, and an environment in which it is S3."""
     # A client keeps the key that it was made with.
     S3FileSystem.clear_instance_cache()
+    # So does a process that was started with it.
+    monkeypatch.setattr(workers, "_POOLS", {})
     with serving(Store(DomainDispatcherApplication(create_backend_app))) as store:
         monkeypatch.setenv("AWS_ENDPOINT_URL", store.address)
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)

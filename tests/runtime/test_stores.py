@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import ssl
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -282,6 +283,7 @@ def of_s3(code: str, status: int) -> ClientError:
         (ConnectionResetError(), "busy"),
         (EndpointConnectionError(endpoint_url="u"), "unreachable"),
         (raised(FileNotFoundError("u"), ConnectionRefusedError()), "unreachable"),
+        (raised(FileNotFoundError("u"), ssl.SSLCertVerificationError("self-signed")), "untrusted"),
         (ValueError("Parameter validation failed"), "wrong"),
         (HttpError(412), "wrong"),
     ],

@@ -34,6 +34,7 @@ _NO_KEY = frozenset(
 _NO_WAY = frozenset(
     ("ClientConnectorError", "EndpointConnectionError", "ConnectionRefusedError", "gaierror", "ServiceRequestError")
 )
+_NO_TRUST = frozenset(("ClientConnectorCertificateError", "SSLCertVerificationError", "SSLError"))
 _KEY = {
     "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or FSSPEC_S3_ANON=true where none is needed",
     "gs": "GOOGLE_APPLICATION_CREDENTIALS, or `gcloud auth application-default login`",
@@ -44,7 +45,7 @@ _BUGS = (TypeError, AttributeError, NameError, LookupError, AssertionError, NotI
 # Bytes without a sign for this long mean that a server is gone; a large file may take as long as it takes.
 _SILENCE = {"sock_connect": 30, "sock_read": 60}
 
-Trouble = Literal["refused", "missing", "unreachable", "busy", "wrong"]
+Trouble = Literal["refused", "missing", "untrusted", "unreachable", "busy", "wrong"]
 
 
 class StoreError(InputError):
@@ -292,6 +293,8 @@ def _trouble(error: Exception) -> Trouble:
         return "refused"
     if status in (404, 410):
         return "missing"
+    if names & _NO_TRUST:
+        return "untrusted"
     if names & _NO_WAY:
         return "unreachable"
     if status is not None:
@@ -321,7 +324,9 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 def _words(error: BaseException) -> str:
     """What a store says, in one line: of a reply, or of what no reply came to, rather than an address alone."""
     causes = list(_causes(error))
-    named = (cause for cause in causes if {kind.__name__ for kind in type(cause).__mro__} & (_NO_WAY | _NO_KEY))
+    named = (
+        cause for cause in causes if {kind.__name__ for kind in type(cause).__mro__} & (_NO_TRUST | _NO_WAY | _NO_KEY)
+    )
     said = next((cause for cause in causes if _status(cause) is not None), next(named, error))
     reply = getattr(said, "message", None)
     text = f"{_status(said)} {reply}" if isinstance(reply, str) and reply else str(said)
@@ -336,7 +341,7 @@ def _give_up(place: Remote, owner: str, trouble: Trouble, error: Exception) -> N
             f"{place.store}: refuses {place} ({owner}): {words}. Set {way}; a store may also refuse what is not "
             "there, where the key may not list."
         ) from error
-    if trouble == "unreachable":
+    if trouble in ("unreachable", "untrusted"):
         raise StoreError(
             f"{place.store}: cannot be reached for {place} ({owner}): {words}. Check the network and the "
             "endpoint, and run the same command again; what was done is safe."

@@ -76,5 +76,8 @@ def _length(video: str, stated: float, path: Place | None) -> float:
     try:
         with local_file(path, video) as file:
             return look_at(file.path).duration or np.nan
+    except InputError:
+        # It is a ValueError too, and of no single video.
+        raise
     except (Undecodable, *DECODING_ERRORS):
         return float("nan")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.workers import map_in_workers
 from mdsvqa.videos.films import look_at
 from mdsvqa.videos.local_files import local_file
@@ -32,6 +33,9 @@ def _row(video: Video) -> dict[str, Any]:
             found = look_at(file.path, video.raw)
     except Undecodable as error:
         return _undecodable(video, error.reason)
+    except InputError:
+        # It is a ValueError too, and of no single video.
+        raise
     except DECODING_ERRORS as error:
         return _undecodable(video, f"damaged: {error}")
     return {

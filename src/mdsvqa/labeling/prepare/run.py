@@ -195,6 +195,9 @@ def make_playable(video: Video, folder: Path, audio: bool, tone_map: bool = Fals
             return _untouched(look) if isinstance(video.path, Path) else _kept(look, source, folder)
     except Undecodable as error:
         return error.reason
+    except InputError:
+        # A ValueError too, and of no single video.
+        raise
     except DECODING_ERRORS as error:
         return f"cannot be copied: {error}"
 
