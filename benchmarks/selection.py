@@ -22,6 +22,7 @@ import resource
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from rich.table import Table
 from scipy.spatial.distance import cdist
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from mdsvqa.runtime.workers import cores
 from mdsvqa.selection.base import Pool
 from mdsvqa.selection.distances.chamfer import Content
 from mdsvqa.selection.rules.mds import mds_counted
@@ -50,11 +52,12 @@ BLOCK = 10_000
 
 
 def fill(frames: NDArray[np.float16], count: int, seed: int) -> None:
-    """Fills unit-norm features of videos of `count` frames, shape (videos * count, dims), block by block."""
+    """Fills unit-norm features of videos of `count` frames, shape (videos * count, dims), blocks on all cores."""
     centers = np.random.default_rng(seed).standard_normal((CLUSTERS, DIMS), np.float32)
     centers /= np.linalg.norm(centers, axis=1, keepdims=True)
-    for number, first in enumerate(range(0, len(frames), BLOCK * count)):
-        part = frames[first : first + BLOCK * count]
+
+    def fill_block(number: int) -> None:
+        part = frames[number * BLOCK * count :][: BLOCK * count]
         rng = np.random.default_rng([seed, number])
         videos = centers[rng.integers(0, CLUSTERS, len(part) // count)]
         videos = videos + OF_VIDEO * DIMS**-0.5 * rng.standard_normal(videos.shape, np.float32)
@@ -62,6 +65,10 @@ def fill(frames: NDArray[np.float16], count: int, seed: int) -> None:
         made += OF_FRAME * DIMS**-0.5 * rng.standard_normal(made.shape, np.float32)
         made /= np.linalg.norm(made, axis=1, keepdims=True)
         part[:] = made
+
+    # A block takes half a gigabyte; numpy works on several at once.
+    with ThreadPoolExecutor(min(8, cores(0))) as threads:
+        list(threads.map(fill_block, range(-(-len(frames) // (BLOCK * count)))))
 
 
 def pool_of(frames: NDArray[np.float16], count: int, seed: int) -> Pool:

@@ -7,6 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mdsvqa.models.base import Score
+from mdsvqa.models.vlm.clips import ModelClip, VisualLimits
+from mdsvqa.models.vlm.table_scoring import reading
 from mdsvqa.runtime.windows import Work
 
 
@@ -38,6 +41,25 @@ def _wait_for(marks: Path, processes: int) -> None:
     ends = time.monotonic() + 60
     while len(list(marks.glob("loaded by *"))) < processes and time.monotonic() < ends:
         time.sleep(0.01)
+
+
+class Three:
+    """Scores every clip 3, and dies of one."""
+
+    def __init__(self, deadly: str) -> None:
+        self.sight = VisualLimits(frames=1, rate=None, most_pixels=56 * 56, fewest_pixels=56 * 56)
+        self.deadly = deadly
+
+    def read(self, clips: Sequence[ModelClip], progress: Callable[[int], None] = lambda more: None) -> list[Score]:
+        """One `Score` a clip."""
+        if self.deadly in {clip.id for clip in clips}:
+            os._exit(9)
+        return [Score(clip.id, 3.0) for clip in clips]
+
+
+def three(deadly: str) -> Any:
+    """A quality model that dies of one video."""
+    return reading(Three(deadly), {"step": "scores", "model": "three"})
 
 
 def doubled(item: int) -> int:

@@ -1,4 +1,4 @@
-"""Commands that are killed at stated moments.
+"""Commands that are killed, or interrupted, at stated moments.
 
 What is on a disk changes where a finished file takes its name. A moment is therefore a number of such steps, not a
 time, which says little on a busy machine: the process sends itself SIGKILL right before or right after its n-th step.
@@ -33,6 +33,32 @@ def counting(*places, **settings):
 os.replace = counting
 atexit.register(lambda: Path(counted).write_text(str(steps)))
 from mdsvqa.__main__ import main
+main()
+"""
+
+# Sends itself the interrupt when the n-th file is about to take its name, or before anything is imported (0).
+INTERRUPTED = """
+import os, signal, sys
+moment = int(sys.argv[1])
+sys.argv = ["mdsvqa", *sys.argv[2:]]
+parent, steps, replace = os.getpid(), 0, os.replace
+
+def counting(*places, **settings):
+    global steps
+    steps += os.getpid() == parent
+    if os.getpid() == parent and steps == moment:
+        os.kill(parent, signal.SIGINT)
+    replace(*places, **settings)
+
+os.replace = counting
+from mdsvqa.__main__ import main
+if moment == 0:
+    from importlib.abc import MetaPathFinder
+    class Interrupting(MetaPathFinder):
+        def find_spec(self, name, path, target=None):
+            if name == "typer":
+                os.kill(parent, signal.SIGINT)
+    sys.meta_path.insert(0, Interrupting())
 main()
 """
 

@@ -8,33 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from kills import INTERRUPTED
 from mdsvqa.__main__ import STOPPED
-
-# Sends itself the interrupt when the n-th file is about to take its name, or before anything is imported (0).
-INTERRUPTED = """
-import os, signal, sys
-moment = int(sys.argv[1])
-sys.argv = ["mdsvqa", *sys.argv[2:]]
-parent, steps, replace = os.getpid(), 0, os.replace
-
-def counting(*places, **settings):
-    global steps
-    steps += os.getpid() == parent
-    if os.getpid() == parent and steps == moment:
-        os.kill(parent, signal.SIGINT)
-    replace(*places, **settings)
-
-os.replace = counting
-from mdsvqa.__main__ import main
-if moment == 0:
-    from importlib.abc import MetaPathFinder
-    class Interrupting(MetaPathFinder):
-        def find_spec(self, name, path, target=None):
-            if name == "typer":
-                os.kill(parent, signal.SIGINT)
-    sys.meta_path.insert(0, Interrupting())
-main()
-"""
 
 
 def command(name: str, corpus: Path, folder: Path) -> list[str]:

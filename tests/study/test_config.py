@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from mdsvqa.runtime.engines import EngineSettings
 from mdsvqa.runtime.settings import ConfigError
 from mdsvqa.selection.settings import SelectionSettings, budget_count
 from mdsvqa.study.config import StudyConfig, read_study
@@ -262,3 +263,13 @@ difficulty: {adapter: train}
     config = read_study(write(text))
     assert (config.quality.model, config.quality.vlm.base_adapter) == ("owner/base", "owner/adapter")
     assert config.difficulty.adapter == "train"
+
+
+def test_where_work_is_done_is_no_part_of_what_a_study_is(write_study) -> None:
+    said = read_study(write_study(engine={"name": "ray", "gpus_per_worker": 0.5, "most": 3}))
+    assert (said.engine.name, said.engine.gpus_per_worker, said.engine.most) == ("ray", 0.5, 3)
+    assert read_study(write_study(engine="ray")).engine == EngineSettings(name="ray")
+    assert said.record() == read_study(write_study()).record()
+    assert "engine" not in read_study(write_study()).record(whole=True)
+    with pytest.raises(ConfigError, match=r"engine: `gpus_per_worker` is 2.5; expected a share of one GPU"):
+        read_study(write_study(engine={"name": "ray", "gpus_per_worker": 2.5}))

@@ -9,15 +9,18 @@ import pyarrow as pa
 import pytest
 import torch
 
+import cluster_work
 from mdsvqa.models.encoders.encoding import encode_content
 from mdsvqa.models.settings import ContentSettings, VlmSettings
 from mdsvqa.models.statistical.extraction import extract_features
+from mdsvqa.models.vlm.table_scoring import score_with_model
 from mdsvqa.runtime.engines import EngineSettings
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.progress import Silent
 from mdsvqa.runtime.results import read_meta, read_table
 from mdsvqa.runtime.run import Run
 from mdsvqa.study.rehearsal.repeats import Job, run_repeat
+from mdsvqa.videos.about import NAMES
 from mdsvqa.videos.manifest import load_videos
 from mdsvqa.videos.video import Video
 from rehearsals import make_inputs, second_data_set
@@ -38,7 +41,9 @@ def videos(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> list
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A tiny DINOv2."""
-    transformers = pytest.importorskip("transformers")
+    pytest.importorskip("transformers")
+    from mdsvqa.models.transformers_vision import transformers
+
     folder = tmp_path_factory.mktemp("encoder") / "dinov2"
     size = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
     torch.manual_seed(0)
@@ -88,10 +93,11 @@ def test_scores_of_a_vision_language_model(
 
 
 def test_difficulty_by_a_failure_predictor(videos: list[Video], tiny_vlm: Path, cluster: Any, tmp_path: Path) -> None:
-    transformers = pytest.importorskip("transformers")
+    pytest.importorskip("transformers")
     from mdsvqa.difficulty.vlm.predict import predict_with_vlm
     from mdsvqa.models.settings import LoraSettings
     from mdsvqa.models.training.lora import add_lora, save_adapter
+    from mdsvqa.models.transformers_vision import transformers
 
     adapter = tmp_path / "adapter"
     model = transformers.Qwen2_5_VLForConditionalGeneration.from_pretrained(tiny_vlm)
@@ -101,6 +107,28 @@ def test_difficulty_by_a_failure_predictor(videos: list[Video], tiny_vlm: Path, 
     here = predict(videos, run=Run(tmp_path / "here", Silent(), 2))
     assert predict(videos, run=Run(tmp_path / "there", engine=RAY)).equals(here)
     assert read_table(tmp_path / "there" / "readings").equals(read_table(tmp_path / "here" / "readings"))
+
+
+def test_a_video_that_kills_every_worker_has_no_score_and_the_others_have(
+    videos: list[Video], cluster: Any, tmp_path: Path
+) -> None:
+    run = Run(tmp_path / "scores", engine=RAY)
+    load = partial(cluster_work.three, videos[15].id)
+    rows = score_with_model(videos, load, "Loading three", "auto", run)[0].to_pylist()
+    assert [row["id"] for row in rows] == [video.id for video in videos]
+    assert {row["id"]: row["status"] for row in rows if row["status"] != "ok"} == {
+        "broken": "undecodable",
+        videos[15].id: "undecodable",
+    }
+    assert {row["score"] for row in rows if row["status"] == "ok"} == {3.0}
+    # Where it does no harm it is scored, in its place.
+    again = score_with_model(videos, partial(cluster_work.three, ""), "Loading three", "auto", run)[0].to_pylist()
+    assert [row["id"] for row in again if row["status"] != "ok"] == ["broken"]
+    assert again[15] == {**rows[15], "status": "ok", "score": 3.0, "text": None, **about(again[15])}
+
+
+def about(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in NAMES}
 
 
 def test_repeats_of_a_rehearsal(cluster: Any, tmp_path: Path) -> None:

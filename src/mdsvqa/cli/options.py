@@ -32,7 +32,7 @@ from mdsvqa.videos.view import PLAIN, View
 UNDECODABLE = 4
 
 # Settings whose options are spelled otherwise.
-SPELLED = {"reading": "read", "name": "engine", "most": "workers-most"}
+SPELLED = {"reading": "read", "name": "engine", "runner": "engine", "most": "workers-most"}
 Checked = TypeVar("Checked", bound=Settings)
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -113,7 +113,7 @@ def report_data(config: StudyConfig, result: StudyResult, figures: Figures, comm
         scatter_after=panels[-1].metrics if points else {},
         readings=readings_of(config, result),
         failures=[Undecoded(video, reason) for video, reason in data.failures.items()],
-        settings=config.model_dump(mode="json", exclude={"videos", "out", "title", "workers", "labels"}),
+        settings=config.model_dump(mode="json", exclude={"videos", "out", "title", "workers", "engine", "labels"}),
         notes=[*_notes(config), *result.notes],
         rounds=[
             RoundResult(turn, spent, panel.metrics["srcc"])

@@ -3,13 +3,16 @@
 import logging
 import os
 import re
+import signal
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from threading import current_thread, main_thread
 from typing import Any
 from urllib.parse import urlsplit
 
 from mdsvqa.runtime.engines import EngineSettings
+from mdsvqa.runtime.environment import SPOOL, SPOOL_RUN
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.words import counted
 from mdsvqa.runtime.workers import cores
@@ -53,16 +56,33 @@ def joined(engine: EngineSettings) -> Iterator[None]:
         return
     ray = need_ray()
     try:
-        _join(ray, engine.address)
+        with _later() as interrupts:
+            _join(ray, engine.address)
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
         if isinstance(error, InputError):
             raise
         where = "auto" if engine.address == "auto" else engine.address
         raise InputError(f"--engine ray: no cluster at {where} ({str(error).splitlines()[0]}).") from None
     try:
+        for number in interrupts:
+            signal.raise_signal(number)
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _later() -> Iterator[list[int]]:
+    """Keeps interrupts from the keyboard while the block runs: a cluster that is half started would stay behind."""
+    kept: list[int] = []
+    if current_thread() is not main_thread():
+        yield kept
+        return
+    before = signal.signal(signal.SIGINT, lambda number, frame: kept.append(number))
+    try:
+        yield kept
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _join(ray: Any, address: str) -> None:
@@ -152,7 +172,10 @@ def _too_small(nodes: Sequence[Mapping[str, float]], gpus: float, cpus: int) -> 
 
 def runtime_of(engine: EngineSettings) -> dict[str, Any]:
     """What tasks and workers need of their processes, as options of Ray."""
-    return {"runtime_env": {"pip": list(engine.packages)}} if engine.packages else {}
+    found: dict[str, Any] = {"pip": list(engine.packages)} if engine.packages else {}
+    if said := {name: os.environ[name] for name in (SPOOL, SPOOL_RUN) if name in os.environ}:
+        found["env_vars"] = said
+    return {"runtime_env": found} if found else {}
 
 
 def original(error: Exception) -> Exception:

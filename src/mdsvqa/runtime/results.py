@@ -204,7 +204,8 @@ class ResultTable:
             it they never are.
         costs: what people would lose with the rows, such as "6 labels"; such rows go only by `overwrite`.
         files: names of what the maker writes into the folder beside rows.
-        mirror: where it is copied to after every tenth shard and at the end.
+        mirror: where it is copied to after every tenth shard and at the end, and fetched from at the start where it has
+            rows that are not here.
         part: of the pool whose rows these are.
 
     Raises:
@@ -231,6 +232,8 @@ class ResultTable:
         self._files = files
         self._lock = _lock(folder)
         try:
+            if mirror is not None:
+                mirror.fetch(folder)
             self._open(json.loads(json.dumps(maker, default=str)), overwrite, say, costs)
             if mirror is not None:
                 mirror.copy(folder, first=True)

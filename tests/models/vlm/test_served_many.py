@@ -156,7 +156,7 @@ def test_when_all_are_gone_the_run_ends_and_another_goes_on(
         class Ready(Silent):
             """The questions of the start are answered as always."""
 
-            def progress(self, label: str, done: int, total: int) -> None:
+            def progress(self, label: str, done: int, total: int, state: str = "") -> None:
                 for node in nodes:
                     node.ready = True
 
