@@ -13,6 +13,7 @@ from mdsvqa.runtime.mirror import EVERY, MirrorError
 from mdsvqa.runtime.progress import Silent
 from mdsvqa.runtime.results import DIFFICULTY, read_table
 from mdsvqa.runtime.run import Run
+from mdsvqa.runtime.shards import TableError
 
 MAKER = {"step": "difficulty", "model": "m"}
 
@@ -146,23 +147,90 @@ def test_a_store_that_is_away_costs_no_work(
     assert len(store.find("/bucket/t")) == 3 * EVERY + 3
 
 
-def test_rows_that_only_the_copy_has_are_not_lost(tmp_path: Path, store: MemoryFileSystem) -> None:
-    fill(run_in(tmp_path / "old", "memory://bucket/t"), 0, 5)
-    # Another machine that begins anew.
-    with pytest.raises(MirrorError, match=r"/bucket/t has 5 files of rows that .*new lacks, part-00000\.parquet the f"):
-        fill(run_in(tmp_path / "new", "memory://bucket/t"), 0, 1)
-    assert len(store.find("/bucket/t")) == 7
+def test_another_machine_goes_on_from_the_copy(tmp_path: Path, store: MemoryFileSystem) -> None:
+    for machine, start in (("first", 0), ("second", 5), ("third", 10)):
+        show = Notes()
+        run = run_in(tmp_path / machine, "memory://bucket/t", show=show)
+        with run.within("readings").open(DIFFICULTY, MAKER) as table:
+            table.append([{"id": machine}])
+        fill(run, start, 5)
+        fetched_files = [line for line in show.said if "fetched" in line]
+        assert len(fetched_files) == (0 if machine == "first" else 2), fetched_files
+        assert read_table(run.out)["id"].to_pylist() == [f"{i:04d}" for i in range(start + 5)]
+    assert read_table(tmp_path / "third" / "readings")["id"].to_pylist() == ["first", "second", "third"]
+    # The first one goes on with what the others have added.
+    run = run_in(tmp_path / "first", "memory://bucket/t")
+    fill(run, 15, 1)
+    assert read_table(run.out)["id"].to_pylist() == [f"{i:04d}" for i in range(16)]
+
+
+def test_what_was_taken_out_here_does_not_come_back(tmp_path: Path, store: MemoryFileSystem) -> None:
+    run = run_in(tmp_path / "t", "memory://bucket/t")
+    fill(run, 0, 4)
+    (run.out / "part-00001.parquet").unlink()
+    fill(run_in(tmp_path / "t", "memory://bucket/t"), 4, 1)
+    wanted = ["0000", "0002", "0003", "0004"]
+    assert read_table(run.out)["id"].to_pylist() == wanted
+    assert read_table(fetched(store, "/bucket/t", tmp_path / "there"))["id"].to_pylist() == wanted
+
+
+class Interrupted(BaseException):
+    """Stands for a kill."""
+
+
+def test_fetching_that_is_killed_goes_on(
+    tmp_path: Path, store: MemoryFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(run_in(tmp_path / "old", "memory://bucket/t"), 0, 4)
+    read, left = MemoryFileSystem.cat_file, [3]
+
+    def some(self: MemoryFileSystem, *arguments: Any, **more: Any) -> Any:
+        left[0] -= 1
+        if left[0] < 0:
+            raise Interrupted
+        return read(self, *arguments, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MemoryFileSystem, "cat_file", some)
+        with pytest.raises(Interrupted):
+            fill(run_in(tmp_path / "new", "memory://bucket/t"), 4, 1)
+    assert 0 < len(list((tmp_path / "new").glob("part-*"))) < 4
+    fill(run_in(tmp_path / "new", "memory://bucket/t"), 4, 1)
+    assert read_table(tmp_path / "new")["id"].to_pylist() == [f"{i:04d}" for i in range(5)]
+
+
+def test_a_store_that_cannot_be_read_before_there_are_rows_ends_the_run(
+    tmp_path: Path, store: MemoryFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object, **more: object) -> None:
+        raise PermissionError("Access Denied")
+
+    monkeypatch.setattr(MemoryFileSystem, "find", away)
+    with pytest.raises(MirrorError, match=r"memory://bucket/t: cannot be read \(Access Denied\), so rows that it may"):
+        fill(run_in(tmp_path / "t", "memory://bucket/t"), 0, 1)
+    fill(Run(tmp_path / "t"), 0, 1)
+    run = run_in(tmp_path / "t", "memory://bucket/t")
+    with pytest.raises(MirrorError, match="The result is whole in"):
+        fill(run, 1, 1)
+    assert read_table(tmp_path / "t").num_rows == 2
 
 
 def test_a_copy_of_other_settings_goes_only_when_asked(tmp_path: Path, store: MemoryFileSystem) -> None:
     fill(run_in(tmp_path / "old", "memory://bucket/t"), 0, 5)
     other = {**MAKER, "model": "other"}
+    fill(Run(tmp_path / "new"), 0, 1, other)
     with pytest.raises(MirrorError, match="a result of other settings lies at /bucket/t"):
         fill(run_in(tmp_path / "new", "memory://bucket/t"), 0, 1, other)
-    fill(run_in(tmp_path / "new", "memory://bucket/t", overwrite=True), 0, 1, other)
+    fill(run_in(tmp_path / "new", "memory://bucket/t", overwrite=True), 1, 1, other)
     there = fetched(store, "/bucket/t", tmp_path / "there")
-    assert read_table(there).num_rows == 1
+    assert read_table(there).num_rows == 2
     assert json.loads((there / "_meta.json").read_text())["maker"] == other
+    # Where there is nothing here, what the copy cost counts as what it would cost here.
+    fill(run_in(tmp_path / "old", "memory://bucket/u"), 5, 1)
+    store.pipe_file("/bucket/u/_seconds", b"3000\n")
+    with pytest.raises(TableError, match="making it anew would cost the 50 min that it took"):
+        fill(run_in(tmp_path / "third", "memory://bucket/u"), 0, 1, other)
+    assert len(store.find("/bucket/u")) == 8
 
 
 def test_a_folder_as_the_place(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdsvqa.runtime.cells import is_number, tidy
+from mdsvqa.runtime.cells import is_number, number_of, tidy
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.results import FEATURES, SCORES, ResultTable
 from mdsvqa.runtime.user_tables import ColumnError, Columns, read_columns
@@ -393,3 +394,41 @@ def test_four_columns_without_names(put: Put) -> None:
         read_columns(put("a,3.5,0.8,24\nb,4,0.7,25\nc,2.5,1,24\n", "t.txt"))
     with pytest.raises(ColumnError, match="found 5 fields and no column names; expected 'name mos'"):
         read_columns(put("a,3.5,0.8,24,1\n", "t.txt"))
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["3", "4.5", None, "1e2", ".5", "2."],
+        ["3", "NA", "-", "4"],
+        ["3", "+4", " 5 "],
+        [3.0, None, math.nan],
+        [3, 4, None],
+        [3, 4.5, "5"],
+    ],
+)
+def test_numbers_are_the_same_by_the_column_as_by_the_cell(cells: list[Any]) -> None:
+    table = Columns(Path("t.csv"), {"a": cells})
+    np.testing.assert_array_equal(table.numbers("a"), [number_of(cell) for cell in cells])
+
+
+@pytest.mark.parametrize("cell", ["inf", "-inf", "1_000", "infinity", "0x10", "٣", "1e999", math.inf, True, "3,5"])
+def test_what_is_no_number_is_refused_with_its_row(cell: Any) -> None:
+    with pytest.raises(ColumnError, match=r"^t\.csv, row 2, column a: found "):
+        Columns(Path("t.csv"), {"a": [1.0 if isinstance(cell, float) else "1", cell]}).numbers("a")
+
+
+def test_columns_of_parquet_are_read_when_they_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = pa.table({"id": ["a", "b"], "mos": [3.0, None], "features": [[1.0], [2.0]]})
+    pq.write_table(table, tmp_path / "t.parquet", row_group_size=1)
+    read: list[list[str]] = []
+    whole = pq.read_table
+    monkeypatch.setattr(pq, "read_table", lambda *a, **k: read.append(k["columns"]) or whole(*a, **k))
+    found = read_columns(tmp_path / "t.parquet")
+    assert (len(found), found.ids()) == (2, ["a", "b"])
+    np.testing.assert_array_equal(found.mos(), [3.0, math.nan])
+    assert read == [["id"], ["mos"]]
+    assert list(found.column("features")) == [[1.0], [2.0]]
+    pq.write_table(table.slice(0, 0), tmp_path / "none.parquet")
+    with pytest.raises(ColumnError, match="has no rows"):
+        read_columns(tmp_path / "none.parquet")

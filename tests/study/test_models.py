@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from kills import kill_often
+from mdsvqa.models.vlm.families.catalogue import FAMILIES
 from mdsvqa.report.figures import measure
 from mdsvqa.report.write import write_results
 from mdsvqa.runtime.progress import Silent
@@ -152,6 +153,33 @@ def test_each_round_of_a_checkpoint_learns_from_all_labels_anew_or_from_the_roun
     meta = json.loads((second / "_meta.json").read_text())
     assert ("start" in meta["maker"]) == (start == "round")
     assert "Round 2: Fine-tuned model on held-out" in page
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_two_rounds_of_every_family_train_a_predictor_and_an_adapter_and_score_by_it(
+    write_vlm: WriteStudy, make_tiny: Callable[[str], Path], family: str
+) -> None:
+    failure = {"adapter": "train", "vlm": {"steps": 3, "batch_size": 8, "evaluations": 1, "learning_rate": 1e-3}}
+    quality = {"model": str(make_tiny(family)), "vlm": {"reading": "expected"}}
+    study = write_vlm(quality=quality, difficulty=failure, rounds=2)
+    config, result, page = to_page(study)
+    videos = len(result.data.videos)
+    assert [int(np.isfinite(scores).sum()) for scores in result.scores] == [videos] * 3
+    first, second = (config.out / f"round-{turn}" / "finetuned" for turn in (1, 2))
+    chosen = [{row["id"] for row in result.selected if row["round"] <= turn} for turn in (1, 2)]
+    assert [learned_from(first), learned_from(second)] == chosen
+    assert len(chosen[1]) == 4
+    for folder in (first, second):
+        assert [line["step"] for line in csv.DictReader((folder / "log.csv").open())] == ["0", "2", "4"]
+    predictors = sorted(config.out.rglob("adapter_model.safetensors"))
+    assert len(predictors) == 4, predictors
+    assert "Round 2: Fine-tuned model on held-out" in page
+    # All is there: nothing is trained or scored again.
+    before = {path: path.stat().st_mtime_ns for path in predictors}
+    again = run_study(config, Silent())
+    assert {path: path.stat().st_mtime_ns for path in predictors} == before
+    np.testing.assert_array_equal(again.scores[2], result.scores[2])
 
 
 @pytest.mark.slow

@@ -23,6 +23,7 @@ from mdsvqa.cli.plain import AsJson, print_json
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.runtime.atomic import write_atomically
 from mdsvqa.runtime.errors import InputError
+from mdsvqa.runtime.places import place_of, scheme_of
 from mdsvqa.runtime.results import json_text
 from mdsvqa.runtime.words import counted
 from mdsvqa.runtime.workers import cores
@@ -292,6 +293,11 @@ def _material(study: Path, out: Path | None, said: dict[str, Any]) -> "Material"
         if said:
             raise InputError(f"{study}: {', '.join(said)}: set it under `labeling:` in the study, not by an option.")
         return read_material(study, out)
+    if scheme_of(study) is not None:
+        raise InputError(
+            f"{place_of(study)}: expected a study.yaml, or a table or folder on this machine; the videos that a table "
+            "names may lie in a store."
+        )
     if not study.exists():
         raise InputError(f"{study}: is not there; expected a study.yaml, or a folder or table of videos.")
     # A table without settings tells the folder.

@@ -32,7 +32,7 @@ from mdsvqa.videos.view import PLAIN, View
 UNDECODABLE = 4
 
 # Settings whose options are spelled otherwise.
-SPELLED = {"reading": "read", "name": "engine", "most": "workers-most"}
+SPELLED = {"reading": "read", "name": "engine", "runner": "engine", "most": "workers-most"}
 Checked = TypeVar("Checked", bound=Settings)
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -84,7 +84,8 @@ MirrorTo = Annotated[
     str | None,
     typer.Option(
         "--mirror",
-        help="Copy the result to this folder or store (s3://bucket/prefix) while it is made.",
+        help="Copy the result to this folder or store (s3://bucket/prefix) while it is made; rows that only the copy "
+        "has are fetched first.",
         rich_help_panel=LARGE,
     ),
 ]

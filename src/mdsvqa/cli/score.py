@@ -31,13 +31,13 @@ from mdsvqa.cli.options import (
     with_settings,
     with_spool,
 )
-from mdsvqa.cli.plain import AsJson
+from mdsvqa.cli.plain import AsJson, choice
 from mdsvqa.cli.printing import study as terminal
 from mdsvqa.models.open import kind_of
 from mdsvqa.models.settings import ServedSettings, VlmSettings
 from mdsvqa.models.statistical.features import SAMPLED_FRAMES
 from mdsvqa.models.statistical.route import Route
-from mdsvqa.runtime.engines import EngineSettings
+from mdsvqa.runtime.engines import EngineName, EngineSettings
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.videos.files import check_files
 from mdsvqa.videos.settings import ManifestSettings, ViewSettings
@@ -47,9 +47,9 @@ SERVER = "Vision-language models behind a server"
 
 @with_spool
 @with_settings("manifest", ManifestSettings, panel=MANIFEST)
-@with_settings("vlm", VlmSettings, panel=VLM, panels={PICTURES: tuple(ViewSettings.model_fields)})
+@with_settings("vlm", VlmSettings, without=("runner",), panel=VLM, panels={PICTURES: tuple(ViewSettings.model_fields)})
 @with_settings("serving", ServedSettings, only=("concurrency", "timeout", "frames_as"), panel=SERVER)
-@with_settings("engine", EngineSettings, panel=WHERE)
+@with_settings("engine", EngineSettings, without=("name",), panel=WHERE)
 def score(
     videos: Videos,
     out: Out,
@@ -57,6 +57,16 @@ def score(
     serving: Mapping[str, Any],
     manifest: ManifestSettings,
     engine: EngineSettings,
+    by: Annotated[
+        str,
+        typer.Option(
+            "--engine",
+            help="Work by this engine: local (processes of this machine), ray (a Ray cluster; where there is none, one "
+            "is started here, with all GPUs of this machine), or vllm (as local, and vLLM on this machine writes the "
+            "replies of a checkpoint).",
+            rich_help_panel=WHERE,
+        ),
+    ] = "local",
     model: Annotated[
         str,
         typer.Option(
@@ -121,6 +131,13 @@ def score(
 
     mdsvqa score FOLDER --model hollow404/VQR1-7B-YouTubeUGC --adapter hollow404/MDS-VQA-Active-Finetuning --out scores/
     """
+    by = choice("--engine", by, (*get_args(EngineName), "vllm"))
+    if by == "vllm":
+        vlm = checked(VlmSettings, {**vlm.model_dump(), "runner": "vllm"})
+        if server:
+            raise InputError("--engine vllm: runs the checkpoint on this machine, and --server asks one elsewhere.")
+    else:
+        engine = checked(EngineSettings, {**engine.model_dump(), "name": by})
     listed = mdsvqa.read_videos(videos, mos_scale, manifest, terminal.say)[:limit]
     changed = vlm.model_dump(exclude_defaults=True, exclude={"frames", "seed", *ViewSettings.model_fields})
     if changed and kind_of(model) != "checkpoint" and not server:

@@ -137,6 +137,11 @@ class VlmSettings(ViewSettings):
             raise ValueError("`fps` goes with `sampling: reference` or `rate`, and `sampling: count` with `frames`.")
         if self.answers == "levels" and self.reading != "expected":
             raise ValueError("`answers: levels` are read by their probabilities. Use `reading: expected`.")
+        if self.runner == "vllm" and (self.reading == "expected" or self.load_in_4bit):
+            raise ValueError(
+                "`runner: vllm` writes replies of a checkpoint in its own precision. Use `reading: generate` without "
+                "`load_in_4bit`, or `runner: transformers`."
+            )
         if self.samples > 1 and self.reading == "expected":
             raise ValueError("`samples` draws replies; the expected score has none. Use `reading: generate`.")
         return self
@@ -231,6 +236,11 @@ class QualitySettings(ViewSettings):
             raise ValueError("`predictions` names a CSV, and goes with `model: precomputed` and no other.")
         if self.server_after is not None and self.server is None:
             raise ValueError("`server_after` goes with `server`, the model before it was fine-tuned.")
+        if self.vlm.runner == "vllm" and (self.vlm.adapter or self.vlm.base_adapter):
+            raise ValueError(
+                "`vlm: runner: vllm` takes one adapter, the one that is trained. Merge the model's own into it by "
+                "`mdsvqa merge`, and name the result by `model`."
+            )
         if self.server is not None and self.model in (STATISTICAL, PRECOMPUTED):
             raise ValueError("`server`: name the model as the server calls it by `model`.")
         return self

@@ -1,4 +1,4 @@
-"""A copy of results in another place, such as an object store, kept up while they are made.
+"""A copy of results in another place, such as an object store, kept up while they are made, and fetched by who goes on.
 
 What was copied is written down in the folder itself, so that only what is new goes out, and only what was copied from
 here is ever deleted there.
@@ -15,7 +15,8 @@ from fsspec.core import url_to_fs  # type: ignore[import-untyped]
 
 from mdsvqa.runtime.atomic import write_atomically
 from mdsvqa.runtime.errors import InputError
-from mdsvqa.runtime.shards import JOURNAL, MERGED, is_shard
+from mdsvqa.runtime.shards import JOURNAL, MERGED, has_shards, is_shard
+from mdsvqa.runtime.words import counted
 
 # In the folder of a result: size and time of change of each file that was copied, by URL.
 RECORD = "_mirror.json"
@@ -66,6 +67,53 @@ class Mirror:
         if self._local and Path(self._base).resolve() == self.root.resolve():
             raise MirrorError(f"--mirror {self.url}: is the folder of the result itself. Name another place.")
 
+    def fetch(self, folder: Path) -> None:
+        """Brings rows here that only the copy has: those that a machine made which is gone.
+
+        Args:
+            folder: of a result; nobody else writes to it.
+
+        Raises:
+            MirrorError: there are no rows here, and whether there are some there cannot be found out.
+        """
+        try:
+            self._fetch(folder)
+        except Exception as error:  # stores raise what they like
+            if has_shards(folder):
+                # Copying says the same.
+                return
+            raise MirrorError(
+                f"--mirror {self.url}: cannot be read ({_words(error)}), so rows that it may have are not here. "
+                "Correct the address, run it again later, or leave --mirror out."
+            ) from None
+
+    def _fetch(self, folder: Path) -> None:
+        place, record = self._place(folder), _record(folder)
+        copied, there = record.get(self.url, {}), self._listed(place)
+        new = [name for name in there if name not in copied and not (folder / name).exists()]
+        if META not in there or not new or not self._is_alike(folder, place):
+            return
+        for name in sorted(new, key=_meta_first):
+            write_atomically(folder / name, self._store.cat_file(f"{place}/{name}"))
+        here = _states(folder)
+        fetched = {name: here[name] for name in new if name in here}
+        write_atomically(folder / RECORD, json.dumps({**record, self.url: {**copied, **fetched}}).encode())
+        if rows := sum(map(is_shard, new)):
+            self.note(f"{folder}: {counted(rows, 'file')} of rows fetched from {place}")
+
+    def _is_alike(self, folder: Path, place: str) -> bool:
+        """Whether what made the copy made the result, or there is no result."""
+        if not (folder / META).exists():
+            return True
+        theirs = json.loads(self._store.cat_file(f"{place}/{META}"))
+        return bool(theirs.get("maker") == json.loads((folder / META).read_text())["maker"])
+
+    def _listed(self, place: str) -> dict[str, int]:
+        """Sizes of the files of a copy."""
+        self._store.invalidate_cache()
+        found = self._store.find(place, maxdepth=1, detail=True)
+        return {name.rpartition("/")[2]: entry["size"] for name, entry in found.items()}
+
     def copy(self, folder: Path, *, first: bool = False) -> None:
         """Copies what is new of a result folder; says where that fails, and remembers it for `end`.
 
@@ -113,8 +161,7 @@ class Mirror:
             copied = self._agreed(folder, place, here, copied)
             self._seen.add(folder)
         try:
-            # What made the rows goes first: rows of nobody are of no use.
-            for name in sorted(here, key=lambda name: (name != META, len(name), name)):
+            for name in sorted(here, key=_meta_first):
                 if copied.get(name) != here[name]:
                     self._put(folder / name, f"{place}/{name}")
                     copied[name] = here[name]
@@ -140,19 +187,15 @@ class Mirror:
         Raises:
             MirrorError: see `copy`.
         """
-        self._store.invalidate_cache()
-        found = self._store.find(place, maxdepth=1, detail=True)
-        there = {name.rpartition("/")[2]: entry["size"] for name, entry in found.items()}
+        there = self._listed(place)
         known = {name: state for name, state in copied.items() if there.get(name) == state[0]}
-        if META in there and META not in known:
-            theirs = json.loads(self._store.cat_file(f"{place}/{META}"))
-            if theirs.get("maker") != json.loads((folder / META).read_text())["maker"]:
-                if not self.overwrite:
-                    raise MirrorError(
-                        f"--mirror {self.url}: a result of other settings lies at {place}. Name another place, or say "
-                        "--overwrite."
-                    )
-                return {name: [-1, -1] for name in there if is_shard(name) or name == META}
+        if META in there and META not in known and not self._is_alike(folder, place):
+            if not self.overwrite:
+                raise MirrorError(
+                    f"--mirror {self.url}: a result of other settings lies at {place}. Name another place, or say "
+                    "--overwrite."
+                )
+            return {name: [-1, -1] for name in there if is_shard(name) or name == META}
         lacking = [name for name in there if is_shard(name) and name not in known and name not in here]
         if lacking:
             raise MirrorError(
@@ -160,6 +203,11 @@ class Mirror:
                 "first. Copy them there before you go on, or name another place."
             )
         return known
+
+
+def _meta_first(name: str) -> tuple[bool, int, str]:
+    """What made the rows before the rows, of which nobody knows otherwise whose they are; these in their order."""
+    return name != META, len(name), name
 
 
 def _states(folder: Path) -> States:

@@ -94,7 +94,8 @@ def scheme_of(place: Path | str) -> str | None:
     >>> scheme_of("s3://bucket/a.mp4"), scheme_of(Path("GS://bucket")), scheme_of("a: b/c.mp4"), scheme_of("C:/a.mp4")
     ('s3', 'gs', None, None)
     """
-    found = _SCHEME.match(str(place))
+    written = str(place)
+    found = _SCHEME.match(written) if ":/" in written else None
     path = place if isinstance(place, Path) else None
     if found is None or (not found[2] and path is None) or (path is not None and path.exists()):
         return None
@@ -116,7 +117,7 @@ def place_of(written: Place | str) -> Place:
     url = url.replace(":/", "://", 1) if isinstance(written, Path) else url
     if scheme in _HERE:
         return Path(unquote(urlsplit(url).path))
-    return Remote(scheme + url[len(scheme) :])
+    return Remote(url if url.startswith(scheme) else scheme + url[len(scheme) :])
 
 
 def stem_of(written: str) -> str:

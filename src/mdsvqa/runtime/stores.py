@@ -76,13 +76,14 @@ def need_store(place: Remote, where: str) -> None:
         place: in it.
         where: it is written, for the message.
     """
-    said = _missing_package(place.scheme)
+    said = missing_package(place.scheme)
     if said is not None:
         raise StoreError(f"{where}: found {place}; {said}")
 
 
 @cache
-def _missing_package(scheme: str) -> str | None:
+def missing_package(scheme: str) -> str | None:
+    """What is to be installed before a scheme can be read, or that nothing reads it; None where something does."""
     try:
         registry = import_module("fsspec.registry")
     except ImportError:

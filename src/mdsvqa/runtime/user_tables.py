@@ -3,16 +3,17 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.cells import MISSING, folded, has_decimal_comma, number_of, text_of, tidy
 from mdsvqa.runtime.column_names import SCORES_AS_MOS, Names, find_column
 from mdsvqa.runtime.matlab import read_matlab
+from mdsvqa.runtime.parquet_columns import load_flat, open_parquet
 from mdsvqa.runtime.places import Place, Remote, place_of, stem_of
 from mdsvqa.runtime.results import read_table
 from mdsvqa.runtime.spreadsheet import read_spreadsheet
@@ -112,8 +113,11 @@ class Columns:
         Raises:
             ColumnError: there is no such column, or a cell holds something else.
         """
+        cells = self.column(name)
+        if _are_texts(cells):
+            return [tidy(cell) if cell else "" for cell in cells]
         found = []
-        for row, cell in enumerate(self.column(name), 1):
+        for row, cell in enumerate(cells, 1):
             try:
                 found.append(text_of(cell))
             except ValueError:
@@ -130,6 +134,8 @@ class Columns:
             ColumnError: a cell is neither empty nor a finite number.
         """
         name = self._found(name)
+        if (plain := _plain_numbers(self.cells[name])) is not None:
+            return plain
         commas = self.decimal_comma and any(has_decimal_comma(cell) for cell in self.cells[name])
         return np.array([self._number(name, row, commas) for row in range(1, len(self) + 1)], np.float64)
 
@@ -206,6 +212,9 @@ class Columns:
         return ids
 
     def _check_unique(self, ids: Sequence[str], column: str) -> None:
+        distinct = set(ids)
+        if len(distinct) == len(ids) and "" not in distinct:
+            return
         first: dict[str, int] = {}
         for row, video in enumerate(ids, 1):
             if not video:
@@ -217,6 +226,27 @@ class Columns:
                 way_out = "" if column == "id" else " Add an id column that tells them apart."
                 raise ColumnError(f"{self.path}: id {video!r} is in {rows}; ids are unique.{way_out}")
             first[video] = row
+
+
+def _are_texts(cells: Sequence[Any]) -> bool:
+    return set(map(type, cells)) <= {str, NoneType}
+
+
+def _plain_numbers(cells: Sequence[Any]) -> Floats | None:
+    """Cells that are numbers, text of numbers or empty, NaN where these are; None where any is anything else."""
+    kinds = set(map(type, cells))
+    try:
+        if kinds <= {str, NoneType}:
+            found = pa.array(cells, pa.string()).cast(pa.float64())
+        elif kinds <= {float, NoneType}:
+            found = pa.array(cells, pa.float64(), from_pandas=True)
+        else:
+            return None
+    except pa.ArrowException:
+        return None
+    known: Floats = found.drop_null().to_numpy()
+    # Infinities are refused with their row; NaN as text is a word for nothing, and words are looked up.
+    return found.to_numpy(zero_copy_only=False) if np.isfinite(known).all() else None
 
 
 def is_table_place(place: Remote) -> bool:
@@ -280,7 +310,8 @@ def _of_store(place: Remote, names: Names) -> Columns:
     """A table that is copied first; messages name where it lies."""
     try:
         with copied(place, "the table") as (file, _):
-            return replace(read_columns(file, names), path=place)
+            found = replace(read_columns(file, names), path=place)
+            return replace(found, cells=load_flat(file)) if place.suffix.lower() == ".parquet" else found
     except NoObjectError as error:
         raise ColumnError(f"{place}: cannot be read: {error}.") from None
     except ColumnError as error:
@@ -288,7 +319,7 @@ def _of_store(place: Remote, names: Names) -> Columns:
 
 
 def _read_parquet(path: Path, names: Names) -> TableContent:
-    return TableContent(pq.read_table(path).to_pydict())
+    return TableContent(open_parquet(path))
 
 
 _READERS: Mapping[str, Callable[[Path, Names], TableContent]] = {

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -320,7 +321,8 @@ def _paths(settings: SelectionSettings, table: Columns) -> dict[str, Place | Non
         return {}
     folder = table.path.parent
     paths = zip(table.ids(), table.column("path"), strict=True)
-    return {video: path_of(path, folder, f"{table.path}, id {video!r}") if path else None for video, path in paths}
+    where = "{}, id {!r}".format
+    return {video: path_of(path, folder, partial(where, table.path, video)) if path else None for video, path in paths}
 
 
 def choose(given: Candidates, settings: SelectionSettings, run: Run | None, *, seed: int) -> list[dict[str, Any]]:

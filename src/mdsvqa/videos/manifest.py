@@ -3,11 +3,14 @@
 import csv
 import io
 import math
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 from pathlib import Path
-from typing import cast, get_args
+from sys import intern
+from typing import NamedTuple, cast, get_args
 
 from mdsvqa.runtime.atomic import write_atomically
 from mdsvqa.runtime.places import Place, Remote, place_of
@@ -45,6 +48,8 @@ _SPLITS = get_args(Split)
 _LAST = {".apng", ".gif", ".webp", *RAW_ENDINGS}
 _ENDINGS = sorted({*VIDEO_EXTENSIONS, *RAW_ENDINGS}, key=lambda ending: (ending in _LAST, ending))
 _RAW = tuple(RAW_ENDINGS)
+# No character, but half of the code of one.
+_HALF = re.compile("[\ud800-\udfff]")
 Note = Callable[[str], None]
 
 
@@ -190,43 +195,49 @@ def cell(value: object, folder: Path | None = None) -> str:
     return value if isinstance(value, str) else repr(value)
 
 
-@dataclass(frozen=True)
-class _Row:
-    """What a row says, before it is checked; None or empty where it says nothing."""
+class _Row(NamedTuple):
+    """What a row says, before it is checked; NaN or empty where it says nothing."""
 
-    where: str
+    table: Columns
+    number: int
     id: str
     path: str
     dataset: str
     split: str
-    mos: float | None
-    mos_std: float | None
-    ratings: float | None
+    mos: float
+    mos_std: float
+    ratings: float
     raw: tuple[str, ...]
 
+    def where(self) -> str:
+        """For messages."""
+        return f"{self.table.where(self.number)}, id {self.id!r}"
 
-def _rows(table: Columns) -> list[_Row]:
+
+def _rows(table: Columns) -> Iterator[_Row]:
     ids = table.ids()
-    count = len(table)
+    count = len(ids)
 
-    def texts(name: str) -> list[str]:
-        return table.texts(name) if name in table else [""] * count
+    def texts(name: str) -> Iterable[str]:
+        return table.texts(name) if name in table else repeat("", count)
 
-    def numbers(name: str | None) -> list[float | None]:
-        values = [math.nan] * count if name is None else table.numbers(name).tolist()
-        return [None if math.isnan(value) else value for value in values]
+    def numbers(name: str | None) -> Iterable[float]:
+        return repeat(math.nan, count) if name is None else table.numbers(name).tolist()
 
     mos = table.mos_column()
     if mos is None and table.names.mos is not None:
         table.mos()  # says which columns there are
     columns = [numbers(mos), *(numbers(name if name in table else None) for name in ("mos_std", "ratings"))]
-    where = [table.where(row) for row in range(1, count + 1)]
-    paths = texts("path")
+    paths = table.texts("path") if "path" in table else [""] * count
     # What other tables have under these names is theirs.
-    any_raw = any((path or id).lower().endswith(_RAW) for path, id in zip(paths, ids, strict=True))
-    raw = zip(*map(texts, RAW_COLUMNS), strict=True) if any_raw else [("",) * len(RAW_COLUMNS)] * count
-    said = zip(where, ids, paths, texts("dataset"), texts("split"), *columns, raw, strict=True)
-    return [_Row(*row) for row in said]
+    any_raw = any(_may_be_raw(path or id) for path, id in zip(paths, ids, strict=True))
+    raw = zip(*map(texts, RAW_COLUMNS), strict=True) if any_raw else repeat(("",) * len(RAW_COLUMNS), count)
+    said = zip(range(1, count + 1), ids, paths, texts("dataset"), texts("split"), *columns, raw, strict=True)
+    return (_Row(table, *row) for row in said)
+
+
+def _may_be_raw(written: str) -> bool:
+    return written.partition("?")[0].lower().endswith(_RAW)
 
 
 @dataclass(frozen=True)
@@ -241,7 +252,7 @@ class _Files:
     base: Place
     searched: bool
 
-    def at(self, written: str, where: str) -> Place:
+    def at(self, written: str, where: Callable[[], str]) -> Place:
         """The file of a path as it is written, or from where its first folders are the last ones of the base."""
         exact = path_of(written, self.base, where)
         if not self.searched or not isinstance(self.base, Path) or not isinstance(exact, Path) or exact.is_file():
@@ -251,7 +262,7 @@ class _Files:
         within = [self.base.joinpath(*parts[count:]) for count in shared]
         return next((file for file in within if file.is_file()), exact)
 
-    def named(self, id: str, where: str) -> Place | None:
+    def named(self, id: str, where: Callable[[], str]) -> Place | None:
         """The file that is called like an id."""
         if isinstance(self.base, Remote):
             return self._object(id, where)
@@ -268,7 +279,7 @@ class _Files:
         # A video that is not there keeps its path, so that whoever decodes it says which file is missing.
         return found or exact
 
-    def _object(self, id: str, where: str) -> Place | None:
+    def _object(self, id: str, where: Callable[[], str]) -> Place | None:
         """The object of a store that is called like an id; a web server lists none."""
         exact = path_of(id, self.base, where)
         if isinstance(exact, Path) or exact.served:
@@ -306,41 +317,43 @@ class _Files:
 
 
 def _video(row: _Row, files: _Files, scale: MosScale | Mapping[str, MosScale] | None, dataset: str | None) -> Video:
-    where = f"{row.where}, id {row.id!r}"
-    if any(0xD800 <= ord(character) <= 0xDFFF for character in row.id):
-        raise ManifestError(f"{row.where}: found the id {row.id!r}; expected characters, and half of a pair is none.")
+    if _HALF.search(row.id) is not None:
+        where = row.table.where(row.number)
+        raise ManifestError(f"{where}: found the id {row.id!r}; expected characters, and half of a pair is none.")
     if row.split not in _SPLITS:
-        raise ManifestError(f"{where}: found split {row.split!r}; expected train, test, pool or nothing.")
-    if row.mos_std is not None and row.mos_std < 0:
-        raise ManifestError(f"{where}: found mos_std {row.mos_std:g}; expected 0 or more.")
-    if row.ratings is not None and not (row.ratings >= 0 and row.ratings.is_integer()):
+        raise ManifestError(f"{row.where()}: found split {row.split!r}; expected train, test, pool or nothing.")
+    if row.mos_std < 0:
+        raise ManifestError(f"{row.where()}: found mos_std {row.mos_std:g}; expected 0 or more.")
+    if row.ratings == row.ratings and not (row.ratings >= 0 and row.ratings.is_integer()):
         raise ManifestError(
-            f"{where}: found ratings '{row.ratings:g}'; expected how many people rated it, a whole number."
+            f"{row.where()}: found ratings '{row.ratings:g}'; expected how many people rated it, a whole number."
         )
-    study = row.dataset or dataset or "default"
-    if isinstance(scale, Mapping) and row.mos is not None and study not in scale:
+    study = intern(row.dataset) or dataset or "default"
+    mos, mos_std = (None if math.isnan(value) else value for value in (row.mos, row.mos_std))
+    if isinstance(scale, Mapping) and mos is not None and study not in scale:
         raise ManifestError(
-            f"{where}: found dataset {study!r}; expected one whose MOS scale is stated: {', '.join(scale)}."
+            f"{row.where()}: found dataset {study!r}; expected one whose MOS scale is stated: {', '.join(scale)}."
         )
     scale = scale.get(study) if isinstance(scale, Mapping) else scale
-    path = files.at(row.path, where) if row.path else files.named(row.id, where)
+    path = files.at(row.path, row.where) if row.path else files.named(row.id, row.where)
+    raw = path is not None and _may_be_raw(row.path or path.name) and path.suffix.lower() in RAW_ENDINGS
     return Video(
         id=row.id,
         path=path,
         dataset=study,
-        split=cast(Split, row.split),
-        mos=row.mos if scale is None else _convert(where, row.mos, scale.to_five),
-        mos_std=row.mos_std if scale is None else _convert(where, row.mos_std, scale.std_to_five),
-        ratings=None if row.ratings is None else int(row.ratings),
-        raw=None if path is None or path.suffix.lower() not in RAW_ENDINGS else raw_format(row.raw, where),
+        split=cast(Split, intern(row.split)),
+        mos=mos if scale is None else _convert(row.where, mos, scale.to_five),
+        mos_std=mos_std if scale is None else _convert(row.where, mos_std, scale.std_to_five),
+        ratings=None if math.isnan(row.ratings) else int(row.ratings),
+        raw=raw_format(row.raw, row.where()) if raw else None,
     )
 
 
-def _convert(where: str, value: float | None, convert: Callable[[float], float]) -> float | None:
+def _convert(where: Callable[[], str], value: float | None, convert: Callable[[float], float]) -> float | None:
     try:
         return None if value is None else convert(value)
     except ValueError as error:
-        raise ManifestError(f"{where}: {error}") from None
+        raise ManifestError(f"{where()}: {error}") from None
 
 
 def read_videos(

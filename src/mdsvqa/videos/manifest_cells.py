@@ -1,12 +1,12 @@
 """What the cells of a manifest name: files of this machine, and the pictures of a raw video."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
 from mdsvqa.runtime.errors import InputError
-from mdsvqa.runtime.places import Place, place_of
-from mdsvqa.runtime.stores import StoreError, need_store
+from mdsvqa.runtime.places import Place, Remote, place_of
+from mdsvqa.runtime.stores import StoreError, missing_package, need_store
 from mdsvqa.videos.folder import named_file
 from mdsvqa.videos.video import RawFormat, Video
 
@@ -17,26 +17,27 @@ class ManifestError(InputError):
     """A manifest that cannot be used as it is; the message says where, what and how to mend it."""
 
 
-def path_of(written: str, base: Place, where: str) -> Place:
+def path_of(written: str, base: Place, where: Callable[[], str]) -> Place:
     """The file or the object that a cell of a table names.
 
     Args:
         written: the cell.
         base: that relative paths count from.
-        where: the cell is, for the message.
+        where: says where the cell is, for the message.
 
     Raises:
         ManifestError: it has the scheme of a store that cannot be read here.
     """
-    place = place_of(written)
+    if isinstance(base, Path) and ":/" not in written:
+        return named_file(base / written)
+    place = base / written if isinstance(base, Remote) else place_of(written)
     if isinstance(place, Path):
-        place = base / place if isinstance(base, Path) else base / written
-    if isinstance(place, Path):
-        return named_file(place)
-    try:
-        need_store(place, where)
-    except StoreError as error:
-        raise ManifestError(str(error)) from None
+        return named_file(base / place if isinstance(base, Path) else place)
+    if missing_package(place.scheme) is not None:
+        try:
+            need_store(place, where())
+        except StoreError as error:
+            raise ManifestError(str(error)) from None
     return place
 
 

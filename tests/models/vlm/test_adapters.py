@@ -37,9 +37,9 @@ def logits(base: Path = BASE, adapter: Path | None = None, **settings: object) -
 
 
 def logits_of(model: torch.nn.Module) -> torch.Tensor:
-    batch = load_file(STACK / "batch.safetensors")
+    batch = load_file(STACK / "batch.safetensors", device=str(next(model.parameters()).device))
     with torch.no_grad():
-        return model(**batch).logits[batch["attention_mask"].bool()]
+        return model(**batch).logits[batch["attention_mask"].bool()].cpu()
 
 
 def stored(name: str) -> torch.Tensor:

@@ -22,10 +22,12 @@ pytest.importorskip("openai")
 
 import mdsvqa
 from mdsvqa.models.base import ModelError
-from mdsvqa.models.settings import ServedSettings, VlmSettings
+from mdsvqa.models.settings import LoraSettings, ServedSettings, VlmSettings
+from mdsvqa.models.training.lora import add_lora, save_adapter
 from mdsvqa.models.vlm import prompts
 from mdsvqa.models.vlm.checkpoint import load_checkpoint
 from mdsvqa.models.vlm.clips import ModelClip, read_clip
+from mdsvqa.models.vlm.load import load_vlm
 from mdsvqa.models.vlm.merging import merge_checkpoint
 from mdsvqa.models.vlm.reader import VlmReader
 from mdsvqa.models.vlm.served import ServedModel
@@ -221,24 +223,29 @@ def test_twenty_videos_have_the_scores_of_the_model_itself(
     assert off < 0.005
 
 
+def read_by_vllm(videos, checkpoint: Path, settings: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
+    """Rows of a scores table that the environment of vLLM makes."""
+    (folder / "asked").write_bytes(pickle.dumps((videos, str(checkpoint), settings, folder / "here")))
+    (folder / "score.py").write_text(IN_PROCESS)
+    # What vLLM's environment lacks of ours comes behind what it has.
+    packages, source = (str(Path(module.__file__).parents[1]) for module in (pytest, mdsvqa))
+    command = [str(COMMAND.with_name("python")), str(folder / "score.py"), packages, str(folder / "asked")]
+    done = subprocess.run(
+        command, env={**os.environ, **ALONE, "PYTHONPATH": source}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return read_table(folder / "here").to_pylist()
+
+
 @pytest.mark.parametrize(("rate", "samples"), [(4.0, 1), (2.0, 3)])
-def test_vllm_in_the_process_gives_the_replies_of_its_server_and_of_the_model_itself(
+def test_vllm_without_a_server_gives_the_replies_of_its_server_and_of_the_model_itself(
     server, checkpoint, videos, rate: float, samples: int, tmp_path: Path
 ) -> None:
     asked = VlmSettings(**{**LIMITS, "fps": rate, "max_new_tokens": 64, "samples": samples})
     served = ServedSettings(url=server, model="tiny", concurrency=8)
     wanted = score_served(videos[:20], served, asked, Run(tmp_path / "served", Silent(), 2)).to_pylist()
     here = {**LIMITS, "fps": rate, "max_new_tokens": 64, "samples": samples, "runner": "vllm"}
-    (tmp_path / "asked").write_bytes(pickle.dumps((videos[:20], str(checkpoint), here, tmp_path / "here")))
-    (tmp_path / "score.py").write_text(IN_PROCESS)
-    # What vLLM's environment lacks of ours comes behind what it has.
-    packages, source = (str(Path(module.__file__).parents[1]) for module in (pytest, mdsvqa))
-    command = [str(COMMAND.with_name("python")), str(tmp_path / "score.py"), packages, str(tmp_path / "asked")]
-    done = subprocess.run(
-        command, env={**os.environ, **ALONE, "PYTHONPATH": source}, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    found = read_table(tmp_path / "here").to_pylist()
+    found = read_by_vllm(videos[:20], checkpoint, here, tmp_path)
     for name in ("id", "status", "text", "score", "spread"):
         assert [row[name] for row in found] == [row[name] for row in wanted], name
     pairs = [(row["expected"], other["expected"]) for row, other in zip(found, wanted, strict=True) if row["expected"]]
@@ -250,6 +257,29 @@ def test_vllm_in_the_process_gives_the_replies_of_its_server_and_of_the_model_it
         model = local(checkpoint, fps=rate, max_new_tokens=64)
         own = model.read([read_clip(video, model.sight) for video in videos[:20]])
         assert [row["text"] for row in found] == [score.text for score in own]
+
+
+def test_vllm_applies_an_adapter_that_was_trained_here(checkpoint, videos, tmp_path: Path) -> None:
+    settings = VlmSettings(**LIMITS)
+    adapted = add_lora(load_checkpoint(settings, str(checkpoint)).model, LoraSettings(rank=4, alpha=8), 0)
+    torch.manual_seed(1)
+    for name, weight in adapted.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.02)
+    save_adapter(adapted, tmp_path / "adapter", str(checkpoint))
+    asked = {**LIMITS, "max_new_tokens": 64, "adapter": str(tmp_path / "adapter")}
+    found = read_by_vllm(videos[:20], checkpoint, {**asked, "runner": "vllm"}, tmp_path)
+    model, plain = (load_vlm(str(checkpoint), VlmSettings(**{**asked, **more}))[0] for more in ({}, {"adapter": None}))
+    own, before = (reader.read([read_clip(video, reader.sight) for video in videos[:20]]) for reader in (model, plain))
+    assert [row["text"] for row in found] == [score.text for score in own]
+    pairs = [(row["expected"], score.expected) for row, score in zip(found, own, strict=True) if score.expected]
+    assert pairs
+    off = max(abs(one - other) for one, other in pairs)
+    assert off < 0.005
+    # By far more the adapter changes.
+    changed = [abs(a.expected - b.expected) for a, b in zip(own, before, strict=True) if a.expected and b.expected]
+    print(f"with an adapter expected scores differ by {off:.1e}, where it changes them by up to {max(changed):.1e}")
+    assert max(changed) > 5 * 0.005
 
 
 def test_a_server_as_it_is_documented_is_right_at_its_rate_and_refuses_others_in_one_sentence(

@@ -1,5 +1,8 @@
-"""What vLLM is given in this process and what is made of its replies, where a made-up module stands for vLLM."""
+"""What vLLM is given and what is made of its replies, where a made-up module stands for vLLM."""
 
+import json
+import re
+import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,12 +14,22 @@ import pytest
 pytest.importorskip("transformers")
 pytest.importorskip("openai")
 
+from pydantic import ValidationError
+from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
+
+from mdsvqa.cli.app import app
 from mdsvqa.models.base import ModelError
-from mdsvqa.models.settings import VlmSettings
+from mdsvqa.models.settings import LoraSettings, QualitySettings, VlmSettings
+from mdsvqa.models.training.lora import add_lora, save_adapter
 from mdsvqa.models.vlm.checkpoint import load_checkpoint
 from mdsvqa.models.vlm.clips import ModelClip
-from mdsvqa.models.vlm.load import load_scorer
+from mdsvqa.models.vlm.load import load_scorer, score_with_vlm
 from mdsvqa.models.vlm.reader import VlmReader
+from mdsvqa.runtime.progress import Silent
+from mdsvqa.runtime.results import read_table
+from mdsvqa.runtime.run import Run
+from mdsvqa.videos.manifest import load_videos
 
 SETTINGS = VlmSettings(runner="vllm", dtype="float32", device="cpu", max_new_tokens=32)
 
@@ -29,14 +42,21 @@ class Engine:
     lost = 0
 
     def __init__(self, **options: Any) -> None:
-        self.options, self.asked = options, []
+        self.options, self.asked, self.ended = options, [], False
+        self.llm_engine = SimpleNamespace(engine_core=self)
         Engine.made.append(self)
 
     def get_default_sampling_params(self) -> SimpleNamespace:
         return SimpleNamespace(repetition_penalty=1.05)
 
-    def generate(self, asked: list[dict[str, Any]], drawn: list[SimpleNamespace], *, use_tqdm: bool) -> list[Any]:
+    def shutdown(self) -> None:
+        self.ended = True
+
+    def generate(
+        self, asked: list[dict[str, Any]], drawn: list[SimpleNamespace], *, use_tqdm: bool, lora_request: Any
+    ) -> list[Any]:
         self.asked.append((asked, drawn))
+        self.adapter = lora_request
         found = []
         for prompt, sampling in zip(asked, drawn, strict=True):
             ((frames, _),) = prompt["multi_modal_data"]["video"]
@@ -56,8 +76,10 @@ class Engine:
 def vllm(monkeypatch: pytest.MonkeyPatch) -> type[Engine]:
     module = SimpleNamespace(__version__="0.32.0", LLM=Engine, SamplingParams=SimpleNamespace)
     monkeypatch.setitem(sys.modules, "vllm", module)
+    requests = SimpleNamespace(LoRARequest=lambda *found: found)
+    monkeypatch.setitem(sys.modules, "vllm.lora", SimpleNamespace(request=requests))
+    monkeypatch.setitem(sys.modules, "vllm.lora.request", requests)
     monkeypatch.setattr(Engine, "made", [])
-    monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     monkeypatch.setenv("VLLM_LOGGING_LEVEL", "ERROR")
     return Engine
 
@@ -122,18 +144,64 @@ def test_frames_that_vllm_drops_are_found_out(
         reader.read([clip("a", 3, 1.0)])
 
 
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"reading": "expected"}, "writes replies"),
-        ({"adapter": "somebody/adapter"}, "`mdsvqa merge` writes"),
-        ({"base_adapter": "somebody/adapter"}, "`mdsvqa merge` writes"),
-        ({"load_in_4bit": True}, "quantised checkpoint"),
-    ],
-)
-def test_what_vllm_does_not_do_is_refused(tiny_vlm: Path, changed: dict[str, Any], message: str) -> None:
-    with pytest.raises(ModelError, match=message):
-        load_scorer(str(tiny_vlm), SETTINGS.model_copy(update=changed))
+@pytest.mark.parametrize("changed", [{"reading": "expected"}, {"load_in_4bit": True}])
+def test_what_vllm_does_not_do_is_refused_by_the_settings(changed: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=r"`runner: vllm` writes replies .* or `runner: transformers`"):
+        VlmSettings(runner="vllm", **changed)
+
+
+def test_an_adapter_of_the_language_models_layers_goes_beside_the_checkpoint(
+    vllm: type[Engine], tiny_vlm: Path, tmp_path: Path
+) -> None:
+    model = add_lora(load_checkpoint(VlmSettings(device="cpu"), str(tiny_vlm)).model, LoraSettings(rank=9), 0)
+    save_adapter(model, tmp_path / "taken", "x")
+    asked = SETTINGS.model_copy(update={"adapter": str(tmp_path / "taken")})
+    reader, maker = load_scorer(str(tiny_vlm), asked)
+    reader.read([clip("a", 3, 1.0)])
+    (engine,) = vllm.made
+    assert (engine.options["enable_lora"], engine.options["max_lora_rank"]) == (True, 16)
+    assert engine.adapter == ("adapter", 1, str(tmp_path / "taken"))
+    assert maker["adapter_weights"]
+    # Whatever else an adapter has vLLM would leave out.
+    shutil.copytree(tmp_path / "taken", tmp_path / "pattern")
+    config = json.loads((tmp_path / "taken" / "adapter_config.json").read_text())
+    (tmp_path / "pattern" / "adapter_config.json").write_text(json.dumps(config | {"rank_pattern": {"q_proj": 2}}))
+    shutil.copytree(tmp_path / "taken", tmp_path / "head")
+    weights = load_file(tmp_path / "taken" / "adapter_model.safetensors")
+    head = {"base_model.model.lm_head.lora_A.weight": next(iter(weights.values())).clone()}
+    save_file({**weights, **head}, tmp_path / "head" / "adapter_model.safetensors")
+    for name, what in (
+        ("pattern", "its adapter_config.json has rank_pattern"),
+        ("head", "it has base_model.model.lm_h"),
+    ):
+        with pytest.raises(ModelError, match=f"{what}.*`mdsvqa merge` writes base and adapter as one"):
+            load_scorer(str(tiny_vlm), SETTINGS.model_copy(update={"adapter": str(tmp_path / name)}))
+    with pytest.raises(ModelError, match="`mdsvqa merge` writes base and adapter as one"):
+        load_scorer(str(tiny_vlm), SETTINGS.model_copy(update={"base_adapter": str(tmp_path / "taken")}))
+
+
+def test_a_study_that_trains_above_an_adapter_is_told_to_merge_it_first() -> None:
+    with pytest.raises(ValidationError, match="takes one adapter, the one that is trained"):
+        QualitySettings(model="a/b", vlm={"runner": "vllm", "adapter": "c/d"})
+
+
+def test_the_command_runs_it_and_a_study_ends_it(
+    vllm: type[Engine], tiny_vlm: Path, small_corpus: Path, tmp_path: Path
+) -> None:
+    score = ["score", str(small_corpus), "--model", str(tiny_vlm), "--limit", "3", "--engine", "vllm", "-j", "1"]
+    done = CliRunner().invoke(app, [*score, "--device", "cpu", "--out", str(tmp_path / "scores")])
+    assert done.exit_code == 0, done.output
+    assert read_table(tmp_path / "scores")["score"].to_pylist() == [3.42] * 3
+    # Before a study trains, the GPU is free again.
+    score_with_vlm(load_videos(small_corpus)[:3], str(tiny_vlm), SETTINGS, Run(tmp_path / "again", Silent()))
+    assert vllm.made[1].ended
+    for more, message in (
+        (["--read", "expected"], "writes replies"),
+        (["--server", "http://localhost:1/v1"], "runs the checkpoint on this machine"),
+    ):
+        refused = CliRunner().invoke(app, [*score, *more, "--out", str(tmp_path / "b")])
+        assert refused.exit_code != 0
+        assert re.search(message, " ".join(f"{refused.output} {refused.exception}".split()))
 
 
 def test_no_vllm_or_one_that_ignores_times_is_said_in_one_sentence(

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -60,12 +61,12 @@ def dropout_spread(reader: VlmReader, clips: Sequence[ModelClip], passes: int, s
 
 
 def noise_spread(reader: VlmReader, clips: Sequence[ModelClip], passes: int, seed: int) -> Floats:
-    """Spread of the score under Gaussian noise on the pixels."""
+    """Spread of the score under Gaussian noise on the pixels: of a video the same, whatever it is read with."""
     scores = []
     for draw in range(passes):
-        rng = np.random.default_rng([seed, draw])
         noisy = []
         for clip in clips:
+            rng = np.random.default_rng([seed, draw, crc32(clip.id.encode("utf-8", "surrogatepass"))])
             moved = clip.frames + PIXEL_NOISE * rng.standard_normal(clip.frames.shape, np.float32)
             noisy.append(replace(clip, frames=np.clip(np.rint(moved), 0, 255).astype(np.uint8)))
         scores.append(_expected(reader, noisy))

@@ -99,7 +99,7 @@ def apply_adapter(model: Any, folder: Path, name: str, *, merge: bool) -> Applie
             missing, or the adapter is of a kind that is not computed here as it was trained.
     """
     modules = dict(model.named_modules())
-    with _opened(folder, name) as file:
+    with opened(folder, name) as file:
         placed = _place(model, modules, file, folder, name)
         for found in sorted(placed.copies):
             if not _same(file.get_slice(placed.keys[found]), _original(found, modules)):
@@ -125,7 +125,7 @@ def _as_base(model: Any) -> Any:
 
 def fit_adapter(model: Any, folder: Path, name: str) -> Applied:
     """Whether an adapter fits a model that has no weights, on the device "meta"; see `apply_adapter`."""
-    with _opened(folder, name) as file:
+    with opened(folder, name) as file:
         placed = _place(model, dict(model.named_modules()), file, folder, name)
     return Applied(placed.model, len(placed.slots), placed.layout)
 
@@ -196,7 +196,8 @@ def _read_config(folder: Path, name: str) -> tuple[Any, str]:
     return config, f"Name the model that it was trained on by --model{says}."
 
 
-def _opened(folder: Path, name: str) -> Any:
+def opened(folder: Path, name: str) -> Any:
+    """The file of an adapter's weights, to be read and closed."""
     for needed in (CONFIG, WEIGHTS):
         if not (folder / needed).is_file():
             raise ModelError(f"adapter {name!r}: {folder} has no {needed}, so it is no PEFT adapter in safetensors.")

@@ -110,10 +110,22 @@ def score_with_vlm(
     warn_of_prompt(settings, run.show)
     from mdsvqa.models.vlm.table_scoring import score_with_model  # noqa: PLC0415
 
+    here: list[VlmReader | VllmReader] = []
+
+    def opened() -> tuple["VlmReader | VllmReader", Mapping[str, Any]]:
+        reader, maker = load_scorer(model, settings)
+        here.append(reader)
+        return reader, maker
+
     # Not what is loaded here already, where it is read elsewhere.
-    loads = load if load is not None and run.engine.name == "local" else partial(load_scorer, model, settings)
-    work = partial(_reading, loads)
-    return score_with_model(videos, work, f"Loading {model}", settings.device, run)[0]
+    local = run.engine.name == "local"
+    loads = (load or opened) if local else partial(load_scorer, model, settings)
+    try:
+        work = partial(_reading, loads)
+        return score_with_model(videos, work, f"Loading {model}", settings.device, run)[0]
+    finally:
+        for reader in here:
+            reader.close()
 
 
 def _reading(load: Callable[[], tuple["VlmReader | VllmReader", Mapping[str, Any]]]) -> Work[Video, Row]:

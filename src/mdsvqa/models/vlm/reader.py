@@ -105,6 +105,9 @@ class VlmReader:
         opening = prompts.LEVELS_OPENING if by_level else opening
         self.prompt = self.family.prompt(self.processor, asked, opening)
 
+    def close(self) -> None:
+        """Nothing: memory goes with what holds it."""
+
     def merge_if_as_good(self) -> Rounding | None:
         """Merges the model's adapter where that rounds no more than the model does; what was measured for it."""
         model = self.model

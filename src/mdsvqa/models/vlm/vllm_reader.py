@@ -1,11 +1,14 @@
-"""A checkpoint that vLLM runs in this process: what the client asks a server for, without the server.
+"""A checkpoint that vLLM runs for this process: what the client asks a server for, without the server.
 
 Frames go as a video that is decoded already, with its times, as a server makes it of what the client sends. vLLM keeps
 the prompts of a whole window at work together, in the order in which it finds room for them.
 """
 
+import json
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,13 +21,28 @@ from mdsvqa.models.checkpoints import find_checkpoint, pick_device, pick_dtype, 
 from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.transformers_vision import AutoProcessor
 from mdsvqa.models.vlm import prompts
+from mdsvqa.models.vlm.adapters import CONFIG, opened
 from mdsvqa.models.vlm.clips import ModelClip
 from mdsvqa.models.vlm.families.catalogue import family_of
 from mdsvqa.models.vlm.replies import Reply, score_of_replies
 from mdsvqa.models.vlm.served_messages import reply_of, request_fields, seed_of
 from mdsvqa.models.vlm.served_start import OLDEST, minds_times
 
+MERGE = "`mdsvqa merge` writes base and adapter as one checkpoint: name that by --model."
+# Tensors of an adapter that vLLM knows, and settings that it does not mind.
+_TAKEN = re.compile(r"base_model\.model\.model\.language_model\.layers\.\d+\..*\.lora_[AB]\.weight")
+_ITS_OWN = ("use_dora", "rank_pattern", "alpha_pattern", "modules_to_save", "lora_bias", "fan_in_fan_out")
+# Ranks that it makes room for.
+_ROOMS = (8, 16, 32, 64, 128, 256, 320, 512)
 INSTALL = "pip install vllm, or let transformers run the checkpoint, which is the default"
+
+
+@dataclass(frozen=True)
+class Served:
+    """An adapter as vLLM takes it: its folder, and its rank."""
+
+    folder: Path
+    rank: int
 
 
 class VllmReader:
@@ -34,6 +52,7 @@ class VllmReader:
         folder: of the checkpoint.
         name: of it, in messages.
         settings: limits, length of a reply, draws.
+        adapter: beside it, if any.
 
     Attributes:
         family: that the checkpoint belongs to.
@@ -42,10 +61,10 @@ class VllmReader:
         version: of vLLM.
 
     Raises:
-        ModelError: vLLM is not installed or cannot load it, or the settings ask for what it does not do.
+        ModelError: vLLM is not installed, or cannot load it.
     """
 
-    def __init__(self, folder: Path, name: str, settings: VlmSettings) -> None:
+    def __init__(self, folder: Path, name: str, settings: VlmSettings, adapter: Served | None = None) -> None:
         vllm, self.version = _installed()
         self.settings = settings
         self.family = family_of(folder, name)
@@ -57,6 +76,7 @@ class VllmReader:
         video = processor.tokenizer.convert_tokens_to_ids(processor.video_token)
         self._prompt = [*prompt.before, video, *prompt.after]
         device = pick_device(settings.device)
+        beside = {} if adapter is None else {"enable_lora": True, "max_lora_rank": _room(adapter.rank)}
         try:
             self._engine = vllm.LLM(
                 model=str(folder),
@@ -67,12 +87,22 @@ class VllmReader:
                 # As long as its memory holds one: a checkpoint may allow more than a card does.
                 max_model_len=-1,
                 enforce_eager=device.type == "cpu",
+                **beside,
             )
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise ModelError(f"model {name!r}: vLLM {self.version} cannot load it: {short_reason(error)}") from error
+        known = processor.tokenizer.get_vocab()
+        self._never = {known[token]: -100.0 for token in self.family.placeholders if token in known}
         self._parameters = vllm.SamplingParams
+        self._adapter = None
+        if adapter is not None:
+            self._adapter = import_module("vllm.lora.request").LoRARequest("adapter", 1, str(adapter.folder))
         own = self._engine.get_default_sampling_params().repetition_penalty
         self.penalty = float(settings.repetition_penalty or own or 1.0)
+
+    def close(self) -> None:
+        """Ends vLLM's own process, which holds most of a GPU: nothing can be read any more."""
+        self._engine.llm_engine.engine_core.shutdown()
 
     def read(self, clips: Sequence[ModelClip], progress: Callable[[int], None] = lambda more: None) -> list[Score]:
         """Scores clips that are at the size at which the model reads them, in their order; see `VlmReader.read`."""
@@ -92,7 +122,7 @@ class VllmReader:
             return []
         asked = [{"prompt_token_ids": self._prompt, **self._video(clip)} for clip in clips]
         drawn = [self._sampling(clip, samples, attempt) for clip in clips]
-        found = self._engine.generate(asked, drawn, use_tqdm=False)
+        found = self._engine.generate(asked, drawn, use_tqdm=False, lora_request=self._adapter)
         for clip, output in zip(clips, found, strict=True):
             read = len(output.prompt_token_ids) - len(self._prompt) + 1
             if read < clip.tokens:
@@ -130,21 +160,42 @@ class VllmReader:
             stop=fields["stop"],
             logprobs=fields["top_logprobs"],
             seed=seed,
+            logit_bias=self._never,
         )
 
 
 def load_vllm(model: str, settings: VlmSettings) -> tuple[VllmReader, Mapping[str, Any]]:
     """Loads a checkpoint into vLLM; see `load.load_vlm`."""
-    _check(settings)
+    if settings.base_adapters:
+        raise ModelError(f"vLLM in this process takes one adapter, not one below it. {MERGE}")
     _installed()
     folder = find_checkpoint(model, remote_code=settings.trust_remote_code)
-    reader = VllmReader(folder, model, settings)
-    return reader, {"model": model, "weights": weights_fingerprint(folder), "engine": f"vllm {reader.version}"}
+    maker = {"model": model, "weights": weights_fingerprint(folder)}
+    adapter = None
+    if settings.adapter is not None:
+        place = find_checkpoint(settings.adapter, what="adapter")
+        adapter = Served(place, _rank(place, settings.adapter))
+        maker |= {"adapter": settings.adapter, "adapter_weights": weights_fingerprint(place)}
+    reader = VllmReader(folder, model, settings, adapter)
+    return reader, {**maker, "engine": f"vllm {reader.version}"}
+
+
+def _rank(folder: Path, name: str) -> int:
+    """The rank of an adapter that vLLM applies whole: of others it leaves out what it does not know."""
+    with opened(folder, name) as file:
+        keys = list(file.keys())
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    own = [key for key in _ITS_OWN if config.get(key)]
+    odd = [key for key in keys if not _TAKEN.fullmatch(key)]
+    if own or odd:
+        what = f"its {CONFIG} has {own[0]}" if own else f"it has {odd[0]}"
+        raise ModelError(
+            f"adapter {name!r}: {what}, and vLLM applies plain LoRA of the language model's layers alone. {MERGE}"
+        )
+    return int(config["r"])
 
 
 def _installed() -> tuple[Any, str]:
-    # Here, not in a process of its own, which on some machines could only start where this one guards its main module.
-    os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     try:
         vllm = import_module("vllm")
@@ -156,20 +207,13 @@ def _installed() -> tuple[Any, str]:
     return vllm, version
 
 
-def _check(settings: VlmSettings) -> None:
-    """Raises a ModelError where settings ask for what vLLM does not do here."""
-    if settings.reading != "generate":
-        raise ModelError(
-            "vLLM in this process writes replies (reading generate). The expected score is one pass through the model; "
-            "leave it to transformers, the default."
-        )
-    if settings.adapter or settings.base_adapters:
-        raise ModelError(
-            "vLLM in this process takes no adapter. `mdsvqa merge` writes base and adapter as one checkpoint: name "
-            "that by --model."
-        )
-    if settings.load_in_4bit:
-        raise ModelError("vLLM in this process: load_in_4bit is for transformers. Name a quantised checkpoint.")
+def _room(rank: int) -> int:
+    """The least room that holds a rank.
+
+    >>> _room(4), _room(64), _room(65)
+    (8, 64, 128)
+    """
+    return min((room for room in _ROOMS if room >= rank), default=_ROOMS[-1])
 
 
 def _choice(output: Any) -> Any:
