@@ -84,7 +84,8 @@ MirrorTo = Annotated[
     str | None,
     typer.Option(
         "--mirror",
-        help="Copy the result to this folder or store (s3://bucket/prefix) while it is made.",
+        help="Copy the result to this folder or store (s3://bucket/prefix) while it is made; rows that only the copy "
+        "has are fetched first.",
         rich_help_panel=LARGE,
     ),
 ]

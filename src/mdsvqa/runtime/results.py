@@ -19,7 +19,6 @@ from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
@@ -27,6 +26,7 @@ import mdsvqa
 from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.atomic import cannot_write, write_atomically
 from mdsvqa.runtime.csv_beside import is_flat, write_csv_beside
+from mdsvqa.runtime.known_rows import FileStamp, KnownRows
 from mdsvqa.runtime.makers import differences, lasting
 from mdsvqa.runtime.mirror import EVERY, Mirror
 from mdsvqa.runtime.parts import Part
@@ -37,18 +37,13 @@ from mdsvqa.runtime.shards import (
     TableError,
     has_shards,
     joined,
-    number_of,
     read_shard,
-    replaced_rows,
     rows_table,
     settle,
-    shard_named,
     shards_of,
-    write_shard,
 )
 
 Maker = Mapping[str, Any]
-FileStamp = tuple[int | None, int | None, str | None]
 # Values that are made a text of at a time.
 FINGERPRINT = 1 << 16
 META, EARLIER_META = "_meta.json", "meta.json"
@@ -58,9 +53,6 @@ SECONDS = "_seconds"
 QUICK = 60.0
 # Seconds of work that may wait to be written.
 WAITING = 60.0
-# What an open table knows of every row.
-_STAMP = ("size", "mtime", "etag")
-_KNOWN = ("id", "status", *_STAMP)
 
 # Of the file that a row was made of (`videos.about`): bytes, time of its last change in ns since 1970, what its
 # pictures are; of an object in a store its etag in place of a time. Null in rows of no file, and in those that are
@@ -268,10 +260,8 @@ class ResultTable:
             self._record(record if self._part is None else {**record, "part": self._part.record()})
         else:
             self._check_part(read_meta(self.folder))
-        self._shards = shards_of(self.folder)
-        keyed = "id" in self.schema.names
-        self._known = [read_shard(shard, _KNOWN) for shard in self._shards] if keyed else []
-        self.ids = {video for known in self._known for video in known["id"].to_pylist()}
+        self._rows = KnownRows(self.folder, keyed="id" in self.schema.names)
+        self.ids = self._rows.ids()
 
     def _record(self, meta: Mapping[str, Any]) -> None:
         write_atomically(self.folder / META, (json.dumps(meta, indent=2, sort_keys=True) + "\n").encode())
@@ -301,7 +291,7 @@ class ResultTable:
         try:
             if kind is None or issubclass(kind, (Exception, KeyboardInterrupt)):
                 self._flush()
-            if kind is None and is_flat(self.schema) and self._shards:
+            if kind is None and is_flat(self.schema) and self._rows:
                 write_csv_beside(self.folder, shards_of(self.folder))
             if self._mirror is not None and (kind is None or issubclass(kind, Exception)):
                 self._mirror.copy(self.folder)
@@ -354,40 +344,22 @@ class ResultTable:
         table = rows_table(rows, self.schema)
         with (self.folder / SECONDS).open("a") as file:
             file.write(f"{monotonic() - self._since:.3f}\n")
-        shard = self._next()
-        write_shard(shard, table)
-        self._shards.append(shard)
-        self._known.append(_known_of(table))
+        self._rows.add(table)
         self._most = max(FIRST, min(MOST, MOST_BYTES * len(rows) // max(table.nbytes, 1)))
         self._written += 1
         if self._mirror is not None and self._written % EVERY == 0:
             self._mirror.copy(self.folder)
         self._since = self._last = monotonic()
 
-    def _next(self) -> Path:
-        """Where the next shard goes: behind the last one that was ever seen, also where a person deleted that."""
-        number = number_of(self._shards[-1]) + 1 if self._shards else 0
-        if shard_named(self.folder, number).exists():
-            # A person put it there.
-            number = number_of(shards_of(self.folder)[-1]) + 1
-        return shard_named(self.folder, number)
-
     def ids_with(self, status: str) -> set[str]:
         """The ids of the rows that have this status."""
         self._flush()
-        found = [known.filter(pc.equal(known["status"], status))["id"].to_pylist() for known in self._known]
-        return {video for ids in found for video in ids}
+        return self._rows.with_status(status)
 
     def stamps(self) -> dict[str, FileStamp]:
         """Of the file that each row was made of size, time of change, and a store's etag, where these are known."""
         self._flush()
-        found: dict[str, FileStamp] = {}
-        for part in self._known:
-            none = [None] * len(part)
-            stamps = (part[name].to_pylist() if name in part.column_names else none for name in _STAMP)
-            rows = zip(part["id"].to_pylist(), zip(*stamps, strict=True), strict=True)
-            found |= {video: stamp for video, stamp in rows if stamp[1] is not None or stamp[2] is not None}
-        return found
+        return self._rows.stamps()
 
     def redo(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Replaces rows that were made of files that have changed; what was made of this table is out of date then."""
@@ -404,19 +376,7 @@ class ResultTable:
         self._flush()
         if not rows:
             return
-        new = rows_table(list({row["id"]: row for row in rows}.values()), self.schema)
-        wanted = new["id"].combine_chunks()
-        ids = pa.chunked_array([chunk for known in self._known for chunk in known["id"].chunks], pa.string())
-        found = np.flatnonzero(pc.is_in(ids, value_set=wanted).to_numpy())
-        ends = np.cumsum([len(known) for known in self._known])
-        for place in np.unique(np.searchsorted(ends, found, side="right")):
-            table = replaced_rows(read_shard(self._shards[place]), new)
-            write_shard(self._shards[place], table)
-            self._known[place] = _known_of(table)
-
-
-def _known_of(table: pa.Table) -> pa.Table:
-    return table.select([name for name in _KNOWN if name in table.column_names])
+        self._rows.replace(rows_table(list({row["id"]: row for row in rows}.values()), self.schema))
 
 
 def _lock(folder: Path) -> FileLock:

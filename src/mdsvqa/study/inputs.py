@@ -16,10 +16,10 @@ from mdsvqa.models.statistical.features import SAMPLED_FRAMES
 from mdsvqa.models.statistical.kernel_model import KernelModel, Recipe
 from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.errors import InputError
+from mdsvqa.runtime.known_rows import FileStamp
 from mdsvqa.runtime.makers import differences
 from mdsvqa.runtime.results import (
     FEATURES,
-    FileStamp,
     Maker,
     companion,
     fingerprint,

@@ -2,7 +2,8 @@
 
 from collections.abc import Collection, Iterable
 
-from mdsvqa.runtime.results import FileStamp, ResultTable
+from mdsvqa.runtime.known_rows import FileStamp
+from mdsvqa.runtime.results import ResultTable
 from mdsvqa.videos.about import About
 from mdsvqa.videos.local_files import about_places
 from mdsvqa.videos.video import Video

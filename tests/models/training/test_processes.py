@@ -15,6 +15,7 @@ pytest.importorskip("transformers")
 
 from safetensors.torch import load_file
 
+from mdsvqa.models.training.batches import check_shares
 from mdsvqa.models.training.processes import Processes
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.results import read_table
@@ -112,6 +113,8 @@ from pathlib import Path
 import torch
 
 torch.set_num_threads(1)
+from mdsvqa.difficulty.settings import FailureTraining
+from mdsvqa.difficulty.vlm.train import train_failure_predictor
 from mdsvqa.models.settings import LoraSettings, VlmFinetuning, VlmSettings
 from mdsvqa.models.training.adapter_trainer import AdapterTrainer
 from mdsvqa.models.training.clip_cache import ClipCache
@@ -139,14 +142,21 @@ ClipCache.fill, AdapterTrainer._written = filled, noted
 if rank and differs == "list":
     pool[3:5] = []
 place = Path(f"{out}-elsewhere" if rank and differs == "disk" else out)
-training = VlmFinetuning(objective=objective, steps=2, batch_size=int(batch), generations=2, evaluations=1, watched=3,
-                         max_new_tokens=40, learning_rate=1e-3, lora=LoraSettings(rank=4, alpha=8, dropout=0.0))
+lora = LoraSettings(rank=4, alpha=8, dropout=0.0)
+common = {"steps": 2, "batch_size": int(batch), "evaluations": 1, "learning_rate": 1e-3, "lora": lora}
 try:
-    course, _ = finetune_vlm(source, pool[:16], pool[16:], model, VlmSettings(), training, Run(place))
+    if objective == "predictor":
+        scores = {v.id: 3 + 0.3 * (k % 5) for k, v in enumerate(videos)}
+        g = FailureTraining(**common)
+        course = train_failure_predictor([*source, *pool], scores, model, VlmSettings(), g, Run(place))
+    else:
+        training = VlmFinetuning(objective=objective, generations=2, watched=3, max_new_tokens=40, **common)
+        course = finetune_vlm(source, pool[:16], pool[16:], model, VlmSettings(), training, Run(place))[0].log
 except InputError as error:
     print(error, file=sys.stderr)
     os._exit(1)
-log = [{name: line[name] for name in ("step", "srcc", "spread", "well_formed", "kl")} for line in course.log]
+named = ("step", "srcc", "spread", "well_formed", "kl")
+log = [{name: line[name] for name in named if name in line} for line in course]
 Path(f"{out}.{rank}.json").write_text(json.dumps({**done, "log": log}))
 """
 
@@ -258,6 +268,21 @@ def test_two_processes_share_decoding_replies_and_evaluations_and_end_in_the_ada
         torch.testing.assert_close(adapters[1][name], weight, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
+def test_two_processes_train_the_failure_predictor_of_one(
+    tiny_vlm: Path, small_corpus: Path, whole: Path, tmp_path: Path
+) -> None:
+    adapters = []
+    for size in (1, 2):
+        out = tmp_path / f"of-{size}"
+        assert started(size, [whole, tiny_vlm, small_corpus, out, "predictor", "8", ""]) == [(0, "")] * size
+        adapters.append(load_file(out / "adapter_model.safetensors"))
+    first, second = (json.loads((tmp_path / f"of-2.{rank}.json").read_text()) for rank in (0, 1))
+    assert len(first["decoded"]) == len(second["decoded"]) == 28
+    for name, weight in adapters[0].items():
+        torch.testing.assert_close(adapters[1][name], weight, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("differs", "message"),
     [
@@ -291,9 +316,6 @@ def test_grpo_of_two_processes_is_stopped_and_evaluated_by_both_alike(
 
 
 def test_sizes_of_a_step_that_processes_cannot_share_are_refused_with_those_that_they_can() -> None:
-    pytest.importorskip("trl")
-    from mdsvqa.models.training.grpo import check_shares
-
     with pytest.raises(InputError, match=r"84 replies of a step \(21 videos of 4 each\).*8 processes.*20 or 22 videos"):
         check_shares(21, 4, 8)
     for processes in range(1, 17):

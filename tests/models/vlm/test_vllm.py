@@ -274,10 +274,12 @@ def test_vllm_applies_an_adapter_that_was_trained_here(checkpoint, videos, tmp_p
     assert [row["text"] for row in found] == [score.text for score in own]
     pairs = [(row["expected"], score.expected) for row, score in zip(found, own, strict=True) if score.expected]
     assert pairs
-    assert max(abs(one - other) for one, other in pairs) < 0.005
-    # The adapter changes what is said.
+    off = max(abs(one - other) for one, other in pairs)
+    assert off < 0.005
+    # By far more the adapter changes.
     changed = [abs(a.expected - b.expected) for a, b in zip(own, before, strict=True) if a.expected and b.expected]
-    assert max(changed) > 0.05
+    print(f"with an adapter expected scores differ by {off:.1e}, where it changes them by up to {max(changed):.1e}")
+    assert max(changed) > 5 * 0.005
 
 
 def test_a_server_as_it_is_documented_is_right_at_its_rate_and_refuses_others_in_one_sentence(

@@ -1,10 +1,12 @@
 """Which videos a step of ranking learns from: enough of each data set to rank, new ones and old ones in a set share."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 
 from mdsvqa.runtime.arrays import Flags, Ints
+from mdsvqa.runtime.errors import InputError
 
 
 def training_batches(
@@ -83,3 +85,25 @@ def quotas(sizes: Ints, new: Flags, batch: int, new_share: float | None, least: 
         found[np.argmax(np.where(open_to_more, wanted - found, -np.inf))] += 1
         open_to_more &= found < sizes
     return [int(count) for count in found]
+
+
+def check_shares(videos: int, generations: int, processes: int) -> None:
+    """Raises an InputError where the replies of a step are not as many for each process.
+
+    What is left over would go into the next step, and the replies to one video into two.
+
+    Args:
+        videos: of a step.
+        generations: replies to each.
+        processes: that share them.
+    """
+    if videos * generations % processes == 0:
+        return
+    least = processes // math.gcd(processes, generations)
+    below = videos // least * least
+    fitting = [str(size) for size in (below, below + least) if size >= 2]
+    raise InputError(
+        f"objective grpo: the {videos * generations} replies of a step ({videos} videos of {generations} each) cannot "
+        f"be shared evenly by {processes} processes. Use a batch size of {' or '.join(fitting)} videos: a multiple of "
+        f"{least}."
+    )

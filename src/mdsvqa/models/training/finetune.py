@@ -18,6 +18,7 @@ from mdsvqa.models.card import CARD, write_card
 from mdsvqa.models.checkpoints import weights_fingerprint
 from mdsvqa.models.settings import VlmFinetuning, VlmSettings
 from mdsvqa.models.training.adapter_trainer import AdapterTrainer
+from mdsvqa.models.training.batches import check_shares
 from mdsvqa.models.training.loop import CHECKPOINT, LOG, TrainingHistory, read_course
 from mdsvqa.models.training.lora import read_adapter, save_adapter
 from mdsvqa.models.training.processes import Processes
@@ -117,8 +118,11 @@ def finetune_vlm(
         if done is not None:
             run.show.note(f"Fine-tuning: reused from {run.out}")
             return done
-        # Too few labels are said before minutes of loading.
-        merge(source, new, training.held_out, training.seed)
+        # Too few labels, and steps that cannot be shared, are said before minutes of loading.
+        whole = merge(source, new, training.held_out, training.seed)
+        if training.objective == "grpo":
+            step = min(training.batch_size, int((~whole.held_out).sum()))
+            check_shares(step, training.generations, processes.size)
         trainer = AdapterTrainer.load(model, settings, training, run.out, run.show, processes)
         if start is not None:
             read_adapter(trainer.model, Path(start))

@@ -6,7 +6,6 @@ the model's inputs anew wherever they are needed. It overrides private methods, 
 """
 
 import json
-import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -36,6 +35,7 @@ from trl.models import unwrap_model_for_generation
 
 from mdsvqa.models.batching import batches_by_tokens
 from mdsvqa.models.settings import VlmFinetuning
+from mdsvqa.models.training.batches import check_shares
 from mdsvqa.models.training.curves import draw_curves
 from mdsvqa.models.training.loop import CHECKPOINT, CURVES, Figures, Stop, TrainingHistory
 from mdsvqa.models.training.lora import adapter_weights, set_adapter_weights
@@ -381,28 +381,6 @@ def check_version() -> None:
     found = version("trl")
     if found != PINNED:
         raise InputError(f"objective grpo: trl {found} is installed, and it needs {PINNED}: pip install trl=={PINNED}.")
-
-
-def check_shares(videos: int, generations: int, processes: int) -> None:
-    """Raises an InputError where the replies of a step are not as many for each process.
-
-    What is left over would go into the next step, and the replies to one video into two.
-
-    Args:
-        videos: of a step.
-        generations: replies to each.
-        processes: that share them.
-    """
-    if videos * generations % processes == 0:
-        return
-    least = processes // math.gcd(processes, generations)
-    below = videos // least * least
-    fitting = [str(size) for size in (below, below + least) if size >= 2]
-    raise InputError(
-        f"objective grpo: the {videos * generations} replies of a step ({videos} videos of {generations} each) cannot "
-        f"be shared evenly by {processes} processes. Use a batch size of {' or '.join(fitting)} videos: a multiple of "
-        f"{least}."
-    )
 
 
 def _divisor(number: int, most: int) -> int:
