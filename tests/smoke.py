@@ -28,6 +28,9 @@ WITHOUT_EXTRAS = (
     (1, "rehearse demo/study.yaml"),
     (0, f"score {CORPUS} --out scores/"),
     (0, f"content {CORPUS} --out content/"),
+    *((0, f"content {CORPUS} --out parts/ --part {part}/2 --mirror copy/") for part in (1, 2)),
+    (0, f"merge parts/ --order-of {CORPUS} --out all-content/"),
+    (0, "compact parts/"),
     (0, f"difficulty predict {CORPUS} --scores scores/ --out difficulty/"),
     (0, "select difficulty/ --content content/ --budget 5 --out selection/"),
     (

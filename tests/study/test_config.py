@@ -69,6 +69,7 @@ def test_template_with_every_comment_removed(write: Write, tmp_path: Path) -> No
     assert config.quality.predictions == tmp_path / "predictions.csv"
     assert config.quality.scores_after == tmp_path / "predictions_after_finetuning.csv"
     assert config.quality.features == tmp_path / "features.csv"
+    assert config.engine.name == "ray"
 
 
 @pytest.mark.parametrize("number", OUTER)

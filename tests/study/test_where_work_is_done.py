@@ -26,6 +26,8 @@ from mdsvqa.videos.video import Video
 from rehearsals import make_inputs, second_data_set
 
 RAY = EngineSettings(name="ray", gpus_per_worker=0, cpus_per_worker=1)
+# One worker, which decodes in two processes of its own.
+TWO_CORES = EngineSettings(name="ray", gpus_per_worker=0, cpus_per_worker=2)
 Step = Callable[[Sequence[Video], Run], pa.Table]
 
 
@@ -57,16 +59,16 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
-def equal_by_either(step: Step, videos: Sequence[Video], folder: Path) -> None:
+def equal_by_either(step: Step, videos: Sequence[Video], folder: Path, engine: EngineSettings = RAY) -> None:
     """Makes a table here, on the cluster, and in two halves, and compares row for row."""
-    here, there, both = Run(folder / "here", Silent(), 2), Run(folder / "there", engine=RAY), folder / "both"
+    here, there, both = Run(folder / "here", Silent(), 2), Run(folder / "there", engine=engine), folder / "both"
     table = step(videos, here)
     assert table.num_rows == len(videos)
     assert step(videos, there).equals(table)
     assert read_meta(there.out)["maker"] == read_meta(here.out)["maker"]
     # Where a window ends: what is read in other batches differs in the last digits.
     step(videos[:12], Run(both, Silent(), 2))
-    assert step(videos, Run(both, engine=RAY)).equals(table)
+    assert step(videos, Run(both, engine=engine)).equals(table)
 
 
 def test_features(videos: list[Video], cluster: Any, tmp_path: Path) -> None:
@@ -82,14 +84,14 @@ def test_content_by_a_checkpoint(videos: list[Video], encoder: str, cluster: Any
     equal_by_either(lambda some, run: encode_content(some, settings, run), videos, tmp_path)
 
 
-@pytest.mark.parametrize("reading", ["expected", "generate"])
+@pytest.mark.parametrize(("reading", "engine"), [("expected", RAY), ("generate", TWO_CORES)])
 def test_scores_of_a_vision_language_model(
-    reading: str, videos: list[Video], tiny_vlm: Path, cluster: Any, tmp_path: Path
+    reading: str, engine: EngineSettings, videos: list[Video], tiny_vlm: Path, cluster: Any, tmp_path: Path
 ) -> None:
     from mdsvqa.models.vlm.load import score_with_vlm
 
     settings = VlmSettings(reading=reading, frames=2, max_pixels=8 * 28 * 28, max_new_tokens=24)
-    equal_by_either(lambda some, run: score_with_vlm(some, str(tiny_vlm), settings, run), videos, tmp_path)
+    equal_by_either(lambda some, run: score_with_vlm(some, str(tiny_vlm), settings, run), videos, tmp_path, engine)
 
 
 def test_difficulty_by_a_failure_predictor(videos: list[Video], tiny_vlm: Path, cluster: Any, tmp_path: Path) -> None:

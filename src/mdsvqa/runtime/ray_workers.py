@@ -51,7 +51,7 @@ class Worker(Generic[T, R]):
         use_one_thread()
         self._load, self._imports, self._processes = load, imports, processes
         self._preparing, self._working = Lock(), Lock()
-        self._free = time.perf_counter()
+        self._free = 0.0
 
     @cached_property
     def _work(self) -> Work[T, R]:
@@ -62,7 +62,8 @@ class Worker(Generic[T, R]):
         with ThreadPoolExecutor(1) as starting:
             starting.submit(warm_up, self._processes, self._imports)
             self._work.begin()
-            return self._work.maker, self._work.warning
+        self._free = time.perf_counter()
+        return self._work.maker, self._work.warning
 
     def do(self, window: Sequence[T]) -> tuple[list[R], Clock, Memory | None]:
         """The results of a window."""
