@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,9 @@ from mdsvqa.cli.app import app
 from mdsvqa.models.settings import LoraSettings
 from mdsvqa.models.training.lora import add_lora, save_adapter
 from mdsvqa.models.transformers_vision import transformers
+from mdsvqa.runtime.environment import SPOOL, SPOOL_RUN
 from mdsvqa.study.config import read_study
+from object_store import Store, s3_server
 from smoke import WITH_EXTRAS, WITHOUT_EXTRAS
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -154,6 +156,20 @@ def checkpoints(tiny_vlm: Path, tmp_path_factory: pytest.TempPathFactory) -> dic
     return {BASE: str(tiny_vlm), ADAPTER: str(adapter), ENCODER: str(encoder)}
 
 
+@pytest.fixture
+def in_store(given: tuple[Path, dict[str, float]], monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """The folder of videos and a manifest of them in a bucket, for pages that name one."""
+    for name in (SPOOL, SPOOL_RUN):
+        # Set first, so that what --spool leaves goes with it.
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    with s3_server(monkeypatch) as store:
+        store.fill(given[0] / "FOLDER", "clips/")
+        names = sorted(path.name for path in (given[0] / "FOLDER").iterdir())
+        store.put("videos.csv", "".join(["path\n", *(f"clips/{name}\n" for name in names)]).encode())
+        yield store
+
+
 def lay(given: Path, folder: Path, words: Sequence[str]) -> None:
     """Puts the files that a line names into the folder it runs in."""
     for before, word in zip(["", *words[:-1]], words, strict=True):
@@ -177,13 +193,15 @@ def test_every_command_line_of_a_page_runs(
     checkpoints: dict[str, str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     rater = Rater(tmp_path, given[1])
-    for line in lines_of(page):
-        if line.needs:
-            continue
+    run = [line for line in lines_of(page) if not line.needs]
+    if any(word.startswith("s3://") for line in run for word in line.words):
+        request.getfixturevalue("in_store")
+    for line in run:
         words = list(line.words[1:])
         if words[0] == "init":
             lay(given[0], tmp_path, ["manifest.csv"])

@@ -10,17 +10,20 @@ import av
 import numpy as np
 import pytest
 from av.video.reformatter import VideoReformatter
+from s3fs import S3FileSystem
 
 from mdsvqa.labeling.material import Material
 from mdsvqa.labeling.prepare.browsers import look_at
 from mdsvqa.labeling.prepare.copies import write_copy
 from mdsvqa.labeling.prepare.run import FOLDER, make_playable, prepare
 from mdsvqa.runtime.errors import InputError
+from mdsvqa.runtime.places import Remote
 from mdsvqa.runtime.progress import Silent
 from mdsvqa.study.labeling import LabelingSettings
 from mdsvqa.videos.colour import picture_channels
 from mdsvqa.videos.video import Video
 from mdsvqa.videos.view import View
+from object_store import BUCKET, s3_server
 from rating_study import write_file
 
 Write = Callable[..., Path]
@@ -252,3 +255,38 @@ def test_hdr_is_rated_in_sdr_where_the_study_allows_it_and_that_is_named(
     # Without the setting it is left out again.
     others = prepare(Material(tmp_path, tmp_path / "rating", LabelingSettings(trap_every=0), videos), Silent())
     assert list(others.left_out) == ["bright"]
+
+
+def test_videos_of_a_store_are_kept_in_the_folder_of_the_study(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [write(f"v{n}.mp4", crf=str(18 + 3 * n)) for n in range(3)]
+    apple = write("apple.mov")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "spool"))
+    with s3_server(monkeypatch) as store:
+        for path in (*files, apple):
+            store.put(path.name, path.read_bytes())
+        named = [path.name for path in (*files, apple)]
+        videos = [Video(name, Remote(f"s3://{BUCKET}/{name}")) for name in (*named, "none.mp4")]
+        material = Material(tmp_path, tmp_path / "rating", LabelingSettings(), videos)
+        prepared = prepare(material, Silent())
+        shown = {each.id: each for each in prepared.of("video")}
+        assert list(shown) == named
+        assert prepared.left_out["none.mp4"].startswith("not in the store: ")
+        for path in files:
+            # As it is, and where the server of the study may send it from for as long as that lasts.
+            assert shown[path.name].treatment == "untouched"
+            assert shown[path.name].file.parent == tmp_path / "rating" / FOLDER
+            assert shown[path.name].file.read_bytes() == path.read_bytes()
+        assert shown["apple.mov"].treatment == "H.264 copy: container .mov"
+        store.forget()
+        assert prepare(material, Silent()).stimuli == prepared.stimuli
+        assert store.seen["HEAD"] == len(videos)
+        # Another object under the same name is another video.
+        store.put("v0.mp4", write("v0.mp4", frames=20).read_bytes())
+        assert prepare(material, Silent()).of("video")[0].frames == 20
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+        S3FileSystem.clear_instance_cache()
+        with pytest.raises(InputError, match="refuses"):
+            make_playable(videos[0], tmp_path, False)
+    assert list((tmp_path / "spool").rglob("*.mp4")) == []
