@@ -2,8 +2,8 @@
 
 A manifest of made-up videos (id, path, dataset, split, MOS of a tenth, and columns that nobody asks for) as CSV and as
 Parquet with paths in a store, and as CSV with paths of a disk. Then what a study and its steps do with the list before
-they open a video: roles, the look for files (not one of these is there), the order by ids, the list for raters of 50,000,
-the manifest again. Each is a process of its own; peak memory includes the reading.
+they open a video: roles, the look for files (not one of these is there), the order by ids, the list for raters of
+50,000, the manifest again. Each is a process of its own; peak memory includes the reading.
 
     python benchmarks/manifest.py [--rows 1000000]
 """
