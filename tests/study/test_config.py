@@ -52,7 +52,7 @@ def test_template(write: Write, tmp_path: Path) -> None:
 
 
 def test_template_with_every_comment_removed(write: Write, tmp_path: Path) -> None:
-    assert sum(bool(COMMENTED.match(line)) for line in TEMPLATE.splitlines()) == 26
+    assert sum(bool(COMMENTED.match(line)) for line in TEMPLATE.splitlines()) == 27
     # Predictions are for a precomputed model only, which the template says in its list of models.
     text = uncommented(TEMPLATE).replace("model: statistical\n", "model: precomputed\n")
     config = read_study(write(text))
@@ -69,6 +69,7 @@ def test_template_with_every_comment_removed(write: Write, tmp_path: Path) -> No
     assert config.quality.predictions == tmp_path / "predictions.csv"
     assert config.quality.scores_after == tmp_path / "predictions_after_finetuning.csv"
     assert config.quality.features == tmp_path / "features.csv"
+    assert config.engine.name == "ray"
 
 
 @pytest.mark.parametrize("number", OUTER)

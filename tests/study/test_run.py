@@ -236,11 +236,22 @@ def test_a_study_without_pool_or_source_says_what_is_missing(write_study: WriteS
         run_study(read_study(study), Silent())
 
 
+def test_three_kills_and_a_rerun_end_in_the_tables_of_an_undisturbed_run(
+    write_study: WriteStudy, tmp_path: Path
+) -> None:
+    ends_like_undisturbed(write_study, tmp_path, 3)
+
+
+@pytest.mark.slow
 def test_ten_kills_and_a_rerun_end_in_the_tables_of_an_undisturbed_run(write_study: WriteStudy, tmp_path: Path) -> None:
+    ends_like_undisturbed(write_study, tmp_path, 10)
+
+
+def ends_like_undisturbed(write_study: WriteStudy, tmp_path: Path, kills: int) -> None:
     settings = {"rounds": 2, "comparison": {"rules": ["mds", "k-means"], "seeds": 2}}
     undisturbed = write_study("undisturbed.yaml", out="undisturbed", **settings)
     disturbed = write_study("disturbed.yaml", out="disturbed", **settings)
-    kill_often(["run", str(undisturbed)], ["run", str(disturbed)], tmp_path)
+    kill_often(["run", str(undisturbed)], ["run", str(disturbed)], tmp_path, kills)
     assert contents(tmp_path / "disturbed") == contents(tmp_path / "undisturbed")
     assert not [shard for shard in (tmp_path / "disturbed").rglob("*.parquet") if pq.read_metadata(shard).num_rows == 0]
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar
 
@@ -42,6 +42,8 @@ _KEY = {
 _KEY["s3a"], _KEY["gcs"] = _KEY["s3"], _KEY["gs"]
 # Of a program, and of no store.
 _BUGS = (TypeError, AttributeError, NameError, LookupError, AssertionError, NotImplementedError)
+# Schemes that come with the extra.
+_OF_EXTRA = ("s3", "s3a", "gs", "gcs", "http", "https")
 # Bytes without a sign for this long mean that a server is gone; a large file may take as long as it takes.
 _SILENCE = {"sock_connect": 30, "sock_read": 60}
 
@@ -91,8 +93,8 @@ def missing_package(scheme: str) -> str | None:
     try:
         registry.get_filesystem_class(scheme)
     except ImportError as error:
-        known = "pip install 'mdsvqa[stores]'" if scheme in ("s3", "s3a", "gs", "gcs", "http", "https") else "pip"
-        return f"the scheme {scheme!r} needs another package ({_words(error).rstrip('.')}): {known}."
+        ours = ": pip install 'mdsvqa[stores]'" if scheme in _OF_EXTRA else ""
+        return f"the scheme {scheme!r} needs another package ({_words(error).rstrip('.')}){ours}."
     except ValueError:
         return f"expected a file on this machine or a scheme that fsspec knows, such as s3, gs, https; not {scheme!r}."
     return None
@@ -132,9 +134,12 @@ def stamps_of(places: Mapping[str, Remote]) -> dict[str, Stamp]:
             alone |= wanted
         else:
             found |= {name: listed[place.url] for name, place in wanted.items() if place.url in listed}
+    waiting = iter(alone.items())
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        looked = pool.map(lambda pair: _or_none(*pair), alone.items())
-        found |= {name: stamp for name, stamp in zip(alone, looked, strict=True) if stamp is not None}
+        # Not all at once: what waits takes memory.
+        while some := dict(islice(waiting, _AT_ONCE * 32)):
+            stamps = zip(some, pool.map(_or_none, some, some.values()), strict=True)
+            found |= {name: stamp for name, stamp in stamps if stamp is not None}
     return found
 
 

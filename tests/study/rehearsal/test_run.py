@@ -184,7 +184,8 @@ def test_when_time_is_up_it_says_so(study: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_wrong_options(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "'local', 'ray'" in printed(capsys, "rehearse", study, "--engine", "slurm", code=2)[1].replace("\n", "")
+    said = printed(capsys, "rehearse", study, "--engine", "slurm", code=2)[1]
+    assert "'local', 'ray'" in " ".join(said.replace("│", " ").split())
     assert "more than 0" in printed(capsys, "rehearse", study, "--minutes", 0, code=1)[1]
 
 

@@ -8,7 +8,7 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -222,15 +222,9 @@ class ServedModel:
 
             async def score(clip: ModelClip) -> Score:
                 async with room:
-                    try:
-                        found = await self.score(client, clip)
-                    except NoReplyError as reason:
-                        without.append(reason)
-                        found = Score(clip.id, None, "failed", str(reason))
-                progress(1)
-                return found
+                    return await self.score(client, clip)
 
-            return await all_or_first_error([score(clip) for clip in clips])
+            return await each_score(clips, score, progress, without)
 
     async def score(self, client: AsyncOpenAI, clip: ModelClip) -> Score:
         """The score of one clip.
@@ -357,6 +351,33 @@ class ServedModel:
         if self.settings.reading == "expected" and "logprobs" in said:
             return ModelError(f"server {self._url}: {_NO_LOGPROBS} It said: {said}")
         return NoReplyError(said, by_failing=error.status_code >= 500)
+
+
+async def each_score(
+    clips: Sequence[ModelClip],
+    score: Callable[[ModelClip], Awaitable[Score]],
+    progress: Callable[[int], None],
+    without: list[NoReplyError],
+) -> list[Score]:
+    """The scores of clips, all asked for at the same time.
+
+    Args:
+        clips: to be scored.
+        score: of one of them.
+        progress: called after each with 1.
+        without: gets the reason of each that has none.
+    """
+
+    async def found(clip: ModelClip) -> Score:
+        try:
+            result = await score(clip)
+        except NoReplyError as reason:
+            without.append(reason)
+            result = Score(clip.id, None, "failed", str(reason))
+        progress(1)
+        return result
+
+    return await all_or_first_error([found(clip) for clip in clips])
 
 
 def api_root(url: str) -> str:

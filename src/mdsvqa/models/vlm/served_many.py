@@ -15,8 +15,7 @@ from mdsvqa.models.base import ModelError, Score
 from mdsvqa.models.settings import ServedSettings, VlmSettings
 from mdsvqa.models.vlm.clips import ModelClip
 from mdsvqa.models.vlm.load import read_maker, warn_of_prompt
-from mdsvqa.models.vlm.served import TOO_MANY, GoneError, NoReplyError, ServedModel
-from mdsvqa.models.vlm.served_expectation import all_or_first_error
+from mdsvqa.models.vlm.served import TOO_MANY, GoneError, NoReplyError, ServedModel, each_score
 from mdsvqa.models.vlm.served_messages import wait_before
 from mdsvqa.models.vlm.table_scoring import WINDOW, score_with_reader
 from mdsvqa.runtime.run import Run
@@ -89,17 +88,7 @@ class ServedModels(ServedModel):
         async with AsyncExitStack() as stack:
             for server in self._servers:
                 server.client, server.under_way = await stack.enter_async_context(server.model.client()), 0
-
-            async def score(clip: ModelClip) -> Score:
-                try:
-                    found = await self._somewhere(clip)
-                except NoReplyError as reason:
-                    without.append(reason)
-                    found = Score(clip.id, None, "failed", str(reason))
-                progress(1)
-                return found
-
-            return await all_or_first_error([score(clip) for clip in clips])
+            return await each_score(clips, self._somewhere, progress, without)
 
     async def _somewhere(self, clip: ModelClip) -> Score:
         """The score of a clip by whichever server has one.
