@@ -63,8 +63,8 @@ def joined(engine: EngineSettings) -> Iterator[None]:
             raise
         where = "auto" if engine.address == "auto" else engine.address
         raise InputError(
-            f"--engine ray: no cluster at {where} ({str(error).splitlines()[0]}). Where one answers there, see whether it "
-            "has another version of Ray or of Python, and whether it asks for a token (RAY_AUTH_TOKEN)."
+            f"--engine ray: no cluster at {where} ({str(error).splitlines()[0]}). Where one answers there, see "
+            "whether it has another version of Ray or of Python, and whether it asks for a token (RAY_AUTH_TOKEN)."
         ) from None
     try:
         for number in interrupts:
