@@ -1,9 +1,9 @@
 """A million videos in a manifest: what passes before the first of them is opened.
 
-A manifest of made-up videos in a store (id, path, dataset, split, MOS of a tenth, and columns that nobody asks for) as
-CSV and as Parquet, from a disk and, with moto installed, from a local S3 server. Then what a study and a step of it do
-with the list before they open a video: roles, the look for files, ids that stand twice, the choice's order, and what
-raters are asked. Each way is a process of its own, and so is each step behind the reading, whose figures include it.
+A manifest of made-up videos (id, path, dataset, split, MOS of a tenth, and columns that nobody asks for) as CSV and as
+Parquet with paths in a store, and as CSV with paths of a disk. Then what a study and its steps do with the list before
+they open a video: roles, the look for files (not one of these is there), the order by ids, the list for raters of
+50,000, the manifest again. Each is a process of its own; peak memory includes the reading.
 
     python benchmarks/manifest.py [--rows 1000000]
 """
@@ -62,8 +62,8 @@ def write(folder: Path, rows: int) -> None:
     pc.write_csv(made(rows, "clips"), folder / WAYS["local_csv"])
 
 
-def ask_store(folder: Path, videos: Sequence[Video]) -> None:
-    """As `check_files` does of files: not one of these is there."""
+def look_for_files(folder: Path, videos: Sequence[Video]) -> None:
+    """Whether any file is there; not one is."""
     try:
         check_files(folder / WAYS["local_csv"], videos, Silent())
     except ValueError:
@@ -73,7 +73,7 @@ def ask_store(folder: Path, videos: Sequence[Video]) -> None:
 STEPS: dict[str, Callable[[Path, Sequence[Video]], object]] = {
     "read": lambda folder, videos: None,
     "roles": lambda folder, videos: roles_of([with_split(video) for video in videos]),
-    "check_files": ask_store,
+    "check_files": look_for_files,
     "sort": lambda folder, videos: sorted(videos, key=lambda video: video.id),
     "ask_for_labels": lambda folder, videos: write_label_request(folder / "to_label.csv", videos[:50_000]),
     "write": lambda folder, videos: write_manifest(folder / "written.csv", videos),

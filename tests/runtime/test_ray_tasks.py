@@ -1,5 +1,6 @@
 # As in test_workers.py the functions mapped are builtins: those of test modules cannot be imported elsewhere.
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,6 +65,20 @@ def test_an_error_is_raised_at_its_item_as_it_was(cluster: Any) -> None:
     assert next(results) == 1
     with pytest.raises(ZeroDivisionError, match="division by zero"):
         next(results)
+
+
+OWN = """
+from mdsvqa.runtime.engines import EngineSettings
+from mdsvqa.runtime.ray_cluster import joined, need_ray
+with joined(EngineSettings(name="ray")):
+    print(*[node["NodeID"] for node in need_ray().nodes()])
+"""
+
+
+def test_a_cluster_that_another_command_started_for_itself_is_not_joined(cluster: Any) -> None:
+    done = subprocess.run([sys.executable, "-c", OWN], capture_output=True, text=True, check=True)
+    assert len(done.stdout.split()) == 1
+    assert done.stdout.split() != [node["NodeID"] for node in cluster.nodes()]
 
 
 def test_code_that_the_nodes_do_not_have(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,7 +62,10 @@ def joined(engine: EngineSettings) -> Iterator[None]:
         if isinstance(error, InputError):
             raise
         where = "auto" if engine.address == "auto" else engine.address
-        raise InputError(f"--engine ray: no cluster at {where} ({str(error).splitlines()[0]}).") from None
+        raise InputError(
+            f"--engine ray: no cluster at {where} ({str(error).splitlines()[0]}). Where one answers there, see "
+            "whether it has another version of Ray or of Python, and whether it asks for a token (RAY_AUTH_TOKEN)."
+        ) from None
     try:
         for number in interrupts:
             signal.raise_signal(number)
@@ -88,16 +91,18 @@ def _later() -> Iterator[list[int]]:
 def _join(ray: Any, address: str) -> None:
     wanted = address if address != "auto" else os.environ.get("RAY_ADDRESS", "auto")
     silent: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if wanted not in ("auto", "local"):
-        _knock(wanted)
+    if wanted != "auto":
+        if wanted != "local":
+            _knock(wanted)
         ray.init(address=wanted, **silent)
         return
     try:
-        if wanted == "local":
-            raise ConnectionError
-        ray.init(address="auto", **silent)
-    except ConnectionError:
-        ray.init(address="local", num_cpus=cores(0), include_dashboard=False, **silent)
+        # Without an address only a cluster that `ray start` made is joined: not the one of another command here, which
+        # ends with that.
+        ray.init(num_cpus=cores(0), include_dashboard=False, **silent)
+    except ValueError:
+        # There is one, whose cores are not ours to count.
+        ray.init(**silent)
 
 
 def _knock(address: str) -> None:
@@ -182,13 +187,15 @@ def original(error: Exception) -> Exception:
     """What was raised on the cluster, as it would have been raised here; else Ray's own error."""
     ray = need_ray()
     cause = getattr(error, "cause", None)
-    if missing := _MISSING.search(str(error)):
+    missing = _MISSING.search(str(error))
+    if isinstance(error, ray.exceptions.RuntimeEnvSetupError):
+        why = f"it has no {missing[1]}, which pip install brings" if missing else _last_line(error)
+        return InputError(f"--packages: cannot be installed on a node of the cluster ({why}).")
+    if missing:
         return InputError(
             f"--engine ray: the nodes of the cluster have no module {missing[1]!r}. Install mdsvqa there, with what it "
             "has here and in the same version, or name it by --packages."
         )
-    if isinstance(error, ray.exceptions.RuntimeEnvSetupError):
-        return InputError(f"--packages: cannot be installed on a node of the cluster ({_last_line(error)}).")
     if isinstance(error, ray.exceptions.RayTaskError) and isinstance(cause, Exception):
         cause.add_note(f"On the cluster:\n{error}")
         return cause
