@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -155,6 +156,15 @@ def test_parts_keep_the_limits_and_come_near_the_whole(large: None, rule: object
         assert limits.seconds[found].sum() <= 30
     if rule is facility_location:
         assert by_three.value() > 0.9 * at_once.value()
+
+
+def test_parts_on_a_cluster_are_those_of_processes_here(large: None, cluster: Any) -> None:
+    pool = pool_of(np.random.default_rng(8).normal(size=(80, 2)), chosen=(3,))
+    here = SETTINGS.model_copy(update={"parts": 3})
+    there = here.model_copy(update={"engine": "ray"})
+    (picks, one), (others, other) = (cover(facility_location.steps, pool, 6, each, 2) for each in (here, there))
+    assert picks == others
+    assert one.value() == other.value()
 
 
 def test_the_better_of_the_best_part_and_all_proposals(large: None) -> None:
