@@ -18,9 +18,9 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 demo: setup
 	$(BIN)/mdsvqa demo $(OPTIONS)
 
-# Files side by side; each process uses one thread.
+# Files side by side, each process with one thread; a third one while others wait for a browser or a cluster.
 test: setup
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+	$(BIN)/python -m pytest -q -n 3 --dist loadfile
 
 test-slow: setup
 	$(BIN)/python -m pytest -q -m slow

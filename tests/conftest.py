@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from filelock import FileLock
 from hypothesis import settings
 from threadpoolctl import threadpool_limits
 
@@ -101,12 +102,19 @@ def make_tiny(tmp_path_factory: pytest.TempPathFactory, small_corpus: Path) -> C
     from mdsvqa.runtime.progress import Silent
     from mdsvqa.videos.manifest import load_videos
 
+    # Seconds each: the processes of one run share them.
+    temporary = tmp_path_factory.getbasetemp()
+    place = temporary.parent if "PYTEST_XDIST_WORKER" in os.environ else temporary
+
     @cache
     def make(family: str) -> Path:
-        folder = tmp_path_factory.mktemp("tiny-vlm")
-        train = [video for video in load_videos(small_corpus) if video.split == "train"]
-        training = TinyTraining(steps=100, batch=8, learning_rate=4e-3)
-        make_tiny_vlm(folder, train, train[:4], training, 0, Silent(), pixels=8 * 28 * 28, family=family)
+        folder, made = place / f"tiny-{family}", place / f"tiny-{family}.made"
+        with FileLock(place / f"tiny-{family}.lock"):
+            if not made.exists():
+                train = [video for video in load_videos(small_corpus) if video.split == "train"]
+                training = TinyTraining(steps=100, batch=8, learning_rate=4e-3)
+                make_tiny_vlm(folder, train, train[:4], training, 0, Silent(), pixels=8 * 28 * 28, family=family)
+                made.touch()
         return folder
 
     return make

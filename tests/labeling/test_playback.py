@@ -80,7 +80,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return found
 
 
-@pytest.mark.parametrize("ratio", [1.0, 1.5, 2.0])
+@pytest.mark.parametrize("ratio", [1.5, *(pytest.param(ratio, marks=pytest.mark.slow) for ratio in (1.0, 2.0))])
 def test_the_size_in_device_pixels_and_the_frames(
     browser: Any, open_study: OpenStudy, clip: Path, clips: dict[str, Path], ratio: float
 ) -> None:

@@ -137,7 +137,7 @@ def learned_from(folder: Path) -> set[str]:
     return {row["id"] for row in csv.DictReader((folder / "training_set.csv").open()) if row["new"] == "1"}
 
 
-@pytest.mark.parametrize("start", ["base", "round"])
+@pytest.mark.parametrize("start", [pytest.param("base", marks=pytest.mark.slow), "round"])
 def test_each_round_of_a_checkpoint_learns_from_all_labels_anew_or_from_the_round_before(
     write_vlm: WriteStudy, start: str
 ) -> None:

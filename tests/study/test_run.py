@@ -239,16 +239,16 @@ def test_a_study_without_pool_or_source_says_what_is_missing(write_study: WriteS
 def test_three_kills_and_a_rerun_end_in_the_tables_of_an_undisturbed_run(
     write_study: WriteStudy, tmp_path: Path
 ) -> None:
-    ends_like_undisturbed(write_study, tmp_path, 3)
+    ends_like_undisturbed(write_study, tmp_path, 3, workers=1)
 
 
 @pytest.mark.slow
 def test_ten_kills_and_a_rerun_end_in_the_tables_of_an_undisturbed_run(write_study: WriteStudy, tmp_path: Path) -> None:
-    ends_like_undisturbed(write_study, tmp_path, 10)
+    ends_like_undisturbed(write_study, tmp_path, 10, workers=2)
 
 
-def ends_like_undisturbed(write_study: WriteStudy, tmp_path: Path, kills: int) -> None:
-    settings = {"rounds": 2, "comparison": {"rules": ["mds", "k-means"], "seeds": 2}}
+def ends_like_undisturbed(write_study: WriteStudy, tmp_path: Path, kills: int, workers: int) -> None:
+    settings = {"rounds": 2, "workers": workers, "comparison": {"rules": ["mds", "k-means"], "seeds": 2}}
     undisturbed = write_study("undisturbed.yaml", out="undisturbed", **settings)
     disturbed = write_study("disturbed.yaml", out="disturbed", **settings)
     kill_often(["run", str(undisturbed)], ["run", str(disturbed)], tmp_path, kills)

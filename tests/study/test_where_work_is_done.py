@@ -79,12 +79,15 @@ def test_content_by_the_embedded_encoder(videos: list[Video], cluster: Any, tmp_
     equal_by_either(lambda some, run: encode_content(some, ContentSettings(frames=2), run), videos, tmp_path)
 
 
+@pytest.mark.slow
 def test_content_by_a_checkpoint(videos: list[Video], encoder: str, cluster: Any, tmp_path: Path) -> None:
     settings = ContentSettings(encoder=encoder, frames=2, batch_size=8)
     equal_by_either(lambda some, run: encode_content(some, settings, run), videos, tmp_path)
 
 
-@pytest.mark.parametrize(("reading", "engine"), [("expected", RAY), ("generate", TWO_CORES)])
+@pytest.mark.parametrize(
+    ("reading", "engine"), [("expected", RAY), pytest.param("generate", TWO_CORES, marks=pytest.mark.slow)]
+)
 def test_scores_of_a_vision_language_model(
     reading: str, engine: EngineSettings, videos: list[Video], tiny_vlm: Path, cluster: Any, tmp_path: Path
 ) -> None:

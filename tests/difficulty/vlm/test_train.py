@@ -68,6 +68,7 @@ def test_the_adapter_comes_with_a_card_and_a_log_and_a_rerun_trains_nothing(
     assert result.exit_code != 0
 
 
+@pytest.mark.slow
 def test_kills_and_reruns_end_in_the_same_adapter(
     trained: Path, tiny_vlm: Path, small_corpus: Path, scores: Path, tmp_path: Path
 ) -> None:
