@@ -21,7 +21,7 @@ def command(name: str, corpus: Path, folder: Path) -> list[str]:
     }[name]
 
 
-SOME = {("score", 1), ("content", 0), ("run", 3)}
+SOME = {("score", 1), ("content", 0)}
 
 
 @pytest.mark.parametrize(

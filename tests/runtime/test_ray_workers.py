@@ -95,6 +95,7 @@ def test_an_item_that_kills_every_worker_is_lost_alone(cluster: Any, tmp_path: P
     assert found == [[-1 if item == 9 else item for item in window] for window in WINDOWS]
 
 
+@pytest.mark.slow
 def test_what_dies_while_it_is_prepared_costs_no_worker(cluster: Any, tmp_path: Path) -> None:
     # Two processes of its own prepare for one worker.
     two = RAY.model_copy(update={"cpus_per_worker": 2})

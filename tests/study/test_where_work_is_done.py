@@ -114,6 +114,7 @@ def test_difficulty_by_a_failure_predictor(videos: list[Video], tiny_vlm: Path, 
     assert read_table(tmp_path / "there" / "readings").equals(read_table(tmp_path / "here" / "readings"))
 
 
+@pytest.mark.slow
 def test_a_video_that_kills_every_worker_has_no_score_and_the_others_have(
     videos: list[Video], cluster: Any, tmp_path: Path
 ) -> None:

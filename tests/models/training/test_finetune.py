@@ -164,6 +164,7 @@ def command(small_corpus: Path, tiny_vlm: Path, labels: Path, out: Path, *more: 
     return ["finetune", str(small_corpus), *where, *audit, *STEPS, *more]
 
 
+@pytest.mark.slow
 def test_kills_and_reruns_end_in_the_same_adapter_with_its_card(
     small_corpus: Path, tiny_vlm: Path, labels: Path, tmp_path: Path
 ) -> None:

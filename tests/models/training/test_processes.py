@@ -196,6 +196,7 @@ def gradients(size: int, tiny_vlm: Path, script: Path, out: Path, fails: str = "
     return [load_file(f"{out}.{rank}.safetensors") for rank in range(size)]
 
 
+@pytest.mark.slow
 def test_two_and_four_processes_give_the_gradients_of_one_also_where_one_has_too_little_memory(
     tiny_vlm: Path, script: Path, tmp_path: Path
 ) -> None:
@@ -209,7 +210,7 @@ def test_two_and_four_processes_give_the_gradients_of_one_also_where_one_has_too
                 torch.testing.assert_close(first[name], other[name], rtol=0, atol=0)
 
 
-@pytest.mark.parametrize(("size", "fails"), [(2, "error"), (4, "kill")])
+@pytest.mark.parametrize(("size", "fails"), [(2, "error"), pytest.param(4, "kill", marks=pytest.mark.slow)])
 def test_all_end_with_the_same_message_where_one_fails(
     tiny_vlm: Path, script: Path, tmp_path: Path, size: int, fails: str
 ) -> None:
@@ -287,7 +288,7 @@ def test_two_processes_train_the_failure_predictor_of_one(
     ("differs", "message"),
     [
         ("list", "the same videos and settings: 1 of 2 have others than process 0"),
-        ("disk", "the same decoded videos: 1 of 2 have others than process 0"),
+        pytest.param("disk", "the same decoded videos: 1 of 2 have others than process 0", marks=pytest.mark.slow),
     ],
 )
 def test_processes_of_other_videos_or_another_disk_end_before_the_first_step(
