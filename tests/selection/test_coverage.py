@@ -158,6 +158,7 @@ def test_parts_keep_the_limits_and_come_near_the_whole(large: None, rule: object
         assert by_three.value() > 0.9 * at_once.value()
 
 
+@pytest.mark.slow
 def test_parts_on_a_cluster_are_those_of_processes_here(large: None, cluster: Any) -> None:
     pool = pool_of(np.random.default_rng(8).normal(size=(80, 2)), chosen=(3,))
     here = SETTINGS.model_copy(update={"parts": 3})
