@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mdsvqa.runtime.results import EARLIER_META, META, locked, read_meta
-from mdsvqa.runtime.shards import MOST, TableError, merge_shards, mergeable, settle, shards_of
+from mdsvqa.runtime.results import locked, read_meta
+from mdsvqa.runtime.shards import EARLIER_META, META, MOST, TableError, merge_shards, mergeable, settle, shards_of
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Results of the parts of a pool as one result."""
 
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +15,19 @@ import mdsvqa
 from mdsvqa.runtime.atomic import write_atomically
 from mdsvqa.runtime.csv_beside import is_flat, write_csv_beside
 from mdsvqa.runtime.makers import differences
-from mdsvqa.runtime.results import META, SECONDS, read_meta
-from mdsvqa.runtime.shards import MOST, MOST_BYTES, TableError, joined, read_shard, shard_named, shards_of, write_shard
+from mdsvqa.runtime.results import SECONDS, read_meta
+from mdsvqa.runtime.shards import (
+    META,
+    MOST,
+    MOST_BYTES,
+    TableError,
+    joined,
+    read_shard,
+    shard_named,
+    shards_of,
+    write_meta,
+    write_shard,
+)
 
 # Rows that are brought into order together, at the most.
 _TOGETHER = 1 << 20
@@ -124,7 +134,7 @@ def _join(folders: Sequence[Path], out: Path, order: Sequence[str] | None, *, wi
         "versions": {"mdsvqa": mdsvqa.__version__},
         **({"anew": anew} if anew else {}),
     }
-    write_atomically(out / META, (json.dumps(record, indent=2, sort_keys=True) + "\n").encode())
+    write_meta(out, record)
     return len(rows)
 
 

@@ -15,12 +15,11 @@ from fsspec.core import url_to_fs  # type: ignore[import-untyped]
 
 from mdsvqa.runtime.atomic import write_atomically
 from mdsvqa.runtime.errors import InputError
-from mdsvqa.runtime.shards import JOURNAL, MERGED, has_shards, is_shard
+from mdsvqa.runtime.shards import JOURNAL, MERGED, META, has_shards, is_shard
 from mdsvqa.runtime.words import counted
 
 # In the folder of a result: size and time of change of each file that was copied, by URL.
 RECORD = "_mirror.json"
-META = "_meta.json"
 # Copied after so many shards, and at the end.
 EVERY = 10
 # Of no use elsewhere: what is under way, what is derived.

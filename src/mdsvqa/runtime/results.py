@@ -24,14 +24,16 @@ from numpy.typing import NDArray
 
 import mdsvqa
 from mdsvqa.runtime.arrays import Floats
-from mdsvqa.runtime.atomic import cannot_write, write_atomically
+from mdsvqa.runtime.atomic import cannot_write
 from mdsvqa.runtime.csv_beside import is_flat, write_csv_beside
 from mdsvqa.runtime.known_rows import FileStamp, KnownRows
 from mdsvqa.runtime.makers import differences, lasting
 from mdsvqa.runtime.mirror import EVERY, Mirror
 from mdsvqa.runtime.parts import Part
 from mdsvqa.runtime.shards import (
+    EARLIER_META,
     FIRST,
+    META,
     MOST,
     MOST_BYTES,
     TableError,
@@ -41,12 +43,12 @@ from mdsvqa.runtime.shards import (
     rows_table,
     settle,
     shards_of,
+    write_meta,
 )
 
 Maker = Mapping[str, Any]
 # Values that are made a text of at a time.
 FINGERPRINT = 1 << 16
-META, EARLIER_META = "_meta.json", "meta.json"
 # How long the rows took, a line for each writing, in seconds.
 SECONDS = "_seconds"
 # Results that took less are made anew without a question when what makes them has changed.
@@ -257,14 +259,11 @@ class ResultTable:
             )
         if not meta.exists():
             record = {"maker": wanted, "versions": {"mdsvqa": mdsvqa.__version__}}
-            self._record(record if self._part is None else {**record, "part": self._part.record()})
+            write_meta(self.folder, record if self._part is None else {**record, "part": self._part.record()})
         else:
             self._check_part(read_meta(self.folder))
         self._rows = KnownRows(self.folder, keyed="id" in self.schema.names)
         self.ids = self._rows.ids()
-
-    def _record(self, meta: Mapping[str, Any]) -> None:
-        write_atomically(self.folder / META, (json.dumps(meta, indent=2, sort_keys=True) + "\n").encode())
 
     def _check_part(self, meta: Mapping[str, Any]) -> None:
         found, wanted = meta.get("part"), None if self._part is None else self._part.record()
@@ -273,7 +272,7 @@ class ResultTable:
             raise TableError(f"{self.folder}: is of {names[0]}, and this is {names[1]}. Name another folder.")
         if found != wanted:
             # The pool has grown.
-            self._record({**meta, "part": wanted})
+            write_meta(self.folder, {**meta, "part": wanted})
 
     def _made(self) -> bool:
         """Whether anything lies here that took work: a step that crashed before its first row leaves nothing."""
@@ -368,7 +367,7 @@ class ResultTable:
         meta = read_meta(self.folder)
         # First: a kill may then leave a mark without a change, and never a change without its mark.
         meta["anew"] = meta.get("anew", 0) + len(rows)
-        self._record(meta)
+        write_meta(self.folder, meta)
         self.replace(rows)
 
     def replace(self, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -16,6 +16,8 @@ import pyarrow.parquet as pq
 from mdsvqa.runtime.atomic import cannot_write, flush_folder, write_atomically
 from mdsvqa.runtime.errors import InputError
 
+# What made the rows; the second by earlier versions.
+META, EARLIER_META = "_meta.json", "meta.json"
 # Rows of the first shard that a run writes, and the most of any; bytes that wait to be written as one.
 FIRST, MOST, MOST_BYTES = 32, 4096, 1 << 28
 # Names in the folder while shards are merged: what is to go, and the merged shard before it has its name.
@@ -92,6 +94,11 @@ def read_shard(shard: Path, columns: Sequence[str] | None = None) -> pa.Table:
 def rows_table(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
     """Rows as a table; null where a row says nothing of a column."""
     return pa.table({name: [row.get(name) for row in rows] for name in schema.names}, schema)
+
+
+def write_meta(folder: Path, record: Mapping[str, Any]) -> None:
+    """Writes what a result folder says of what made it."""
+    write_atomically(folder / META, (json.dumps(record, indent=2, sort_keys=True) + "\n").encode())
 
 
 def write_shard(shard: Path, table: pa.Table) -> None:

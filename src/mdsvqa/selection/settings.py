@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from mdsvqa.runtime.engines import EngineName
 from mdsvqa.runtime.settings import Added, Settings, StudyPath, Unrecorded, in_lower_case
 
 Space = Literal["content", "quality"]
@@ -79,7 +80,7 @@ class SelectionSettings(Settings):
     )
     exclude: Unrecorded[StudyPath | None] = Field(None, description="Never choose the ids of this table.")
     device: str = Field("auto", exclude=True, description="Compute distances on this device: auto, cpu, cuda.")
-    engine: Literal["local", "ray"] = Field(
+    engine: EngineName = Field(
         "local", exclude=True, description="Choose from parts in processes here (local) or on a Ray cluster (ray)."
     )
     address: str | None = Field(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mdsvqa.runtime.places import Place, Remote
-from mdsvqa.runtime.stores import NoObjectError, copied, look_up, stamps_of
+from mdsvqa.runtime.stores import NoObjectError, Stamp, copied, look_up, stamps_of
 from mdsvqa.videos.about import NOTHING, About, about_file
 from mdsvqa.videos.probing import Undecodable
 
@@ -42,7 +42,7 @@ def local_file(place: Place, id: str) -> Iterator[LocalFile]:
         return
     try:
         with copied(place, f"id {id!r}") as (file, stamp):
-            yield LocalFile(file, About(stamp.size, etag=stamp.etag))
+            yield LocalFile(file, _about_object(stamp))
     except NoObjectError as error:
         raise Undecodable(str(place), str(error)) from error
     except Undecodable as error:
@@ -57,11 +57,15 @@ def about_place(place: Place | None, id: str) -> About:
         stamp = look_up(place, f"id {id!r}")
     except NoObjectError:
         return NOTHING
-    return About(stamp.size, etag=stamp.etag)
+    return _about_object(stamp)
 
 
 def about_places(places: Mapping[str, Place]) -> dict[str, About]:
     """As `about_place`, for many by id; objects are asked for side by side, or listed."""
     found = {id: about_file(place) for id, place in places.items() if isinstance(place, Path)}
     stamps = stamps_of({id: place for id, place in places.items() if isinstance(place, Remote)})
-    return found | {id: About(stamp.size, etag=stamp.etag) for id, stamp in stamps.items()}
+    return found | {id: _about_object(stamp) for id, stamp in stamps.items()}
+
+
+def _about_object(stamp: Stamp) -> About:
+    return About(stamp.size, etag=stamp.etag)
