@@ -93,7 +93,10 @@ MirrorTo = Annotated[
 
 def of_part(part: str | None, videos: Sequence[Video]) -> Sequence[Video]:
     """The videos of a part, all without one."""
-    return videos if part is None else [video for video in videos if Part.of_text(part).holds(video.id)]
+    if part is None:
+        return videos
+    found = Part.of_text(part)
+    return [video for video in videos if found.holds(video.id)]
 
 
 def rows_of(videos: Sequence[Video], table: pa.Table) -> list[dict[str, Any]]:

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
+import numpy as np
+
+from mdsvqa.runtime.arrays import Floats
 from mdsvqa.runtime.errors import InputError
 from mdsvqa.videos.clip import Clip
 from mdsvqa.videos.video import Video
@@ -39,6 +42,15 @@ class Score:
     expected: float | None = None
     cut: bool = False
     note: str | None = None
+
+
+def score_values(scores: Sequence[Score]) -> Floats:
+    """Predicted MOS, shape (n,), NaN where there is none.
+
+    >>> score_values([Score("a", 3.5), Score("b", None, "unparsable")]).tolist()
+    [3.5, nan]
+    """
+    return np.array([np.nan if score.score is None else score.score for score in scores], np.float64)
 
 
 @runtime_checkable

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from mdsvqa.difficulty.mc_dropout import has_dropout, mc_dropout
-from mdsvqa.models.base import Score
+from mdsvqa.models.base import Score, score_values
 from mdsvqa.models.vlm.clips import ModelClip
 from mdsvqa.models.vlm.families.catalogue import family_of_model
 from mdsvqa.models.vlm.reader import VlmReader
@@ -96,7 +96,7 @@ INSTABILITIES: dict[str, Disturb] = {"mc-dropout": dropout_spread, "noise-stabil
 
 
 def _expected(reader: VlmReader, clips: Sequence[ModelClip]) -> Floats:
-    return np.array([np.nan if score.score is None else score.score for score in reader.read(clips)], np.float64)
+    return score_values(reader.read(clips))
 
 
 @contextmanager

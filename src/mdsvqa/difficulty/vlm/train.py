@@ -12,6 +12,7 @@ from mdsvqa.difficulty.errors import measured_errors
 from mdsvqa.difficulty.settings import FailureTraining
 from mdsvqa.difficulty.vlm.reinforce import Reinforce
 from mdsvqa.evaluation.correlation import srcc_within
+from mdsvqa.models.base import score_values
 from mdsvqa.models.card import CARD, write_card
 from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.training.batches import training_batches
@@ -175,9 +176,9 @@ def _train(
     def evaluate() -> Figures:
         adapted.eval()
 
-        def read(places: Sequence[int]) -> list[float]:
+        def read(places: Sequence[int]) -> Floats:
             clips = [seen.load(failures.videos[int(kept[place])]) for place in places]
-            return [np.nan if s.score is None else s.score for s in reading.expected.read(clips)]
+            return score_values(reading.expected.read(clips))
 
         values = processes.each(len(kept), read)
         given = np.isfinite(values)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mdsvqa.models.base import ModelError
+from mdsvqa.models.base import ModelError, score_values
 from mdsvqa.models.settings import VlmFinetuning, VlmSettings
 from mdsvqa.models.training.batches import training_batches
 from mdsvqa.models.training.clip_cache import ClipCache
@@ -195,9 +195,9 @@ class AdapterTrainer:
         """Expected scores of decoded videos, NaN where there is none, by the base model or as it is now."""
         self.model.eval()
 
-        def read(mine: Sequence[int]) -> list[float]:
+        def read(mine: Sequence[int]) -> Floats:
             clips = [self.cache.load(videos[place]) for place in mine]
             with self.model.disable_adapter() if base else nullcontext():
-                return [np.nan if score.score is None else score.score for score in self.reader.read(clips)]
+                return score_values(self.reader.read(clips))
 
         return self.processes.each(len(videos), read)

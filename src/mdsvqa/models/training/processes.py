@@ -190,7 +190,7 @@ class Processes:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         return self.gather(torch.from_numpy(values).to(device)).cpu().numpy()
 
-    def each(self, count: int, read: Callable[[Sequence[int]], Sequence[float]]) -> Floats:
+    def each(self, count: int, read: Callable[[Sequence[int]], Sequence[float] | Floats]) -> Floats:
         """A number for each of some things, of which every process reads its share.
 
         Args:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from mdsvqa.evaluation.correlation import srcc_within
+from mdsvqa.models.base import score_values
 from mdsvqa.models.settings import VlmFinetuning
 from mdsvqa.models.training.loop import Figures, Stop
 from mdsvqa.models.training.processes import Processes
@@ -48,9 +49,8 @@ class HeldOutMonitor:
         """
         self.reader.model.eval()
 
-        def scores(places: Sequence[int]) -> list[float]:
-            found = self.reader.read([self.load(place) for place in places])
-            return [np.nan if score.score is None else score.score for score in found]
+        def scores(places: Sequence[int]) -> Floats:
+            return score_values(self.reader.read([self.load(place) for place in places]))
 
         def forms(places: Sequence[int]) -> list[float]:
             return [float(s.status == "ok") for s in self.writer.read([self.load(self.watched[k]) for k in places])]

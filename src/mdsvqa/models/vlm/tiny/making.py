@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mdsvqa.models.base import score_values
 from mdsvqa.models.settings import VlmSettings
 from mdsvqa.models.vlm.checkpoint import Checkpoint
 from mdsvqa.models.vlm.clips import ModelClip, VisualLimits, crashed, read_clip
@@ -78,7 +79,7 @@ def make_tiny_vlm(
     save_checkpoint(model, processor, out)
     others, other_mos = _labeled(held_out, sight, workers, show)
     scores = VlmReader(Checkpoint(model, processor, {}), settings).read(others)
-    return HeldOut(np.array([np.nan if s.score is None else s.score for s in scores]), other_mos)
+    return HeldOut(score_values(scores), other_mos)
 
 
 def _labeled(videos: Sequence[Video], sight: VisualLimits, workers: int, show: Show) -> tuple[list[ModelClip], Floats]:
