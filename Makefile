@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo docs smoke texts test test-slow test-gpu bench-gpu vllm test-served lint lock clean
+.PHONY: setup demo docs smoke texts test test-slow test-gpu bench-gpu vllm test-served reference test-reference lint lock clean
 
 setup: $(VENV)/.ready
 
@@ -36,12 +36,22 @@ bench-gpu: setup
 # A vLLM that runs on the CPU, in an environment of its own: four minutes, and no part of `make setup`.
 vllm: .vllm/.ready
 
-.vllm/.ready: tests/make_vllm.py
+.vllm/.ready: tests/make_vllm.py tests/environments.py
 	$(PYTHON) tests/make_vllm.py .vllm
 
 # Scores through it, against those of the same checkpoint without a server.
 test-served: setup vllm
 	$(BIN)/python -m pytest -q -s -m slow tests/models/vlm/test_vllm.py
+
+# The stack that the released checkpoint was trained with, in an environment of its own: a minute.
+reference: .reference/.ready
+
+.reference/.ready: tests/make_reference.py tests/environments.py
+	$(PYTHON) tests/make_reference.py .reference
+
+# What it makes of checkpoints, adapters and videos, against what mdsvqa makes of them.
+test-reference: setup reference
+	$(BIN)/python -m pytest -q -s -m slow tests/models/vlm/test_reference_stack.py
 
 # The pages, into build/site; a warning is an error.
 docs: setup
@@ -73,4 +83,4 @@ lock:
 	rm -rf build/lock
 
 clean:
-	rm -rf $(VENV) .vllm build .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .vllm .reference build .mypy_cache .pytest_cache .ruff_cache

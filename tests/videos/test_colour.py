@@ -1,5 +1,6 @@
 """Pictures as they are to be shown: over black, of square pixels, tone-mapped, deinterlaced."""
 
+import platform
 import shutil
 import subprocess
 from dataclasses import replace
@@ -27,7 +28,21 @@ from videos.films import deep_frame, film, flat, hdr_film
 
 PQ, HLG = 16, 18
 TONEMAP = View(hdr="tonemap")
+REFERENCE = View(chroma="reference")
 BWDIF = View(deinterlace="bwdif")
+
+
+@pytest.mark.parametrize("space", [1, 5])
+@pytest.mark.parametrize("width", [64, 100, 353, 360, 854])
+def test_colours_may_be_those_that_other_readers_of_video_give(tmp_path: Path, width: int, space: int) -> None:
+    """PyAV's own conversion, that of torchvision's reader; decord's is the same of FFmpeg's."""
+    picture = np.random.default_rng(width).integers(0, 256, (48, width, 3), np.uint8)
+    path = film(tmp_path / "a.mkv", [picture] * 2, pix_fmt="yuv420p", colorspace=str(space))
+    with av.open(str(path)) as container:
+        wanted = next(container.decode(video=0)).to_ndarray(format="rgb24").transpose(2, 0, 1)
+    found, full = (sample_clip(path, "a", Sampling(frames=2, view=view)).frames[0] for view in (REFERENCE, View()))
+    assert np.abs(found.astype(int) - wanted).max() <= (0 if platform.machine() == "x86_64" else 2)
+    assert np.abs(full.astype(int) - wanted).mean() > 5
 
 
 def see_through(path: Path, codec: str, pix_fmt: str, **options: str) -> Path:

@@ -57,7 +57,7 @@ from mdsvqa.videos.video import Video
 # Of a vision-language model's score; the second one has a form for features too.
 VLM_RULES = ("mc-dropout", "noise-stability")
 EVERY_RULE = ("mc-dropout", *BASELINES)
-SIGHT = ("base_adapter", "sampling", "fps", "frames", *ViewSettings.model_fields)
+SIGHT = ("base_adapter", "sampling", "fps", "frames", "chroma", *ViewSettings.model_fields)
 MACHINE = ("device", "dtype", "attention")
 
 

@@ -33,7 +33,7 @@ from mdsvqa.videos.manifest import parse_scale
 from mdsvqa.videos.roles import in_role
 from mdsvqa.videos.settings import ManifestSettings, ViewSettings
 
-SIGHT = ("sampling", "fps", "frames", *ViewSettings.model_fields)
+SIGHT = ("sampling", "fps", "frames", "chroma", *ViewSettings.model_fields)
 
 
 @with_spool

@@ -72,6 +72,12 @@ class VlmSettings(ViewSettings):
     frames: int | None = Field(
         None, ge=1, description="Take so many frames of each video, at equal distances, in place of a rate."
     )
+    # As frames of the training were, by decord or PyAV; for a model that learned from other ones, full.
+    chroma: Literal["reference", "full"] = Field(
+        "reference",
+        description="Read colours so. reference: to the bit as the readers of video that checkpoints were trained "
+        "with. full: with interpolated chroma, nearer to the picture on a screen.",
+    )
     # Limits of the paper's inference: 768 and 128 tokens of 28 x 28 pixels a frame. A checkpoint may allow less.
     max_pixels: int = Field(768 * 28 * 28, ge=28 * 28, description="Reduce frames of more pixels.")
     min_pixels: int = Field(128 * 28 * 28, ge=1, description="Enlarge frames of fewer pixels.")
@@ -107,7 +113,7 @@ class VlmSettings(ViewSettings):
 
     def seen(self) -> dict[str, Any]:
         """What of the settings says which frames a model sees, and how large, for records of results."""
-        names = ("sampling", "rate", "frames", "most_pixels", "fewest_pixels", *ViewSettings.model_fields)
+        names = ("sampling", "rate", "frames", "chroma", "most_pixels", "fewest_pixels", *ViewSettings.model_fields)
         return {name: value for name, value in self.record().items() if name in names}
 
     def below(self) -> "VlmSettings":

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 import yaml
 from pydantic import (
@@ -95,6 +95,16 @@ class Settings(BaseModel):
             return values
         kinds = {name: field.annotation for name, field in cls.model_fields.items()}
         return {name: in_one_case(kinds.get(name), value) for name, value in values.items()}
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As pydantic's, which takes a name that no setting has, and changes nothing by it.
+
+        Raises:
+            TypeError: there is no such setting.
+        """
+        if unknown := (update or {}).keys() - type(self).model_fields.keys():
+            raise TypeError(f"{type(self).__name__} has no {', '.join(sorted(unknown))}")
+        return super().model_copy(update=update, deep=deep)
 
     def record(self, *, whole: bool = False) -> dict[str, Any]:
         """The settings as they stand in the record of what made a result, JSON-able.

@@ -18,6 +18,8 @@ Channel = NDArray[np.uint8]
 _FULL = Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
 _FULL_RANGE = 2
 _REDUCING, _ENLARGING = Interpolation.AREA | _FULL, Interpolation.BICUBIC | _FULL
+# swscale takes its fast converter of YUV where nothing more exact is asked for, as decord and PyAV do not.
+_FAST = Interpolation.BICUBIC | Interpolation.BITEXACT
 
 
 def picture_channels(
@@ -38,7 +40,7 @@ def picture_channels(
         reformatter: kept from frame to frame.
         frame: any.
         width, height: of the picture, in pixels.
-        view: what is done with HDR.
+        view: what is done with HDR and chroma.
         opaque: what looks like transparency is none.
     """
     kind = HDR.get(TRANSFERS.get(int(frame.color_trc), ""))
@@ -47,9 +49,12 @@ def picture_channels(
     clear = frame.format.has_palette or any(component.is_alpha for component in frame.format.components)
     if clear and not opaque:
         return _over_black(reformatter, frame, width, height)
-    if frame.format.is_rgb or frame.format.has_palette:
-        # FFmpeg would scale RGB by way of YUV, and makes planar RGB of fewer than 8 bits too dark.
-        rgb = reformatter.reformat(frame, format="rgb24", interpolation=_REDUCING, threads=1).to_ndarray()
+    plainly = view.chroma == "reference"
+    if plainly or frame.format.is_rgb or frame.format.has_palette:
+        # FFmpeg would scale RGB by way of YUV, makes planar RGB of fewer than 8 bits too dark, and its fast converter
+        # does not fill the last columns of planar RGB.
+        way = _FAST if plainly else _REDUCING
+        rgb = reformatter.reformat(frame, format="rgb24", interpolation=way, threads=1).to_ndarray()
         return _split(_scaled(np.asarray(rgb, np.uint8), width, height))
     # Planar, which FFmpeg writes faster than interleaved RGB, and at the reduced size at once, which spares enlarging
     # chroma to the full size only to reduce it again.

@@ -104,12 +104,14 @@ def copied_a_token(reader: VlmReader, frames: int) -> int:
     with counter:
         reader.written(clips, 1, None, answer_ends=False)
     hook.remove()
+    assert counter.passes == reader.settings.max_new_tokens
     # The first pass reads the questions; an early and a late token must cost the same.
-    assert counter.passes > 4
     assert counter.bytes[3] == counter.bytes[counter.passes - 1]
     return counter.bytes[3]
 
 
-def test_bytes_copied_for_a_token_do_not_depend_on_the_length_of_the_context(reader: VlmReader) -> None:
+def test_bytes_copied_for_a_token_do_not_depend_on_the_length_of_the_context(reader: VlmReader, monkeypatch) -> None:
+    # However soon this model would end.
+    monkeypatch.setattr("mdsvqa.models.vlm.reader.end_tokens", lambda model: [])
     # 50 and 2,000 tokens of video.
     assert copied_a_token(reader, 4) == copied_a_token(reader, 160) > 0

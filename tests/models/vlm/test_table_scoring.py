@@ -74,5 +74,8 @@ def test_a_view_reaches_the_sampling() -> None:
     sight = wanted_limits(VlmSettings(hdr="tonemap"))
     assert sampling_of(sight).view.hdr == "tonemap"
     assert sight.record()["hdr"] == "tonemap"
-    # As records on disk have it.
-    assert wanted_limits(VlmSettings()).record().keys() == vars(sight).keys() - {"view"}
+    # Of the view what is not as it is elsewhere.
+    plain = wanted_limits(VlmSettings()).record()
+    assert plain.keys() == {*vars(sight).keys() - {"view"}, "chroma"}
+    assert plain["chroma"] == VlmSettings().record()["chroma"] == VlmSettings().seen()["chroma"] == "reference"
+    assert "chroma" not in wanted_limits(VlmSettings(chroma="full")).record()

@@ -294,7 +294,7 @@ def test_a_server_as_it_is_documented_is_right_at_its_rate_and_refuses_others_in
         own = model.read([read_clip(video, model.sight) for video in videos[:4]])
         assert rows["score"].to_pylist() == pytest.approx([score.score for score in own], abs=0.005)
         with pytest.raises(ModelError, match="Start vLLM with --trust-request-mm-kwargs"):
-            ServedModel(ServedSettings(url=url, model="tiny"), settings.model_copy(update={"rate": 4.0}))
+            ServedModel(ServedSettings(url=url, model="tiny"), settings.model_copy(update={"fps": 4.0}))
     assert read_table(tmp_path / "a").num_rows == 4
 
 

@@ -41,6 +41,8 @@ _UNDERSTOOD = {
     # Of how it was trained, or of kinds that are refused by their own switch.
     *("init_lora_weights", "runtime_config", "megatron_core", "qalora_group_size", "ensure_weight_tying"),
 }
+# Layers whose adapters are computed here.
+_ADAPTED = (nn.Linear, nn.Embedding)
 # They change the base model's own weights at the start.
 _CHANGES_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
 # Of the largest entry of a row: a copy in bfloat16 of a weight in single precision is as far off.
@@ -231,7 +233,7 @@ def _targets(config: Any, modules: Mapping[str, nn.Module], family: Family) -> s
     """Modules that a configuration adapts, whichever layout its names are of."""
     from peft.tuners.tuners_utils import check_target_module_exists  # noqa: PLC0415
 
-    takes = {name for name, module in modules.items() if isinstance(module, nn.Linear | nn.Embedding)}
+    takes = {name for name, module in modules.items() if isinstance(module, _ADAPTED)}
     if config.target_modules == "all-linear":
         return {name for name in takes if isinstance(modules[name], nn.Linear) and name != "lm_head"}
     if not config.target_modules:
@@ -318,6 +320,8 @@ def _why_not(
     module = found.rpartition(".lora_")[0] or found.rpartition(".")[0]
     if found in slots:
         why = f"its shape is {shapes[found]}, and {tuple(slots[found].shape)} is expected"
+    elif module in modules and not isinstance(modules[module], _ADAPTED):
+        why = f"an adapter of a {type(modules[module]).__name__} is not computed here"
     elif module in modules:
         why = f"{CONFIG} says nothing of it"
     else:

@@ -11,6 +11,7 @@ from fractions import Fraction
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn.functional import interpolate
 
 from mdsvqa.models.base import ModelError
@@ -19,10 +20,12 @@ from mdsvqa.videos.about import NOTHING, About
 from mdsvqa.videos.clip import Clip
 from mdsvqa.videos.decoding import Sampling, Undecodable, decode_video
 from mdsvqa.videos.video import Video
-from mdsvqa.videos.view import PLAIN, View
+from mdsvqa.videos.view import View
 
 # A frame that is hundreds of times as wide as it is high has no size in whole patches.
 MOST_ASPECT = 200
+# Colours as in the training.
+_TRAINED = View(chroma="reference")
 # Times of frames are rounded to those that there are.
 _SIMPLE, _NEAR = 24, 0.002
 
@@ -43,7 +46,7 @@ class VisualLimits:
         span: frames that share a token.
         side: of the squares that all frames are made, whatever their proportion; None where they keep it.
         beside: tokens that stand beside those of the frames, for each step of the temporal grid.
-        view: what is done with HDR and interlaced pictures.
+        view: what is done with HDR, interlaced pictures and chroma.
     """
 
     rate: float | None = 2.0
@@ -58,7 +61,7 @@ class VisualLimits:
     span: int = 2
     side: int | None = None
     beside: int = 0
-    view: View = PLAIN
+    view: View = _TRAINED
 
     def record(self) -> dict[str, object]:
         """JSON-able; what is younger than records on disk only where it is not as it was then."""
@@ -89,7 +92,7 @@ class ModelClip:
     about: About = NOTHING
     note: str | None = None
     times: tuple[float, ...] = ()
-    seen: torch.Tensor | None = None
+    seen: Tensor | None = None
 
 
 def resized_size(height: int, width: int, frames: int, sight: VisualLimits) -> tuple[int, int]:
@@ -113,9 +116,9 @@ def resized_size(height: int, width: int, frames: int, sight: VisualLimits) -> t
     if sight.side is not None:
         return sight.side, sight.side
     patch = sight.patch
-    share = sight.total_pixels * sight.span // frames
+    share = sight.total_pixels / frames * sight.span
     most = max(min(sight.most_pixels, share), int(sight.fewest_pixels * 1.05))
-    rows, columns = round(height / patch) * patch, round(width / patch) * patch
+    rows, columns = (max(patch, round(side / patch) * patch) for side in (height, width))
     if rows * columns > most:
         shrink = math.sqrt(height * width / most)
         rows, columns = (max(patch, math.floor(side / shrink / patch) * patch) for side in (height, width))
@@ -152,8 +155,8 @@ def crashed(video: Video) -> ModelClip | Undecodable:
 def resize_clip(clip: Clip, sight: VisualLimits, rate: float | None = None) -> ModelClip | Undecodable:
     """A clip at the size at which a model reads it.
 
-    Frames are resized by antialiased bicubic interpolation, as the processor does; the last one is repeated until their
-    number is a multiple of `VisualLimits.span`.
+    Frames are resized by antialiased bicubic interpolation; the last one is repeated until their number is a multiple
+    of `VisualLimits.span`.
 
     Args:
         clip: frames of any size.
@@ -166,9 +169,8 @@ def resize_clip(clip: Clip, sight: VisualLimits, rate: float | None = None) -> M
         size = resized_size(height, width, count + -count % sight.span, sight)
     except ValueError as error:
         return Undecodable(clip.id, str(error))
-    # Frame by frame: a 4K clip as one batch takes gigabytes. On uint8, as torchvision does it for the processor.
-    frames = (torch.from_numpy(frame)[None] for frame in clip.frames)
-    resized = [interpolate(frame, size, mode="bicubic", antialias=True)[0] for frame in frames]
+    # Frame by frame: a 4K clip as one batch takes gigabytes.
+    resized = [_resized(torch.from_numpy(frame)[None], size, sight)[0] for frame in clip.frames]
     resized += [resized[-1]] * (-count % sight.span)
     seconds = sight.span / rate if rate else measured_seconds(clip, sight.span)
     steps = len(resized) // sight.span
@@ -176,6 +178,19 @@ def resize_clip(clip: Clip, sight: VisualLimits, rate: float | None = None) -> M
     shown = [*clip.timestamps.tolist(), *[float(clip.timestamps[-1])] * (-count % sight.span)]
     times = tuple((shown[i] + shown[i + sight.span - 1]) / 2 for i in range(0, len(shown), sight.span))
     return ModelClip(clip.id, torch.stack(resized).numpy(), seconds, tokens, clip.about, clip.note, times)
+
+
+def _resized(frame: Tensor, size: tuple[int, int], sight: VisualLimits) -> Tensor:
+    """A frame, uint8 of shape (1, 3, H, W), at another size.
+
+    Source: torchvision's resize, in single precision and rounded, as the inference of Zou et al. (2026) calls it; of
+    squares Pillow's, which counts in integers, as PyTorch does for uint8.
+    """
+    if sight.side is not None:
+        return interpolate(frame, size, mode="bicubic", antialias=True)
+    # The same numbers channel by channel, sooner.
+    channels = [interpolate(each.float(), size, mode="bicubic", antialias=True) for each in frame.split(1, 1)]
+    return torch.cat([each.clamp_(0, 255).round_().to(torch.uint8) for each in channels], 1)
 
 
 def made_up_clip(sight: VisualLimits, frames: int = 4, rate: float = 2.0) -> ModelClip:
@@ -213,7 +228,8 @@ def wanted_limits(settings: VlmSettings, frames: int | None = None, rate: float 
         ModelError: frames are to be counted, and nothing says how many.
     """
     fewest = min(settings.min_pixels, settings.max_pixels)
-    limits = VisualLimits(most_pixels=settings.max_pixels, fewest_pixels=fewest, view=settings.view())
+    view = replace(settings.view(), chroma=settings.chroma)
+    limits = VisualLimits(most_pixels=settings.max_pixels, fewest_pixels=fewest, view=view)
     counted = settings.frames or frames
     if settings.sampling == "count" and counted is None:
         raise ModelError("sampling count: say how many by `frames`; this checkpoint does not.")

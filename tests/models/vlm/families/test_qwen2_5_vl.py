@@ -43,7 +43,8 @@ def test_sizes_are_those_of_transformers_video_processor(size: tuple[int, int], 
 
 
 def test_a_batch_equals_what_the_processor_makes_of_it(processor) -> None:
-    clips = [a_clip("a", 4, 90, 160), a_clip("bb", 3, 200, 120, rate=1.0), a_clip("ccc", 1, 56, 56)]
+    # At their size: today's processors round otherwise than the training's where they resize.
+    clips = [a_clip("a", 4, 112, 168), a_clip("bb", 3, 168, 112, rate=1.0), a_clip("ccc", 1, 56, 336)]
     side = 24 * 28 * 28
     sight = VisualLimits(most_pixels=side, fewest_pixels=side)
     seen = [resize_clip(clip, sight) for clip in clips]
@@ -80,6 +81,19 @@ def test_a_batch_equals_what_the_processor_makes_of_it(processor) -> None:
         assert torch.equal(ours[name].long(), theirs[name].long()), name
     assert torch.allclose(ours["pixel_values_videos"], theirs["pixel_values_videos"], rtol=0, atol=1e-6)
     assert torch.allclose(ours["second_per_grid_ts"].float(), torch.as_tensor(theirs["second_per_grid_ts"]).float())
+
+
+@pytest.mark.parametrize("size", [(1080, 1920), (90, 160), (97, 1001), (360, 203)])
+def test_frames_are_resized_as_in_the_training(size: tuple[int, int]) -> None:
+    """By the call of qwen-vl-utils, `transforms.functional.resize`; that of today's processors rounds otherwise."""
+    from torchvision.transforms import InterpolationMode, functional
+
+    clip = a_clip("a", 4, *size)
+    seen = resize_clip(clip, VisualLimits())
+    wanted = functional.resize(
+        torch.from_numpy(clip.frames), list(seen.frames.shape[2:]), InterpolationMode.BICUBIC, antialias=True
+    )
+    assert np.array_equal(seen.frames, wanted.numpy())
 
 
 def test_a_frame_that_is_too_narrow_is_undecodable() -> None:
