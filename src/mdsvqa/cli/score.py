@@ -48,7 +48,7 @@ SERVER = "Vision-language models behind a server"
 @with_spool
 @with_settings("manifest", ManifestSettings, panel=MANIFEST)
 @with_settings("vlm", VlmSettings, without=("runner",), panel=VLM, panels={PICTURES: tuple(ViewSettings.model_fields)})
-@with_settings("serving", ServedSettings, only=("concurrency", "timeout", "frames_as"), panel=SERVER)
+@with_settings("serving", ServedSettings, only=("concurrency", "timeout", "frames_as", "counts_time"), panel=SERVER)
 @with_settings("engine", EngineSettings, without=("name",), panel=WHERE)
 def score(
     videos: Videos,

@@ -171,6 +171,11 @@ class ServedSettings(Settings):
     frames_as: Literal["auto", "video", "images"] = Field(
         "auto", description="Send frames as video (vLLM), images (any server), or auto: video where the server is vLLM."
     )
+    counts_time: Unrecorded[bool] = Field(
+        True,
+        description="Say that the model counts the seconds between frames: a server that minds none is refused then. "
+        "Qwen2-VL counts none.",
+    )
     # JPEG is one of the distortions that are to be measured.
     picture: Literal["png", "jpeg"] = Field("png", description="How a frame is packed; png loses nothing.")
 

@@ -30,6 +30,7 @@ class FakeVllm:
         reads_files: video files as well as frames.
         tokenises: has /tokenize.
         remembers: videos by their names; it forgets them behind so many requests.
+        a_frame: tokens of a frame, where it is none of Qwen's.
         most_tokens: of a video; those with more are enlarged.
         asked: bodies of the chat completions that it was asked for.
     """
@@ -41,6 +42,7 @@ class FakeVllm:
     tokenises: bool = True
     logprobs: bool = True
     remembers: int = 1_000_000
+    a_frame: int | None = None
     most_tokens: int = 1_000_000
     version: str | None = "0.32.0"
     asked: list[dict[str, Any]] = field(default_factory=list)
@@ -74,7 +76,8 @@ class FakeVllm:
             rate = kwargs["video"]["fps"] if kwargs else self.assumes
         begun = body["messages"][1]["content"] if len(body["messages"]) > 1 else None
         seen = f"{frames} {rate if self.minds else 0} {content[-1]['text']}"
-        return 200, self._completion(body, seen, begun, frames * area // 2 // 784)
+        tokens = frames * area // 2 // 784 if self.a_frame is None else frames * self.a_frame
+        return 200, self._completion(body, seen, begun, tokens)
 
     def _frames_of_file(self, data: str) -> tuple[int, float]:
         import io

@@ -111,23 +111,40 @@ def test_what_cannot_be_checked_is_said() -> None:
         assert "cannot be found out" in notes[0]
 
 
+@pytest.mark.parametrize("version", ["0.18.1", "0.32.0", None])
 @pytest.mark.parametrize("rate", [0.5, 2.0, 4.0])
-def test_a_server_that_ignores_times_is_found_out_before_the_first_video(rate: float, small_corpus, tmp_path) -> None:
-    fake = FakeVllm(minds=False, version="0.18.1")
+def test_a_server_that_ignores_times_is_found_out_before_the_first_video(
+    rate: float, version: str | None, small_corpus, tmp_path
+) -> None:
+    fake = FakeVllm(minds=False, version=version)
     settings = VlmSettings(fps=rate, **SMALL)
     videos = load_videos(small_corpus)[:3]
-    with running(fake) as url, pytest.raises(ModelError, match=r"ignores the times .* 0\.19 on .*0\.18\.1"):
+    with (
+        running(fake) as url,
+        pytest.raises(ModelError, match="ignores the times .*" + (version or "--no-counts-time")),
+    ):
         score_served(videos, ServedSettings(url=url, model="m"), settings, Run(tmp_path / "out", Silent(), 0))
     assert not (tmp_path / "out").exists()
 
 
 def test_a_family_that_counts_no_time_is_served_with_a_note() -> None:
-    fake, notes = FakeVllm(minds=False), []
+    fake, notes = FakeVllm(minds=False, a_frame=256), []
     with running(fake) as url:
-        model = model_of(url, notes, fps=4.0)
-        assert {score.status for score in model.read(clips(4.0))} <= {"ok", "out_of_range"}
+        model_of(url, notes, fps=4.0)
     assert len(notes) == 1
-    assert "count no time" in notes[0]
+    assert "counts no time" in notes[0]
+
+
+@pytest.mark.parametrize("reading", ["generate", "expected"])
+def test_a_model_that_is_said_to_count_no_time_is_told_none(reading: str) -> None:
+    fake, notes = FakeVllm(minds=False, trusts=False), []
+    with running(fake) as url:
+        served = ServedSettings(url=url, model="m", retries=0, counts_time=False)
+        model = ServedModel(served, VlmSettings(**SMALL, fps=4.0, reading=reading), notes.append)
+        assert {score.status for score in model.read(clips(4.0))} <= {"ok", "out_of_range"}
+        assert model.abilities.overhead == 30
+    assert not any("media_io_kwargs" in body for body in [*fake.asked, *fake.refused])
+    assert notes == []
 
 
 def test_the_expected_score_is_that_of_all_answers_by_their_probabilities() -> None:

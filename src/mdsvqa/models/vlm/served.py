@@ -153,7 +153,7 @@ class ServedModel:
         async with self.client() as client:
             start = Start(client, self.served.model, self._url, self.sight, self.question, note)
             try:
-                return await start.find(as_video=self.as_video)
+                return await start.find(as_video=self.as_video, counts_time=self.served.counts_time)
             except APIConnectionError as error:
                 raise self._unreachable(error) from None
             except APIStatusError as error:

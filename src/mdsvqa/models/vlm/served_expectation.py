@@ -36,7 +36,7 @@ async def expect(
     tokens: Sequence[int],
     *,
     as_video: bool,
-    says_times: bool,
+    says_times: bool | None,
 ) -> Score:
     """The expected score of one clip.
 

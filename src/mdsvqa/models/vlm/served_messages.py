@@ -86,7 +86,7 @@ def request_fields(
     clip: ModelClip,
     *,
     as_video: bool,
-    says_times: bool = False,
+    says_times: bool | None = False,
     replies: int = 1,
     seed: int | None = None,
 ) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def request_fields(
         settings: reading, length of a reply.
         clip: that is asked about.
         as_video: whether its frames go as one video.
-        says_times: also where the server should assume them.
+        says_times: also where the server should assume them; None: nowhere.
         replies: wanted.
         seed: of drawn replies; None for a greedy one.
     """
@@ -130,13 +130,13 @@ def request_fields(
             extra["generation_config"] = json.dumps(drawn)
     unusual = not math.isclose(2 / clip.seconds_per_grid, UNSAID_RATE, rel_tol=1e-6)
     # Two frames share a step of time; one step has no times.
-    if as_video and len(clip.frames) > 2 and (says_times or unusual):
+    if as_video and len(clip.frames) > 2 and says_times is not None and (says_times or unusual):
         extra |= times_of(clip)
     return {**fields, "extra_body": extra} if extra else fields
 
 
 def answer_fields(
-    clip: ModelClip, beginning: str, tokens: Sequence[int], *, as_video: bool, says_times: bool
+    clip: ModelClip, beginning: str, tokens: Sequence[int], *, as_video: bool, says_times: bool | None
 ) -> dict[str, Any]:
     """What a request for the probabilities of an answer says beside the model and the message; for vLLM.
 

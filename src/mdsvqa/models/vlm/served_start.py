@@ -52,14 +52,15 @@ class Abilities:
         tokens: ids of the digits 0 to 9 and the point, in this order; None where they are not tokens of their own, or
             probabilities cannot be asked for by them.
         opening: tokens of `<answer>`, where a reply can be begun with it; 0 where it cannot.
-        says_times: the times of frames go with every request; else only those that the server does not assume.
+        says_times: the times of frames go with every request, or only those that the server does not assume, or None:
+            no times.
         overhead: tokens of the question and what stands around it, where it was asked about a video.
     """
 
     version: str | None = None
     tokens: tuple[int, ...] | None = None
     opening: int = 0
-    says_times: bool = False
+    says_times: bool | None = False
     overhead: int | None = None
 
     @property
@@ -87,11 +88,12 @@ class Start:
         self._sight, self._question = sight, question
         self._overhead: int | None = None
 
-    async def find(self, *, as_video: bool) -> Abilities:
+    async def find(self, *, as_video: bool, counts_time: bool = True) -> Abilities:
         """Everything that a run wants to know of vLLM.
 
         Args:
             as_video: frames go as one video, so that their times matter.
+            counts_time: the model is one that counts the seconds between frames.
 
         Raises:
             ModelError: it does not mind the times of frames, or refuses to be told.
@@ -99,7 +101,7 @@ class Start:
         version = await self._version()
         tokens = await self._tokens()
         begun = await self._begun(tokens, as_video=as_video)
-        says_times = as_video and await self._minds_times(version)
+        says_times = as_video and await self._minds_times(version, counts_time=counts_time)
         return Abilities(version, tokens if begun is not None else None, begun or 0, says_times, self._overhead)
 
     async def _version(self) -> str | None:
@@ -149,13 +151,16 @@ class Start:
         lengths = [completion.usage.prompt_tokens if completion.usage else 0 for completion in (plain, begun)]
         return opening if lengths[1] == lengths[0] + opening else 0
 
-    async def _minds_times(self, version: str | None) -> bool:
-        """Whether the times of frames have to be said although the server should assume them."""
+    async def _minds_times(self, version: str | None, *, counts_time: bool) -> bool | None:
+        """Whether the times of frames have to be said although the server should assume them; see `Abilities`."""
         if self._sight.frames is not None and self._sight.frames <= self._sight.span:
             # A single step of time.
             return False
         # Of counted frames each video has a rate of its own.
         rate = self._sight.rate or 1.0
+        if not counts_time:
+            await self._at(rate, told=False)
+            return None
         told = rate != UNSAID_RATE
         try:
             first = await self._at(rate, told=told)
@@ -176,22 +181,33 @@ class Start:
             self._note(f"{self._doubt}: it gives no probabilities.")
             return False
         change = _distance(first, other)
-        if change <= _SAME and minds_times(version):
-            self._note(
-                f"{self._url}: a clip at {rate:g} frames a second and one at {rate / _SLOWER:g} are the same to it. "
-                "That is so of families that count no time, InternVL for example; of others it is a fault."
-            )
-            return False
         if change <= _SAME:
+            if await self._splits_frames_otherwise(rate):
+                self._note(
+                    f"{self._url}: a clip at {rate:g} frames a second and one at {rate / _SLOWER:g} are the same to "
+                    "it, and it makes other tokens of frames than Qwen's models: taken for one of a family that counts "
+                    "no time, InternVL for example."
+                )
+                return False
             says = f" (this one says that it is {version})" if version else ""
             raise ModelError(
                 f"server {self._url}: ignores the times of frames: a clip at {rate:g} frames a second and the same one "
-                f"at {rate / _SLOWER:g} are one to it. vLLM minds them from {OLDEST} on{says}."
+                f"at {rate / _SLOWER:g} are one to it. vLLM minds them from {OLDEST} on{says}. Of a model that counts "
+                "no time, such as Qwen2-VL, say so by --no-counts-time."
             )
         if told:
             return True
         # Of itself it should assume two frames a second.
         return _distance(first, await self._at(rate, told=True)) > max(_SAME, _LITTLE * change)
+
+    async def _splits_frames_otherwise(self, rate: float) -> bool:
+        """Whether more frames are another number of tokens more than they are where two of them share theirs."""
+        clips = [made_up_clip(self._sight, frames, rate) for frames in (_FRAMES // 2, _FRAMES)]
+        counted = [(await self._about(clip, {})).usage for clip in clips]
+        if None in counted:
+            return False
+        fewer, more = (usage.prompt_tokens for usage in counted)
+        return more != fewer and more - fewer != clips[1].tokens - clips[0].tokens
 
     @property
     def _doubt(self) -> str:
@@ -221,11 +237,13 @@ class Start:
     async def _at(self, rate: float, *, told: bool) -> dict[str, float]:
         """Log-probabilities of the first token about the made-up clip at a rate."""
         clip = made_up_clip(self._sight, _FRAMES, rate)
-        content = [*frame_parts(clip, as_video=True), {"type": "text", "text": self._question}]
-        completion = await self._ask(content, times_of(clip) if told else {})
+        completion = await self._about(clip, times_of(clip) if told else {})
         if completion.usage:
             self._overhead = completion.usage.prompt_tokens - clip.tokens
         return _first(completion)
+
+    async def _about(self, clip: ModelClip, extra: Mapping[str, Any]) -> Any:
+        return await self._ask([*frame_parts(clip, as_video=True), {"type": "text", "text": self._question}], extra)
 
     async def _ask(self, content: Sequence[Any], extra: Mapping[str, Any], begun: str | None = None) -> Any:
         messages: list[Any] = [{"role": "user", "content": content}]
