@@ -146,6 +146,11 @@ def elsewhere(found: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     }
 
 
+def not_finite(found: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    key = PREFIX + "model.layers.1.mlp.up_proj.lora_B.weight"
+    return {**found, key: found[key].index_fill(0, torch.tensor([3]), float("nan"))}
+
+
 def one_more(name: str, *shape: int) -> Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]:
     return lambda found: {**found, PREFIX + name: torch.ones(shape)}
 
@@ -171,6 +176,7 @@ def another_head(found: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         (dict, {"rank_pattern": {"lm_head": 4}}, r"42 of 44 .*lm_head.*its shape"),
         (dict, {"target_modules": PLAIN}, "42 of 44 .*lm_head.*says nothing of it"),
         (another_head, {}, r"lm_head\.base_layer\.weight, its copy .*is not what this model has"),
+        (not_finite, {}, r"layers\.1\.mlp\.up_proj\.lora_B\.weight in .* is not finite"),
         (dict, {"peft_type": "LOHA"}, "of PEFT's kind 'LOHA'; expected LORA"),
         (dict, {"bias": "all"}, 'bias "all", which is not computed here'),
         (dict, {"lora_bias": True}, "lora_bias true"),

@@ -98,7 +98,7 @@ def apply_adapter(model: Any, folder: Path, name: str, *, merge: bool) -> Applie
 
     Raises:
         ModelError: a tensor of the file has no place in the model or another shape, one that the model needs is
-            missing, or the adapter is of a kind that is not computed here as it was trained.
+            missing or not finite, or the adapter is of a kind that is not computed here as it was trained.
     """
     modules = dict(model.named_modules())
     with opened(folder, name) as file:
@@ -111,7 +111,13 @@ def apply_adapter(model: Any, folder: Path, name: str, *, merge: bool) -> Applie
                 )
         with torch.no_grad():
             for found, slot in placed.slots.items():
-                slot.copy_(file.get_tensor(placed.keys[found]))
+                weight = file.get_tensor(placed.keys[found])
+                if not bool(weight.isfinite().all()):
+                    raise ModelError(
+                        f"adapter {name!r}: {placed.keys[found]} in {WEIGHTS} is not finite. The file is damaged, or its "
+                        "training went wrong."
+                    )
+                slot.copy_(weight)
     applied = placed.model.merge_and_unload() if merge else _as_base(placed.model)
     return Applied(applied, len(placed.slots), placed.layout)
 
