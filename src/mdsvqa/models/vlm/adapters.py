@@ -114,8 +114,8 @@ def apply_adapter(model: Any, folder: Path, name: str, *, merge: bool) -> Applie
                 weight = file.get_tensor(placed.keys[found])
                 if not bool(weight.isfinite().all()):
                     raise ModelError(
-                        f"adapter {name!r}: {placed.keys[found]} in {WEIGHTS} is not finite. The file is damaged, or its "
-                        "training went wrong."
+                        f"adapter {name!r}: {placed.keys[found]} in {WEIGHTS} is not finite. The file is damaged, "
+                        "or its training went wrong."
                     )
                 slot.copy_(weight)
     applied = placed.model.merge_and_unload() if merge else _as_base(placed.model)
