@@ -182,7 +182,8 @@ class Start:
             return False
         change = _distance(first, other)
         if change <= _SAME:
-            if await self._splits_frames_otherwise(rate):
+            known_not_to = version is not None and not minds_times(version)
+            if not known_not_to and await self._splits_frames_otherwise(rate):
                 self._note(
                     f"{self._url}: a clip at {rate:g} frames a second and one at {rate / _SLOWER:g} are the same to "
                     "it, and it makes other tokens of frames than Qwen's models: taken for one of a family that counts "
