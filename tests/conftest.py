@@ -19,6 +19,8 @@ from mdsvqa.runtime.errors import InputError
 from mdsvqa.runtime.ray_cluster import need_ray
 from mdsvqa.videos.simulated.corpus import make_corpus
 
+# Run by another environment, with packages that this one lacks.
+collect_ignore = ["reference_side.py"]
 # The problems here are small: more threads wait for each other, ten times as long on a busy machine.
 threadpool_limits(1)
 torch.set_num_threads(1)

@@ -173,8 +173,7 @@ class ServedSettings(Settings):
     )
     counts_time: Unrecorded[bool] = Field(
         True,
-        description="Say that the model counts the seconds between frames: a server that minds none is refused then. "
-        "Qwen2-VL counts none.",
+        description="Say that the model counts the seconds between frames, and refuse a server that minds none.",
     )
     # JPEG is one of the distortions that are to be measured.
     picture: Literal["png", "jpeg"] = Field("png", description="How a frame is packed; png loses nothing.")

@@ -25,7 +25,7 @@ SECONDS = (2.0, 2.4)
 TINY_STEPS = 110
 WRITING, LESSONS = "Writing simulated videos", "Writing simulated videos for the tiny model to learn from"
 # That the demonstration's tiny model learned from: few enough that more labels of either kind teach it something.
-FEW = 75
+FEW = 40
 # Added to a seed, for videos that no demonstration's study has.
 OTHER_VIDEOS = 1_000_003
 STUDY = """\
@@ -61,8 +61,8 @@ selection:
   budget: 20%
 finetuning:
   vlm:
-    # For its 0.6 million weights, as in benchmarks/finetuning_learns.py; the defaults are for 7 billion.
-    learning_rate: 5.0e-4
+    # For its 0.6 million weights; the defaults are for 7 billion.
+    learning_rate: 2.0e-4
     weight_decay: 0.05
     target_weight: 0.7
     steps: 60

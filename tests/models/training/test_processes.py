@@ -226,6 +226,7 @@ def test_all_end_with_the_same_message_where_one_fails(
         assert "they go on from the last checkpoint" in message
 
 
+@pytest.mark.slow
 def test_two_processes_go_on_where_one_was_killed_and_get_the_same_adapter(
     tiny_vlm: Path, script: Path, tmp_path: Path
 ) -> None:

@@ -1,8 +1,6 @@
 """What is sent to vLLM, and what is found out before the first video, against a server that speaks its protocol."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +9,7 @@ import pytest
 pytest.importorskip("transformers")
 pytest.importorskip("openai")
 
+from commands import printed
 from mdsvqa.models.base import ModelError
 from mdsvqa.models.settings import ServedSettings, VlmSettings
 from mdsvqa.models.vlm.answer_odds import AnswerOdds
@@ -213,24 +212,21 @@ def test_the_record_names_the_server_and_what_the_score_was_read_from(small_corp
     assert (maker["server"], maker["probabilities"]) == ("vllm 0.32.0", "of all answers")
 
 
-def test_the_command_ends_with_the_sentence_and_no_traceback(small_corpus: Path, tmp_path: Path) -> None:
+def test_the_command_ends_with_the_sentence_and_no_traceback(small_corpus: Path, tmp_path: Path, capsys) -> None:
     with running(FakeVllm(trusts=False)) as url:
-        command = [sys.executable, "-m", "mdsvqa", "score", str(small_corpus), "--server", url, "--model", "m"]
-        done = subprocess.run([*command, "--fps", "4", "--out", str(tmp_path / "out")], capture_output=True, text=True)
-    assert done.returncode == 1
-    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+        options = ["--server", url, "--model", "m", "--fps", 4, "--out", tmp_path / "out"]
+        _, said = printed(capsys, "score", small_corpus, *options, code=1)
+    (line,) = [line for line in said.splitlines() if line.startswith("error:")]
     assert "--trust-request-mm-kwargs" in line
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in said
 
 
-def test_a_table_through_the_server_says_what_was_asked(small_corpus: Path, tmp_path: Path) -> None:
+def test_a_table_through_the_server_says_what_was_asked(small_corpus: Path, tmp_path: Path, capsys) -> None:
     fake = FakeVllm()
     with running(fake) as url:
-        command = [sys.executable, "-m", "mdsvqa", "score", str(small_corpus), "--server", url, "--model", "m"]
-        options = ["--fps", "1", "--read", "expected", "--prompt", "How good is it?", "--json"]
-        done = subprocess.run(
-            [*command, *options, "--out", str(tmp_path / "out")], capture_output=True, text=True, check=True
-        )
-    assert json.loads(done.stdout)["ok"] > 0
+        where = ["--server", url, "--model", "m", "--out", tmp_path / "out"]
+        options = ["--fps", 1, "--read", "expected", "--prompt", "How good is it?", "--json"]
+        result, said = printed(capsys, "score", small_corpus, *where, *options)
+    assert json.loads(result)["ok"] > 0
     assert {body["messages"][0]["content"][-1]["text"] for body in fake.asked} == {"How good is it?"}
-    assert "was not trained on" in done.stderr
+    assert "was not trained on" in said

@@ -186,15 +186,15 @@ class Start:
             if not known_not_to and await self._splits_frames_otherwise(rate):
                 self._note(
                     f"{self._url}: a clip at {rate:g} frames a second and one at {rate / _SLOWER:g} are the same to "
-                    "it, and it makes other tokens of frames than Qwen's models: taken for one of a family that counts "
-                    "no time, InternVL for example."
+                    "it, and two frames do not share their tokens: taken for one of a family that counts no time, "
+                    "InternVL for example."
                 )
                 return False
             says = f" (this one says that it is {version})" if version else ""
             raise ModelError(
                 f"server {self._url}: ignores the times of frames: a clip at {rate:g} frames a second and the same one "
-                f"at {rate / _SLOWER:g} are one to it. vLLM minds them from {OLDEST} on{says}. Of a model that counts "
-                "no time, such as Qwen2-VL, say so by --no-counts-time."
+                f"at {rate / _SLOWER:g} are one to it. vLLM minds them from {OLDEST} on{says}. Is the model one that "
+                "counts no time (docs/models.md), say so by --no-counts-time."
             )
         if told:
             return True
