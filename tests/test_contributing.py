@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import mdsvqa
+from commands import printed
 
 ROOT = Path(mdsvqa.__file__).parents[2]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -32,6 +33,13 @@ by_hand = 2 * np.cov(x, y, ddof=0)[0, 1] / (x.var() + y.var() + (x.mean() - y.me
 wide = found.ccc.low < found.ccc.high
 ccc = [found.ccc.value, by_hand]
 print(json.dumps({"rules": [*RULES], "predictors": [*PREDICTORS], "ccc": ccc, "wide": bool(wide)}))
+"""
+# Three pages by one interpreter.
+HELP = """
+from typer.testing import CliRunner
+from mdsvqa.cli.app import app
+for command in ("select", "score", "difficulty predict"):
+    print(CliRunner().invoke(app, [*command.split(), "--help"], env={"COLUMNS": "200"}).stdout, "<end>")
 """
 
 
@@ -96,13 +104,16 @@ def test_a_study_uses_them(package: Path, write_study, tmp_path: Path) -> None:
 
 
 def test_the_command_line_has_them(package: Path) -> None:
-    assert "oddest" in run(package, "-m", "mdsvqa", "select", "--help")
-    assert "--remark" in run(package, "-m", "mdsvqa", "score", "--help")
-    assert "nearest-errors" in run(package, "-m", "mdsvqa", "difficulty", "predict", "--help")
-    assert "Renamed" in run(package, "-m", "mdsvqa", "score", "--help")
+    select, score, predict = run(package, "-c", HELP).split("<end>")[:3]
+    assert "oddest" in select
+    assert "--remark" in score
+    assert "Renamed" in score
+    assert "nearest-errors" in predict
 
 
-def test_a_checkpoint_of_the_family_scores(package: Path, tiny_vlm: Path, small_corpus: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_of_the_family_scores(
+    package: Path, tiny_vlm: Path, small_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     renamed = shutil.copytree(tiny_vlm, tmp_path / "renamed")
     config = json.loads((renamed / "config.json").read_text())
     (renamed / "config.json").write_text(json.dumps({**config, "architectures": ["RenamedForQuality"]}))
@@ -111,7 +122,7 @@ def test_a_checkpoint_of_the_family_scores(package: Path, tiny_vlm: Path, small_
     folder.mkdir()
     for path in videos:
         shutil.copy(path, folder)
-    command = ("-m", "mdsvqa", "score", folder, "--read", "expected", "--workers", 1, "--json", "--model")
-    mine = json.loads(run(package, *command, renamed, "--out", tmp_path / "a"))
-    theirs = json.loads(run(package, *command, tiny_vlm, "--out", tmp_path / "b"))
+    command = ("score", folder, "--read", "expected", "--workers", 1, "--json", "--model")
+    mine = json.loads(run(package, "-m", "mdsvqa", *command, renamed, "--out", tmp_path / "a"))
+    theirs = json.loads(printed(capsys, *command, tiny_vlm, "--out", tmp_path / "b")[0])
     assert mine["ok"] == theirs["ok"] == 2
