@@ -64,6 +64,7 @@ def test_windows_come_in_order_once_and_from_several_workers(cluster: Any, tmp_p
     assert Counter(first for first, _ in done_by(tmp_path))[20] == 1
 
 
+@pytest.mark.slow
 def test_no_more_workers_than_asked_for(cluster: Any, tmp_path: Path) -> None:
     one = RAY.model_copy(update={"most": 1})
     assert results(partial(cluster_work.load, tmp_path), WINDOWS, one) == [list(window) for window in WINDOWS]
@@ -85,6 +86,7 @@ def test_a_worker_killed_in_the_middle_loses_nothing(cluster: Any, tmp_path: Pat
     assert len({process for _, process in done_by(tmp_path)}) >= 2
 
 
+@pytest.mark.slow
 def test_an_item_that_kills_one_worker_is_done_by_another(cluster: Any, tmp_path: Path) -> None:
     found = results(partial(cluster_work.load, tmp_path, dies_once_on=9), WINDOWS)
     assert found == [list(window) for window in WINDOWS]
@@ -119,11 +121,13 @@ def test_a_model_that_cannot_be_loaded_says_why_in_its_own_words(cluster: Any) -
     assert str(raised.value) == "model 'x': there is no such folder."
 
 
+@pytest.mark.slow
 def test_workers_that_die_of_loading_end_the_run(cluster: Any) -> None:
     with pytest.raises(InputError, match=r"Loading the doubler: 3 workers.*died.*memory"):
         results(cluster_work.dies, WINDOWS)
 
 
+@pytest.mark.slow
 def test_workers_that_see_different_models_end_the_run(cluster: Any, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"do not see the same model \(weights: \d+ there, \d+ now\)"):
         results(partial(cluster_work.of_its_own, tmp_path), WINDOWS)

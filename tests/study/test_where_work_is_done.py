@@ -97,6 +97,7 @@ def test_scores_of_a_vision_language_model(
     equal_by_either(lambda some, run: score_with_vlm(some, str(tiny_vlm), settings, run), videos, tmp_path, engine)
 
 
+@pytest.mark.slow
 def test_difficulty_by_a_failure_predictor(videos: list[Video], tiny_vlm: Path, cluster: Any, tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     from mdsvqa.difficulty.vlm.predict import predict_with_vlm
@@ -137,6 +138,7 @@ def about(row: dict[str, Any]) -> dict[str, Any]:
     return {name: row[name] for name in NAMES}
 
 
+@pytest.mark.slow
 def test_repeats_of_a_rehearsal(cluster: Any, tmp_path: Path) -> None:
     inputs = make_inputs()
     jobs = [Job(second_data_set(), repeat, ["random", "mds", "facility-location"], 5) for repeat in range(4)]
