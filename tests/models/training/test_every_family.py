@@ -1,5 +1,6 @@
 """Fine-tuning of a tiny model of every family: it learns to rank what it did not know."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,15 @@ from mdsvqa.models.vlm.reader import VlmReader
 from mdsvqa.runtime.progress import Silent
 from mdsvqa.videos.clip import Clip
 
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("qwen2_vl", "qwen3_vl")]
 READ = VlmSettings(reading="expected")
 TRAINED, HELD_OUT = 32, 16
+
+
+@pytest.fixture(params=["qwen2_5_vl", "internvl", *SLOW])
+def any_vlm(request: pytest.FixtureRequest, make_tiny: Callable[[str], Path]) -> Path:
+    """One of every family; of those that are much alike one is enough where time is short."""
+    return make_tiny(request.param)
 
 
 def noisy_clips(reader: VlmReader) -> tuple[list[ModelClip], np.ndarray]:

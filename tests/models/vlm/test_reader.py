@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,15 @@ from mdsvqa.runtime.results import read_table
 from mdsvqa.videos.clip import Clip
 
 GENERATE, EXPECTED = VlmSettings(max_new_tokens=64), VlmSettings(reading="expected")
+
+
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("qwen2_vl", "qwen3_vl")]
+
+
+@pytest.fixture(scope="module", params=["qwen2_5_vl", "internvl", *SLOW])
+def any_vlm(request: pytest.FixtureRequest, make_tiny: Callable[[str], Path]) -> Path:
+    """One of every family; of those that are much alike one is enough where time is short."""
+    return make_tiny(request.param)
 
 
 @pytest.fixture(scope="module")

@@ -387,6 +387,7 @@ def test_a_servers_probabilities_that_mean_no_score_give_none() -> None:
     assert score_of_probabilities("a", "no tag", [a_step("3", _3=1.0)]).status == "unparsable"
 
 
+@pytest.mark.slow
 def test_a_study_over_a_server_goes_to_its_page_before_and_behind_fine_tuning(
     server, served_vlm, write_study, tmp_path
 ) -> None:
