@@ -52,7 +52,7 @@ WITHOUT_EXTRAS = (
     (1, "merge --model tiny/ --adapter adapter/ --out merged/"),
 )
 WITH_EXTRAS = (
-    (0, f"tiny-vlm tiny/ --corpus {CORPUS} --steps 40"),
+    (0, f"tiny-vlm tiny/ --corpus {CORPUS} --steps 80"),
     (0, "doctor --model tiny/"),
     (0, f"score {CORPUS} --model tiny/ --read expected --out scores-vlm/"),
     (0, f"difficulty train {CORPUS} --scores scores-vlm/ --model tiny/ --steps 1 --evaluations 1 --out g/"),

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 from rich.console import Console
 
@@ -38,11 +39,14 @@ def tiny_vlm(
         raise InputError(f"--family {family}: expected one of {', '.join(FAMILIES)}.")
     with terminal.progress() as show:
         held_out = make_demo_vlm(out, corpus, show, seed=seed, steps=steps_, workers=cores(workers), family=family)
-    value = srcc(held_out.expected, held_out.mos) if len(held_out.mos) > 1 else float("nan")
+    scored = np.isfinite(held_out.expected)
+    count = int(scored.sum())
+    value = srcc(held_out.expected[scored], held_out.mos[scored]) if count > 1 else float("nan")
     if as_json:
-        print_json({"out": str(out), "held_out": len(held_out.mos), "srcc": value})
+        print_json({"out": str(out), "held_out": count, "srcc": value})
         return
-    Console().print(f"{out}: SRCC {value:.3f} with the MOS of {len(held_out.mos)} held-out videos", soft_wrap=True)
+    rest = f" ({len(scored) - count} more have no score)" if count < len(scored) else ""
+    Console().print(f"{out}: SRCC {value:.3f} with the MOS of {count} held-out videos{rest}", soft_wrap=True)
 
 
 def doctor(

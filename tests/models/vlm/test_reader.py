@@ -250,6 +250,9 @@ def test_a_name_says_whether_it_is_a_vision_language_model(model: str, expected:
 @pytest.mark.slow
 def test_ten_kills_and_a_rerun_score_like_one_undisturbed_run(any_vlm, small_corpus, tmp_path: Path) -> None:
     folder = shutil.copytree(small_corpus.parent / "videos", tmp_path / "videos")
+    # Twice: enough windows to be killed in.
+    for path in list(folder.iterdir()):
+        shutil.copy(path, folder / f"again-{path.name}")
     (folder / "empty.mp4").touch()
     whole = next(iter(sorted(folder.glob("source*")))).read_bytes()
     (folder / "truncated.mp4").write_bytes(whole[: len(whole) // 2])
