@@ -134,6 +134,15 @@ def any_vlm(request: pytest.FixtureRequest, make_tiny: Callable[[str], Path]) ->
     return make_tiny(request.param)
 
 
+ALIKE = [pytest.param(family, marks=pytest.mark.slow) for family in ("qwen2_vl", "qwen3_vl")]
+
+
+@pytest.fixture(scope="session", params=["qwen2_5_vl", "internvl", *ALIKE])
+def differing_vlm(request: pytest.FixtureRequest, make_tiny: Callable[[str], Path]) -> Path:
+    """One of every family; of those that are much alike one is enough where time is short."""
+    return make_tiny(request.param)
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """The machine's own Chromium, started once: two Playwrights in one process are refused."""

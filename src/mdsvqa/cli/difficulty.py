@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 import mdsvqa
 from mdsvqa.cli.options import (
     MANIFEST,
+    SIGHT,
     TRAINING,
     VLM,
     WHERE,
@@ -51,13 +52,12 @@ from mdsvqa.runtime.workers import cores
 from mdsvqa.videos.files import check_files
 from mdsvqa.videos.manifest import read_videos
 from mdsvqa.videos.roles import in_role
-from mdsvqa.videos.settings import ManifestSettings, ViewSettings
+from mdsvqa.videos.settings import ManifestSettings
 from mdsvqa.videos.video import Video
 
 # Of a vision-language model's score; the second one has a form for features too.
 VLM_RULES = ("mc-dropout", "noise-stability")
 EVERY_RULE = ("mc-dropout", *BASELINES)
-SIGHT = ("base_adapter", "sampling", "fps", "frames", "chroma", *ViewSettings.model_fields)
 MACHINE = ("device", "dtype", "attention")
 
 
@@ -85,7 +85,7 @@ app = typer.Typer(
 @with_spool
 @with_settings("manifest", ManifestSettings, panel=MANIFEST)
 @with_settings("settings", DifficultySettings, only=("predictor", "error", "passes"))
-@with_settings("vlm", VlmSettings, only=(*SIGHT, "max_pixels", "batch_tokens", *MACHINE), panel=VLM)
+@with_settings("vlm", VlmSettings, only=("base_adapter", *SIGHT, "max_pixels", "batch_tokens", *MACHINE), panel=VLM)
 @with_settings("engine", EngineSettings, panel=WHERE)
 def predict(
     videos: Videos,
@@ -197,7 +197,7 @@ def _by_vlm(
 @with_spool
 @with_settings("manifest", ManifestSettings, panel=MANIFEST)
 @with_settings("training", FailureTraining, without=("batch_tokens",), panel=TRAINING)
-@with_settings("vlm", VlmSettings, only=(*SIGHT, *MACHINE), panel=VLM)
+@with_settings("vlm", VlmSettings, only=("base_adapter", *SIGHT, *MACHINE), panel=VLM)
 def train(
     videos: Videos,
     scores: Annotated[Path, typer.Option(help="Read f's scores of these videos, as `mdsvqa score` wrote them.")],

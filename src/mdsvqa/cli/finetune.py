@@ -10,6 +10,7 @@ from rich.console import Console
 import mdsvqa
 from mdsvqa.cli.options import (
     MANIFEST,
+    SIGHT,
     TRAINING,
     VLM,
     Limit,
@@ -31,9 +32,7 @@ from mdsvqa.videos.files import check_files
 from mdsvqa.videos.labels import Labels, read_labels
 from mdsvqa.videos.manifest import parse_scale
 from mdsvqa.videos.roles import in_role
-from mdsvqa.videos.settings import ManifestSettings, ViewSettings
-
-SIGHT = ("sampling", "fps", "frames", "chroma", *ViewSettings.model_fields)
+from mdsvqa.videos.settings import ManifestSettings
 
 
 @with_spool

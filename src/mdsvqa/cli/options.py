@@ -26,6 +26,7 @@ from mdsvqa.runtime.spool import limit_spool
 from mdsvqa.runtime.words import counted
 from mdsvqa.videos.about import NAMES, sentences, unusual
 from mdsvqa.videos.folder import plain_name
+from mdsvqa.videos.settings import ViewSettings
 from mdsvqa.videos.video import Video
 from mdsvqa.videos.view import PLAIN, View
 
@@ -54,6 +55,8 @@ Videos = Annotated[
 IdColumn = Annotated[
     str | None, typer.Option("--id", help="Name the column of the ids, where it has none of the usual names.")
 ]
+# Settings that say which frames a vision-language model sees, of commands that take few of its settings.
+SIGHT = ("sampling", "fps", "frames", "chroma", *ViewSettings.model_fields)
 LARGE = "Large pools"
 VLM, TRAINING, PICTURES = "Vision-language models", "Training", "HDR and interlaced videos"
 MANIFEST = "Manifest: docs/datasets.md has those of the field"

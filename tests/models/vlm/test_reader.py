@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -33,18 +32,9 @@ from mdsvqa.videos.clip import Clip
 GENERATE, EXPECTED = VlmSettings(max_new_tokens=64), VlmSettings(reading="expected")
 
 
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("qwen2_vl", "qwen3_vl")]
-
-
-@pytest.fixture(scope="module", params=["qwen2_5_vl", "internvl", *SLOW])
-def any_vlm(request: pytest.FixtureRequest, make_tiny: Callable[[str], Path]) -> Path:
-    """One of every family; of those that are much alike one is enough where time is short."""
-    return make_tiny(request.param)
-
-
 @pytest.fixture(scope="module")
-def checkpoint(any_vlm: Path):
-    return load_checkpoint(GENERATE, str(any_vlm))
+def checkpoint(differing_vlm: Path):
+    return load_checkpoint(GENERATE, str(differing_vlm))
 
 
 @pytest.fixture(scope="module")
@@ -170,11 +160,11 @@ def test_frames_in_memory_are_scored_like_files(checkpoint) -> None:
     assert [score.status for score in scores] == ["ok", "undecodable"]
 
 
-def test_an_adapter_changes_scores_and_merging_it_does_not_change_them_again(any_vlm, tmp_path, clips) -> None:
-    folder = with_lora(any_vlm, tmp_path / "adapter")
-    plain = load_vlm(str(any_vlm), EXPECTED)[0].read(clips)
-    adapted, maker = load_vlm(str(any_vlm), replace_settings(EXPECTED, adapter=str(folder)))
-    merged, _ = load_vlm(str(any_vlm), replace_settings(EXPECTED, adapter=str(folder), merge=True))
+def test_an_adapter_changes_scores_and_merging_it_does_not_change_them_again(differing_vlm, tmp_path, clips) -> None:
+    folder = with_lora(differing_vlm, tmp_path / "adapter")
+    plain = load_vlm(str(differing_vlm), EXPECTED)[0].read(clips)
+    adapted, maker = load_vlm(str(differing_vlm), replace_settings(EXPECTED, adapter=str(folder)))
+    merged, _ = load_vlm(str(differing_vlm), replace_settings(EXPECTED, adapter=str(folder), merge=True))
     values = [score.score for score in adapted.read(clips)]
     assert values != [score.score for score in plain]
     assert values == pytest.approx([score.score for score in merged.read(clips)], abs=1e-4)
@@ -248,7 +238,7 @@ def test_a_name_says_whether_it_is_a_vision_language_model(model: str, expected:
 
 
 @pytest.mark.slow
-def test_ten_kills_and_a_rerun_score_like_one_undisturbed_run(any_vlm, small_corpus, tmp_path: Path) -> None:
+def test_ten_kills_and_a_rerun_score_like_one_undisturbed_run(differing_vlm, small_corpus, tmp_path: Path) -> None:
     folder = shutil.copytree(small_corpus.parent / "videos", tmp_path / "videos")
     # Twice: enough windows to be killed in.
     for path in list(folder.iterdir()):
@@ -260,7 +250,7 @@ def test_ten_kills_and_a_rerun_score_like_one_undisturbed_run(any_vlm, small_cor
         "score",
         str(folder),
         "--model",
-        str(any_vlm),
+        str(differing_vlm),
         "--max-new-tokens",
         "48",
         "--workers",
